@@ -1,0 +1,53 @@
+"""The browser's secret: one cookie for all flows of a browser, made by this server and bound to each flow by its hash."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from bifrost.authserver.models import PendingFlow
+from bifrost.base import ids
+from bifrost.base.sealing import KeyRing
+
+COOKIE = "__bifrost_flow_secret"
+_USE = "flow_secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The secrets that a browser presented and this server made; normally one."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+
+    def secret_of(self, flow: PendingFlow) -> str | None:
+        """The secret that the flow is bound to, or None when this is another browser."""
+        for secret in self.secrets:
+            if flow.browser_hash and ids.same(ids.hash_secret(secret), flow.browser_hash):
+                return secret
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSecrets:
+    """Makes secrets, and tells its own from planted ones: a secret carries a MAC of the server."""
+
+    ring: KeyRing
+
+    def new(self) -> str:
+        random = ids.new_secret()
+        return f"{random}.{self.ring.mac(random, use=_USE)}"
+
+    def presented(self, values: list[str]) -> Browser:
+        return Browser(tuple(dict.fromkeys(value for value in values if self._made(value))))
+
+    def keep_or_new(self, browser: Browser) -> str:
+        """A browser keeps its secret, so that several flows in it all finish; an ambiguous one gets a fresh one."""
+        return browser.secrets[0] if len(browser.secrets) == 1 else self.new()
+
+    def _made(self, value: str) -> bool:
+        random, _, mac = value.partition(".")
+        return bool(random and mac) and value.isascii() and self.ring.made(random, mac, use=_USE)
+
+
+def csrf_token(secret: str, flow_id: str) -> str:
+    """Stable for a flow in its browser, so that a page opened twice still works, and useless for any other."""
+    return hmac.new(secret.encode(), f"csrf:{flow_id}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,148 @@
+"""The consent steps: each loads the flow through one guard, does its one thing, and leaves the next page to stored state."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from bifrost.authserver import redirect
+from bifrost.authserver.browser import Browser
+from bifrost.authserver.clients import Clients
+from bifrost.authserver.errors import (
+    AuthorizationRefused,
+    FlowExpired,
+    FlowFinished,
+    FlowNotFound,
+    IdentityNeeded,
+    WrongBrowser,
+)
+from bifrost.authserver.identities import Identities
+from bifrost.authserver.models import (
+    AUTHORIZATION_CODE_SECONDS,
+    AuthorizationCode,
+    AuthServerConfig,
+    Client,
+    Grant,
+    PendingFlow,
+)
+from bifrost.authserver.store import AuthServerStore
+from bifrost.base import ids
+from bifrost.base.clock import SECOND, Clock
+from bifrost.identity.models import Identity
+from bifrost.protocol import oauth, redirect_uri
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    store: AuthServerStore
+    clients: Clients
+    identities: Identities
+    config: AuthServerConfig
+    clock: Clock
+
+    async def open_flow(self, flow_id: str | None, browser: Browser) -> PendingFlow:
+        """A flow that is still open, for its own browser. Raises WrongBrowser, FlowNotFound."""
+        flow = await self._known_flow(flow_id, browser)
+        if flow.finished_at is not None or flow.expires_at <= self.clock.now():
+            raise FlowNotFound
+        return self._same_browser(flow, browser)
+
+    async def client_of(self, flow: PendingFlow) -> Client:
+        """The client, judged again: what was registered must still be acceptable. Raises AuthorizationRefused."""
+        client = await self.clients.resolve(flow.client_id)
+        if client is None:
+            raise AuthorizationRefused(oauth.INVALID_CLIENT, "The client is no longer known.", param="client_id")
+        if redirect_uri.select(client.redirect_uris, flow.redirect_uri) is None:
+            raise AuthorizationRefused(
+                oauth.INVALID_REDIRECT_URI, "The redirect URI is no longer registered.", param="redirect_uri"
+            )
+        return client
+
+    async def choose_key(self, flow: PendingFlow, value: str, address: str) -> None:
+        """Raises TooManyGuesses, KeyRefused, FlowNotFound."""
+        await self._choose(flow, await self.identities.by_key(value, flow_id=flow.id, address=address))
+
+    async def choose_anonymous(self, flow: PendingFlow) -> None:
+        """Raises Denied, FlowNotFound."""
+        await self._choose(flow, self.identities.anonymous())
+
+    async def submit(self, flow_id: str | None, browser: Browser) -> str:
+        """Consume the flow, create grant and code in one transaction, and return where the browser goes.
+
+        Raises WrongBrowser, FlowNotFound, FlowFinished, FlowExpired, IdentityNeeded, AuthorizationRefused.
+        """
+        flow = await self._submittable(flow_id, browser)
+        client = await self.client_of(flow)
+        identity = flow.identity
+        if identity is None or await self.identities.refusal(identity):
+            raise IdentityNeeded
+        code = ids.new_secret(ids.AUTHORIZATION_CODE)
+        now = self.clock.now()
+        grant, row = _grant_and_code(flow, identity, ids.hash_secret(code), now)
+        if not await self.store.submit_flow(flow.id, grant, row, now):
+            raise FlowFinished
+        log.info("consent_given", flow=flow.id, client=client.client_name, grant=grant.id, identity=identity.id)
+        return redirect.success(flow, code, self.config.issuer)
+
+    async def deny(self, flow_id: str | None, browser: Browser) -> str:
+        """Consume the flow and return where the browser goes. Raises as `submit`."""
+        flow = await self._submittable(flow_id, browser)
+        await self.client_of(flow)
+        if not await self.store.deny_flow(flow.id, self.clock.now()):
+            raise FlowFinished
+        log.info("consent_denied", flow=flow.id)
+        return redirect.denied(flow, self.config.issuer)
+
+    async def _submittable(self, flow_id: str | None, browser: Browser) -> PendingFlow:
+        flow = self._same_browser(await self._known_flow(flow_id, browser), browser)
+        if flow.finished_at is not None:
+            raise FlowFinished
+        if flow.expires_at <= self.clock.now():
+            raise FlowExpired
+        return flow
+
+    async def _known_flow(self, flow_id: str | None, browser: Browser) -> PendingFlow:
+        if not browser.secrets:
+            raise WrongBrowser
+        flow = await self.store.pending_flow(flow_id) if flow_id else None
+        if flow is None:
+            raise FlowNotFound
+        return flow
+
+    @staticmethod
+    def _same_browser(flow: PendingFlow, browser: Browser) -> PendingFlow:
+        if browser.secret_of(flow) is None:
+            raise WrongBrowser
+        return flow
+
+    async def _choose(self, flow: PendingFlow, identity: Identity) -> None:
+        if not await self.store.choose_identity(flow.id, identity, self.clock.now()):
+            raise FlowNotFound
+        log.info("identity_chosen", flow=flow.id, kind=identity.kind, identity=identity.id)
+
+
+def _grant_and_code(flow: PendingFlow, identity: Identity, code_hash: str, now: int) -> tuple[Grant, AuthorizationCode]:
+    """Until its code is redeemed a grant lives no longer than the code."""
+    expires_at = now + AUTHORIZATION_CODE_SECONDS * SECOND
+    grant = Grant(
+        id=ids.new_id("grant_"),
+        client_id=flow.client_id,
+        identity=identity,
+        scope=flow.scope,
+        resource=flow.resource,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    code = AuthorizationCode(
+        code_hash=code_hash,
+        grant_id=grant.id,
+        client_id=flow.client_id,
+        redirect_uri=flow.redirect_uri,
+        code_challenge=flow.code_challenge,
+        scope=flow.scope,
+        resource=flow.resource,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return grant, code

@@ -1,0 +1,32 @@
+"""GET authorize (OAuth 2.1 §4.1.1): a checked request becomes a pending flow, bound to this browser."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bifrost.authserver.authorize import Authorize
+from bifrost.authserver.browser import COOKIE, BrowserSecrets
+from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, page_url
+from bifrost.authserver.models import PENDING_FLOW_SECONDS
+from bifrost.base.ids import hash_secret
+from bifrost.http import cookies, params
+from bifrost.http.public_urls import PublicUrls
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeEndpoint:
+    authorize: Authorize
+    secrets: BrowserSecrets
+    public_urls: PublicUrls
+
+    async def __call__(self, request: Request) -> Response:
+        secure = self.public_urls.secure
+        name = cookies.host_prefixed(COOKIE, secure=secure)
+        secret = self.secrets.keep_or_new(self.secrets.presented(cookies.values(request, name)))
+        flow = await self.authorize.begin(params.query(request), hash_secret(secret))
+        answer = RedirectResponse(page_url(IDENTITY_PAGE, flow.id), 302, {"Cache-Control": "no-store"})
+        answer.headers.append(
+            "Set-Cookie", cookies.browser_cookie(name, secret, max_age=PENDING_FLOW_SECONDS, secure=secure)
+        )
+        return answer

@@ -1,0 +1,149 @@
+"""The consent pages and the forms on them (contract §5). Every answer to a form is a 303 (OAuth 2.1 §7.5.3)."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bifrost.authserver.browser import COOKIE, Browser, BrowserSecrets, csrf_token
+from bifrost.authserver.consent import Consent
+from bifrost.authserver.endpoints import views
+from bifrost.authserver.errors import CrossSiteRequest, IdentityNeeded, KeyRefused, TooManyGuesses, WrongBrowser
+from bifrost.authserver.models import PendingFlow
+from bifrost.authserver.services import Services
+from bifrost.base import ids
+from bifrost.base.errors import Denied
+from bifrost.http import cookies, params
+from bifrost.http.client_address import TrustedProxies
+from bifrost.http.pages import Pages
+from bifrost.http.params import Parameters
+from bifrost.http.public_urls import PublicUrls
+
+IDENTITY_PAGE = "/oauth/consent"
+SERVICES_PAGE = "/oauth/consent/mcps"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEndpoints:
+    consent: Consent
+    services: Services
+    secrets: BrowserSecrets
+    pages: Pages
+    public_urls: PublicUrls
+    proxies: TrustedProxies
+
+    async def identity_page(self, request: Request) -> Response:
+        query = params.query(request)
+        flow, csrf = await self._opened(request, query)
+        client = await self.consent.client_of(flow)
+        locked = await self.consent.identities.locked(flow.id)
+        return self.pages.page(
+            "identity.html",
+            **views.request(client, flow, self.consent.config, self.public_urls.issuer),
+            csrf=csrf,
+            offers={"virtual_key": True, "skip": self.consent.config.allow_anonymous},
+            error=views.sentence("too_many_attempts" if locked else query.get("error")),
+            locked=locked,
+        )
+
+    async def services_page(self, request: Request) -> Response:
+        query = params.query(request)
+        flow, csrf = await self._opened(request, query)
+        client = await self.consent.client_of(flow)
+        if flow.identity is None:
+            return _see_other(page_url(IDENTITY_PAGE, flow.id))
+        label = await self.consent.identities.label(flow.identity)
+        return self.pages.page(
+            "services.html",
+            **views.request(client, flow, self.consent.config, self.public_urls.issuer),
+            csrf=csrf,
+            identity={"kind": flow.identity.kind, "label": label},
+            services=await self.services.of(flow.identity, flow.resource),
+        )
+
+    async def virtual_key(self, request: Request) -> Response:
+        form = await self._form(request)
+        flow = await self._proven(request, form)
+        try:
+            value = (form.get("virtual_key") or "").strip()
+            await self.consent.choose_key(flow, value, self.proxies.client_address(request))
+        except (KeyRefused, TooManyGuesses) as error:
+            return _see_other(page_url(IDENTITY_PAGE, flow.id, error=error.code))
+        return _see_other(page_url(SERVICES_PAGE, flow.id))
+
+    async def skip(self, request: Request) -> Response:
+        flow = await self._proven(request, await self._form(request))
+        try:
+            await self.consent.choose_anonymous(flow)
+        except Denied as error:
+            return _see_other(page_url(IDENTITY_PAGE, flow.id, error=error.code))
+        return _see_other(page_url(SERVICES_PAGE, flow.id))
+
+    async def submit(self, request: Request) -> Response:
+        form = await self._form(request)
+        browser = self._browser(request)
+        flow_id = form.get("flow_id")
+        self._check_csrf(browser, flow_id, form)
+        try:
+            return _see_other(await self.consent.submit(flow_id, browser))
+        except IdentityNeeded as error:
+            return _see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
+
+    async def deny(self, request: Request) -> Response:
+        form = await self._form(request)
+        browser = self._browser(request)
+        self._check_csrf(browser, form.get("flow_id"), form)
+        return _see_other(await self.consent.deny(form.get("flow_id"), browser))
+
+    async def not_offered(self, request: Request) -> Response:
+        """Identities of the published API that this gateway does not offer (contract §5)."""
+        flow = await self._proven(request, await self._form(request))
+        return _see_other(page_url(IDENTITY_PAGE, flow.id, error="identity_not_offered"))
+
+    async def _opened(self, request: Request, parameters: Parameters) -> tuple[PendingFlow, str]:
+        """The flow, and the CSRF token of its forms."""
+        browser = self._browser(request)
+        flow = await self.consent.open_flow(parameters.get("flow_id"), browser)
+        secret = browser.secret_of(flow)
+        if secret is None:
+            raise WrongBrowser
+        return flow, csrf_token(secret, flow.id)
+
+    async def _form(self, request: Request) -> Parameters:
+        """Our own page sends it: the Origin must be ours, exactly (SameSite does not stop a sibling host)."""
+        if request.headers.getlist("origin") != [self.public_urls.origin_of(request)]:
+            raise CrossSiteRequest
+        form = await params.form(request)
+        form.refuse_repeated()
+        return form
+
+    async def _proven(self, request: Request, form: Parameters) -> PendingFlow:
+        browser = self._browser(request)
+        flow = await self.consent.open_flow(form.get("flow_id"), browser)
+        self._check_csrf(browser, flow.id, form)
+        return flow
+
+    def _browser(self, request: Request) -> Browser:
+        name = cookies.host_prefixed(COOKIE, secure=self.public_urls.secure)
+        browser = self.secrets.presented(cookies.values(request, name))
+        if not browser.secrets:
+            raise WrongBrowser
+        return browser
+
+    @staticmethod
+    def _check_csrf(browser: Browser, flow_id: str | None, form: Parameters) -> None:
+        sent = form.get("csrf") or ""
+        if not any(ids.same(csrf_token(secret, flow_id or ""), sent) for secret in browser.secrets):
+            raise CrossSiteRequest
+
+
+def page_url(page: str, flow_id: str, **more: str) -> str:
+    """Relative to the issuer: the browser stays on the origin it came by."""
+    return f"{page}?{urlencode({'flow_id': flow_id, **more})}"
+
+
+def _see_other(url: str) -> Response:
+    answer = RedirectResponse(url, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    answer.headers["Location"] = url  # as it is: a registered redirect URI is kept byte for byte
+    return answer

@@ -1,0 +1,42 @@
+"""Discovery documents (RFC 8414 §3, RFC 9728 §3). Public, and the same for everybody."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bifrost.base.errors import NotFound
+from bifrost.http.public_urls import PublicUrls
+from bifrost.protocol import metadata
+
+CACHE = {"Cache-Control": "public, max-age=60"}
+RESOURCE_NAME = "Bifrost MCP gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    public_urls: PublicUrls
+    endpoint_of: Callable[[str], Awaitable[str | None]]
+
+    async def authorization_server(self, request: Request) -> Response:
+        """At the root and with an endpoint's path inserted: the issuer is the same."""
+        await self._check_path(request)
+        return JSONResponse(metadata.authorization_server(self.public_urls.issuer), headers=CACHE)
+
+    async def protected_resource(self, request: Request) -> Response:
+        """`resource` is the address that was asked for, byte for byte: clients compare it (RFC 9728 §3.3)."""
+        await self._check_path(request)
+        resource = f"{self.public_urls.origin_of(request)}{_suffix(request)}"
+        return JSONResponse(
+            metadata.protected_resource(resource, self.public_urls.issuer, RESOURCE_NAME), headers=CACHE
+        )
+
+    async def _check_path(self, request: Request) -> None:
+        suffix = _suffix(request)
+        if suffix and await self.endpoint_of(f"{self.public_urls.issuer}{suffix}") is None:
+            raise NotFound("There is no MCP endpoint at this address.")
+
+
+def _suffix(request: Request) -> str:
+    return str(request.path_params.get("endpoint", ""))

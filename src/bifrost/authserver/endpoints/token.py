@@ -1,0 +1,62 @@
+"""POST token (OAuth 2.1 §3.2): authenticate the client, then hand over to the grant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.grants.base import TokenGrant
+from bifrost.authserver.models import TokenResponse
+from bifrost.http import params
+from bifrost.protocol import oauth
+from bifrost.protocol.oauth import OAuthError
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_NEVER_IN_THE_QUERY = (
+    "client_secret",
+    "code",
+    "code_verifier",
+    "refresh_token",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEndpoint:
+    client_auth: ClientAuth
+    grants: Mapping[str, TokenGrant]
+
+    async def __call__(self, request: Request) -> Response:
+        query = params.query(request)
+        if any(query.all(name) for name in _NEVER_IN_THE_QUERY):
+            raise OAuthError(oauth.INVALID_REQUEST, "Send the parameters in the body, never in the URL.")
+        form = await params.form(request)
+        form.refuse_repeated(but=("resource",))
+        grant_type = form.get("grant_type")
+        if grant_type is None:
+            raise OAuthError(oauth.INVALID_REQUEST, "The parameter grant_type is missing.", param="grant_type")
+        client = await self.client_auth.authenticate(request, form)
+        grant = self.grants.get(grant_type)
+        if grant is None:
+            raise OAuthError(
+                oauth.UNSUPPORTED_GRANT_TYPE,
+                f"grant_type must be one of: {', '.join(self.grants)}.",
+                param="grant_type",
+            )
+        if grant_type not in client.grant_types:
+            raise OAuthError(oauth.UNAUTHORIZED_CLIENT, "The client did not register this grant type.")
+        return JSONResponse(_body(await grant.redeem(client, form)), headers=NO_STORE)
+
+
+def _body(response: TokenResponse) -> dict[str, str | int]:
+    """RFC 6749 §5.1. The scope is always named: it may differ from what was asked for."""
+    body: dict[str, str | int] = {
+        "access_token": response.access_token,
+        "token_type": "Bearer",
+        "expires_in": response.expires_in,
+        "scope": response.scope,
+    }
+    if response.refresh_token:
+        body["refresh_token"] = response.refresh_token
+    return body

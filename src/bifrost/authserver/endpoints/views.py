@@ -1,0 +1,61 @@
+"""What the consent templates are given: facts in words, and nothing a client could use to paint over the page."""
+
+import unicodedata
+from typing import Any
+
+from bifrost.authserver.models import AuthServerConfig, Client, PendingFlow
+from bifrost.protocol import redirect_uri, scope
+
+MAX_NAME_CHARACTERS = 64
+UNNAMED = "An unnamed application"
+
+_SENTENCES = {
+    "key_refused": "This virtual key is unknown, inactive or expired. Check it and paste it again.",
+    "too_many_attempts": "Too many wrong keys. The form opens again in a few minutes.",
+    "identity_required": "Choose who you are first. If you did, your key has become inactive meanwhile.",
+    "anonymous_not_allowed": "This gateway asks everybody for a virtual key.",
+    "identity_not_offered": "This way to identify yourself is not offered by this gateway.",
+}
+_HOUR, _DAY = 3_600, 86_400
+
+
+def sentence(code: str | None) -> str | None:
+    """Only known codes have words: free text from a query is never shown."""
+    return _SENTENCES.get(code or "")
+
+
+def request(client: Client, flow: PendingFlow, config: AuthServerConfig, issuer: str) -> dict[str, Any]:
+    target = redirect_uri.target(flow.redirect_uri)
+    kinds = {redirect_uri.target(uri).kind for uri in client.redirect_uris}
+    return {
+        "client": {
+            "name": shown_name(client.client_name),
+            "verified_host": client.verified_host,
+            "redirect_host": target.label,
+            "redirect_kind": target.kind,
+            "loopback_only": kinds == {"loopback"},
+        },
+        "scopes": [scope.IN_WORDS[word] for word in flow.scope.split(" ")],
+        "lifetime": lifetime(config.access_token_seconds, config.refresh_token_idle_seconds),
+        "resource": f"{issuer}{flow.resource}",
+        "flow_id": flow.id,
+    }
+
+
+def shown_name(name: str) -> str:
+    """Without control, format and bidirectional characters (Unicode category C), in one line, at most 64 characters."""
+    kept = "".join(character if unicodedata.category(character)[0] not in "CZ" else " " for character in name)
+    return " ".join(kept.split())[:MAX_NAME_CHARACTERS] or UNNAMED
+
+
+def lifetime(access_seconds: int, refresh_idle_seconds: int) -> str:
+    return f"{_duration(access_seconds)}, renewed for up to {_duration(refresh_idle_seconds)} without use"
+
+
+def _duration(seconds: int) -> str:
+    """The largest of days, hours and minutes that says it without a fraction."""
+    for size, word in ((_DAY, "day"), (_HOUR, "hour"), (60, "minute")):
+        if seconds >= size and seconds % size == 0:
+            count = seconds // size
+            return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return f"{seconds} seconds"

@@ -1,0 +1,84 @@
+"""What can go wrong between a person's browser and the authorization server."""
+
+from bifrost.base.errors import Conflict, Denied, Gone, Invalid, NotFound, TooMany
+
+
+class AuthorizationRefused(Invalid):
+    """A refusal at the authorization endpoint: always 400, never a redirect (contract §4).
+
+    `way_back` is the redirect URI with the error in it, present only when client and redirect URI are valid.
+    """
+
+    def __init__(self, code: str, message: str, *, param: str, way_back: str | None = None) -> None:
+        super().__init__(message, code=code, param=param)
+        self.way_back = way_back
+
+
+class AuthorizationServerOff(NotFound):
+    """`mcp_server_auth_mode` is `headers`."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no authorization server here: this gateway takes virtual keys only.")
+
+
+class WrongBrowser(Denied):
+    """The browser does not carry the secret of the flow's browser. Says nothing about the flow."""
+
+    default_code = "wrong_browser"
+
+    def __init__(self) -> None:
+        super().__init__("This page can only be used in the browser in which the sign-in was started.")
+
+
+class CrossSiteRequest(Denied):
+    """A form that did not come from our own page: wrong or missing Origin or CSRF token."""
+
+    default_code = "cross_site_request"
+
+    def __init__(self) -> None:
+        super().__init__("This form was not sent from this server's own page. Open the sign-in again and retry.")
+
+
+class FlowNotFound(Invalid):
+    """Unknown, finished or expired: one answer for all three (contract §5)."""
+
+    default_code = "flow_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("This sign-in does not exist, is finished, or has expired.", param="flow_id")
+
+
+class FlowFinished(Conflict):
+    default_code = "flow_finished"
+
+    def __init__(self) -> None:
+        super().__init__("The answer was given already. Nothing more was changed.", param="flow_id")
+
+
+class FlowExpired(Gone):
+    default_code = "flow_expired"
+
+    def __init__(self) -> None:
+        super().__init__("A sign-in is valid for 15 minutes, and this one is older.", param="flow_id")
+
+
+class IdentityNeeded(Denied):
+    """The flow was submitted before an identity was chosen."""
+
+    default_code = "identity_required"
+
+    def __init__(self) -> None:
+        super().__init__("Choose who you are before you finish.")
+
+
+class KeyRefused(Denied):
+    """A virtual key that the form did not take: unknown, inactive or expired, in one word."""
+
+    default_code = "key_refused"
+
+
+class TooManyGuesses(TooMany):
+    default_code = "too_many_attempts"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many wrong keys. Wait a few minutes and try again.", retry_after=retry_after)

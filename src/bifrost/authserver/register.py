@@ -1,0 +1,41 @@
+"""Dynamic client registration (RFC 7591): what the answer says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from bifrost.authserver.clients import Clients
+from bifrost.base.clock import SECOND, Clock
+from bifrost.protocol import client_registration, oauth
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    clients: Clients
+    clock: Clock
+
+    def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """RFC 7591 §3.2.1: the id, and every accepted member as accepted. Raises OAuthError."""
+        metadata = client_registration.accept(body, self.clients.app_schemes)
+        client = self.clients.register(metadata)
+        answer: dict[str, Any] = {
+            "client_id": client.client_id,
+            "client_id_issued_at": self.clock.now() // SECOND,
+            "redirect_uris": list(metadata.redirect_uris),
+            "grant_types": list(metadata.grant_types),
+            "response_types": [oauth.RESPONSE_TYPE],
+            "token_endpoint_auth_method": metadata.token_endpoint_auth_method,
+            **dict(metadata.echoed),
+        }
+        if metadata.client_name:
+            answer["client_name"] = metadata.client_name
+        if metadata.scope:
+            answer["scope"] = metadata.scope
+        if not client.is_public:
+            answer |= {"client_secret": client.client_secret, "client_secret_expires_at": 0}
+        log.info("client_registered", name=metadata.client_name, redirect_uris=list(metadata.redirect_uris))
+        return answer

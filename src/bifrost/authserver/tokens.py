@@ -1,0 +1,67 @@
+"""Access and refresh tokens: minted in pairs, stored as hashes, verified against the grant they hang on."""
+
+from dataclasses import dataclass
+
+from bifrost.authserver.identities import Identities
+from bifrost.authserver.models import AuthServerConfig, NewTokens, StoredToken, TokenResponse
+from bifrost.authserver.store import AuthServerStore
+from bifrost.base import ids
+from bifrost.base.clock import SECOND, Clock
+from bifrost.identity.models import AccessTokenFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    store: AuthServerStore
+    identities: Identities
+    config: AuthServerConfig
+    clock: Clock
+
+    def mint(
+        self, grant_id: str, scope: str, *, with_refresh: bool, grant_expires_at: int | None = None
+    ) -> tuple[TokenResponse, NewTokens]:
+        """What the client gets and what is stored. Neither token outlives the grant."""
+        now = self.clock.now()
+        access, refresh = ids.new_secret(ids.ACCESS_TOKEN), ids.new_secret(ids.REFRESH_TOKEN)
+        grant_ends = grant_expires_at or now + self.config.refresh_token_absolute_seconds * SECOND
+        access_ends = min(now + self.config.access_token_seconds * SECOND, grant_ends)
+        idle_ends = min(now + self.config.refresh_token_idle_seconds * SECOND, grant_ends)
+        new = NewTokens(
+            access=StoredToken(
+                token_hash=ids.hash_secret(access),
+                grant_id=grant_id,
+                created_at=now,
+                expires_at=access_ends,
+                scope=scope,
+            ),
+            refresh=StoredToken(
+                token_hash=ids.hash_secret(refresh), grant_id=grant_id, created_at=now, expires_at=idle_ends
+            )
+            if with_refresh
+            else None,
+            grant_expires_at=grant_ends,
+        )
+        response = TokenResponse(
+            access_token=access,
+            expires_in=(access_ends - now) // SECOND,
+            scope=scope,
+            refresh_token=refresh if with_refresh else None,
+        )
+        return response, new
+
+    async def verify(self, token: str) -> AccessTokenFacts | None:
+        """The facts of a token that is valid now, or None. Asks the storage every time: a revocation is felt at once."""
+        if not token.startswith(ids.ACCESS_TOKEN):
+            return None
+        row = await self.store.access_token(ids.hash_secret(token))
+        if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
+            return None
+        if await self.identities.refusal(row.identity):
+            return None
+        return AccessTokenFacts(
+            identity=row.identity,
+            client_id=row.client_id,
+            grant_id=row.grant_id,
+            scope=row.scope,
+            resource=row.resource,
+        )

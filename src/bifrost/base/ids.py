@@ -1,0 +1,41 @@
+"""Identifiers (not secret) and secrets (only their hash is stored); the one place that draws randomness."""
+
+import hashlib
+import hmac
+import secrets
+
+ACCESS_TOKEN = "bfat_"  # noqa: S105 - the prefix by which scanners find a leaked token
+REFRESH_TOKEN = "bfrt_"  # noqa: S105 - the same
+AUTHORIZATION_CODE = "bfac_"
+VIRTUAL_KEY = "sk-bf-"
+
+ID_BYTES = 16
+SECRET_BYTES = 32
+"""256 random bits; contract §6 asks for at least 160."""
+
+
+def new_id(prefix: str) -> str:
+    """A name for a row; unguessable enough to be unique, never a credential."""
+    return f"{prefix}{secrets.token_urlsafe(ID_BYTES)}"
+
+
+def new_secret(prefix: str = "") -> str:
+    return f"{prefix}{secrets.token_urlsafe(SECRET_BYTES)}"
+
+
+def new_virtual_key() -> str:
+    return new_secret(VIRTUAL_KEY)
+
+
+def random_bytes(count: int) -> bytes:
+    return secrets.token_bytes(count)
+
+
+def hash_secret(secret: str) -> str:
+    """What is stored of a secret that we issue: SHA-256, enough for values of 160 random bits and more."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def same(left: str, right: str) -> bool:
+    """Compare in a time that does not depend on where the two differ."""
+    return hmac.compare_digest(left.encode(), right.encode())

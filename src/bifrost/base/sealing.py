@@ -1,0 +1,107 @@
+"""Authenticated encryption with a key ring: what we keep is sealed, and bound to where it belongs.
+
+The first key of the ring seals; every key opens, so a ring rotates by putting a new key in front. Each use has a key
+of its own, derived from the ring's key and the name of the use.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from bifrost.base.ids import random_bytes
+
+KEY_BYTES = 32
+KEY_ID_BYTES = 4
+NONCE_BYTES = 12
+MAC_BYTES = 24
+VERSION = "v1"
+
+
+class SealBrokenError(Exception):
+    """Not sealed by this ring, or sealed for another place."""
+
+
+class KeyRing:
+    """Keys of 32 bytes, the sealing one first. `repr` shows key ids only."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) != KEY_BYTES for key in keys):
+            raise ValueError(f"a key ring needs at least one key, each of {KEY_BYTES} bytes")
+        self._keys = {key_id(key): key for key in keys}
+        self._sealing_id = key_id(keys[0])
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(self._keys)})"
+
+    def seal(self, plain: bytes, *, use: str, owner: str) -> str:
+        """AES-256-GCM with a fresh nonce; `owner` is associated data: the row must keep it to be opened."""
+        nonce = random_bytes(NONCE_BYTES)
+        sealed = AESGCM(self._derived(self._sealing_id, use)).encrypt(nonce, plain, owner.encode())
+        return f"{VERSION}.{self._sealing_id}.{encode(nonce + sealed)}"
+
+    def open(self, sealed: str, *, use: str, owner: str) -> bytes:
+        """Raises SealBrokenError."""
+        version, _, rest = sealed.partition(".")
+        ring_id, _, body = rest.partition(".")
+        if version != VERSION or ring_id not in self._keys:
+            raise SealBrokenError
+        raw = decode(body)
+        try:
+            return AESGCM(self._derived(ring_id, use)).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode())
+        except (InvalidTag, ValueError) as error:
+            raise SealBrokenError from error
+
+    def seal_name(self, plain: bytes, *, use: str) -> str:
+        """AES-SIV (RFC 5297), deterministic: the same bytes give the same name, as client ids want it."""
+        siv = AESSIV(self._derived(self._sealing_id, use, length=64)).encrypt(plain, None)
+        return encode(decode(self._sealing_id) + siv)
+
+    def open_name(self, name: str, *, use: str) -> tuple[bytes, str]:
+        """The bytes and the id of the key that sealed them. Raises SealBrokenError."""
+        raw = decode(name)
+        ring_id = encode(raw[:KEY_ID_BYTES])
+        if ring_id not in self._keys or encode(raw) != name:
+            raise SealBrokenError
+        try:
+            return AESSIV(self._derived(ring_id, use, length=64)).decrypt(raw[KEY_ID_BYTES:], None), ring_id
+        except (InvalidTag, ValueError) as error:
+            raise SealBrokenError from error
+
+    def mac(self, data: str, *, use: str, ring_id: str = "") -> str:
+        digest = hmac.digest(self._derived(ring_id or self._sealing_id, use), data.encode(), hashlib.sha256)
+        return encode(digest[:MAC_BYTES])
+
+    def made(self, data: str, mac: str, *, use: str) -> bool:
+        """Whether any key of the ring made this MAC."""
+        return any(hmac.compare_digest(self.mac(data, use=use, ring_id=ring_id), mac) for ring_id in self._keys)
+
+    def _derived(self, ring_id: str, use: str, length: int = KEY_BYTES) -> bytes:
+        return _derive(self._keys[ring_id], use, length)
+
+
+@lru_cache(maxsize=256)
+def _derive(key: bytes, use: str, length: int) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=f"bifrost:{use}".encode()).derive(key)
+
+
+def key_id(key: bytes) -> str:
+    return encode(hashlib.sha256(b"bifrost key id" + key).digest()[:KEY_ID_BYTES])
+
+
+def encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode(text: str) -> bytes:
+    """base64url without padding. Raises SealBrokenError."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError as error:
+        raise SealBrokenError from error

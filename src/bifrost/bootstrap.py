@@ -1,0 +1,119 @@
+"""Starting up: the key ring, the database, its schema, and what the configuration creates (contract §10)."""
+
+from pathlib import Path
+
+import structlog
+
+from bifrost.base.clock import Clock
+from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
+from bifrost.base.sealing import KeyRing, SealBrokenError
+from bifrost.governance.errors import VirtualKeyTaken
+from bifrost.governance.models import McpConfig
+from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
+from bifrost.settings import ConfigurationError, Settings, UpstreamSettings, VirtualKeySettings
+from bifrost.storage.database import Database, queries
+from bifrost.storage.migrate import migrate
+from bifrost.upstreams.models import NewUpstream
+from bifrost.upstreams.registry import Upstreams
+
+KEY_FILE = "keyring.json"
+_CHECK_USE = "installation"
+_CHECK_NAME = "key_check"
+
+log = structlog.get_logger()
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Configured keys, or those of the key file in the data directory. Raises ConfigurationError."""
+    if settings.encryption_keys:
+        return ring_from_text(list(settings.encryption_keys))
+    try:
+        return ring_from_file(data_dir(settings) / KEY_FILE)
+    except (KeyFileError, OSError) as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def data_dir(settings: Settings) -> Path:
+    """The data directory, made for its owner alone. Raises ConfigurationError."""
+    path = Path(settings.data_dir)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"The data directory {path} cannot be made: {error.strerror}.") from error
+    return path
+
+
+def database(settings: Settings) -> Database:
+    """The database that the URL names; its driver is imported only when it is used."""
+    url = settings.storage_url
+    if url.startswith("sqlite:///"):
+        from bifrost.storage.sqlite import SqliteDatabase  # noqa: PLC0415 - only one of the two is needed
+
+        path = Path(url.removeprefix("sqlite:///"))
+        if not settings.storage.url:
+            data_dir(settings)
+        return SqliteDatabase(path)
+    from bifrost.storage.postgresql import PostgresqlDatabase  # noqa: PLC0415 - only one of the two is needed
+
+    return PostgresqlDatabase(url)
+
+
+async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyRing) -> None:
+    """Open, migrate, and make sure that the keys are those of this database. Raises ConfigurationError, StorageUnavailable."""
+    await opened.open()
+    await migrate(opened, clock)
+    named = queries("installation", opened.driver)
+    async with opened.transaction() as connection:
+        await named.keep_installation_value(
+            connection, name=_CHECK_NAME, value=ring.seal(b"bifrost", use=_CHECK_USE, owner=_CHECK_NAME)
+        )
+        kept = await named.installation_value(connection, name=_CHECK_NAME)
+    try:
+        ring.open(kept, use=_CHECK_USE, owner=_CHECK_NAME)
+    except SealBrokenError as error:
+        where = "encryption_keys" if settings.encryption_keys else str(Path(settings.data_dir, KEY_FILE))
+        raise ConfigurationError(
+            f"The database was written with another encryption key than the one in {where}. Give every replica "
+            "the same keys (BIFROST_ENCRYPTION_KEYS), or restore the key file that belongs to this database."
+        ) from error
+
+
+async def seed(settings: Settings, virtual_keys: VirtualKeys, upstreams: Upstreams) -> None:
+    """Create what the configuration names and the database does not have yet; what exists stays as it is."""
+    for upstream in settings.mcp.client_configs:
+        await upstreams.add(new_upstream(upstream))
+    for key in settings.governance.virtual_keys:
+        try:
+            await virtual_keys.create(new_virtual_key(key))
+        except VirtualKeyTaken:
+            log.debug("virtual_key_exists", name=key.name)
+
+
+def new_upstream(wanted: UpstreamSettings) -> NewUpstream:
+    return NewUpstream(
+        name=wanted.name,
+        connection_string=wanted.connection_string,
+        connection_type=wanted.connection_type,
+        auth_type=wanted.auth_type,
+        headers=wanted.headers,
+        tools_to_execute=wanted.tools_to_execute,
+        allow_on_all_virtual_keys=wanted.allow_on_all_virtual_keys,
+        tool_execution_timeout=wanted.tool_execution_timeout,
+        endpoint_slug=wanted.endpoint_slug,
+        disabled=wanted.disabled,
+    )
+
+
+def new_virtual_key(wanted: VirtualKeySettings) -> NewVirtualKey:
+    return NewVirtualKey(
+        id=wanted.id,
+        name=wanted.name,
+        value=wanted.value,
+        description=wanted.description,
+        is_active=wanted.is_active,
+        expires_at=int(wanted.expires_at.timestamp() * 1_000) if wanted.expires_at else None,
+        mcp_configs=tuple(
+            McpConfig(mcp_client_name=config.mcp_client_name, tools_to_execute=config.tools_to_execute)
+            for config in wanted.mcp_configs
+        ),
+    )

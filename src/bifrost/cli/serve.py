@@ -1,0 +1,98 @@
+"""`bifrost serve`: run the gateway until SIGTERM or Ctrl-C."""
+
+import argparse
+import asyncio
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from bifrost import bootstrap, settings
+from bifrost.app import build
+from bifrost.base.clock import SystemClock
+from bifrost.settings import ConfigurationError, Settings
+from bifrost.telemetry import logging
+
+GRACE_SECONDS = 10
+BACKLOG = 2_048
+
+
+def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "serve",
+        parents=[with_config],
+        help="run the gateway",
+        description="Run the gateway until it gets SIGTERM or Ctrl-C; requests in flight are finished first.",
+    )
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 8080)")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Raises ConfigurationError, StorageUnavailable, before anything listens."""
+    loaded = load(chosen.config, chosen.host, chosen.port)
+    logging.configure(loaded.server.log_level)
+    _check_port(loaded.server.host, loaded.server.port)
+    asyncio.run(_prepared(loaded))
+    server = loaded.server
+    options: dict[str, Any] = {
+        "host": server.host,
+        "port": server.port,
+        "loop": "uvloop",
+        "http": "httptools",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_keep_alive": 75,
+        "backlog": BACKLOG,
+    }
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops gracefully and then raises the signal again; a quiet handler makes that an exit with 0
+        signal.signal(number, lambda *_: None)
+    if server.workers == 1:
+        uvicorn.run(build(loaded).app, **options)
+        return 0
+    settings.hand_down(chosen.config, {"host": server.host, "port": server.port})
+    uvicorn.run("bifrost.cli.serve:worker", factory=True, workers=server.workers, **options)
+    return 0
+
+
+def worker() -> ASGIApp:
+    """One of several worker processes: its settings come from the environment that `run` left."""
+    loaded = load(None)
+    logging.configure(loaded.server.log_level)
+    return build(loaded).app
+
+
+def load(config: str | None, host: str | None = None, port: int | None = None) -> Settings:
+    given = {"host": host, "port": port}
+    overrides = {"server": {name: value for name, value in given.items() if value is not None}}
+    return settings.load(config, settings.environment(), overrides)
+
+
+async def _prepared(loaded: Settings) -> None:
+    """Everything that can be refused is refused here, in one sentence, before a port is opened."""
+    gateway = build(loaded)
+    try:
+        await bootstrap.prepare(loaded, gateway.database, SystemClock(), bootstrap.key_ring(loaded))
+        await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams)
+    finally:
+        await gateway.database.close()
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port."
+            ) from error

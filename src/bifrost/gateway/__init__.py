@@ -1,0 +1,1 @@
+"""The MCP endpoints: many upstreams behind one address."""

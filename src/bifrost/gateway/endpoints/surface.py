@@ -1,0 +1,54 @@
+"""How errors look at the MCP endpoints: JSON-RPC, with the HTTP status and challenge that the revisions ask for."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bifrost.base.errors import DomainError, Unauthenticated, Unexpected
+from bifrost.gateway.errors import InsufficientScope
+from bifrost.http import status
+from bifrost.http.public_urls import PublicUrls
+from bifrost.http.surface import event_id
+from bifrost.identity.callers import AuthMode, MissingCredentials
+from bifrost.protocol import bearer, jsonrpc, metadata, scope
+from bifrost.protocol.jsonrpc import Id, RpcError
+
+
+def renderer(public_urls: PublicUrls, mode: AuthMode) -> Callable[[Request, DomainError, str], Response]:
+    def render(request: Request, error: DomainError, _operation: str) -> Response:
+        answer = refusal(request, error, None, status.of(error)[0])
+        answer.headers.update(status.headers(error))
+        challenge = _challenge(request, error, public_urls, mode)
+        if challenge:
+            answer.headers["WWW-Authenticate"] = challenge
+        return answer
+
+    return render
+
+
+def refusal(request: Request, error: DomainError, request_id: Id | None, status_code: int) -> Response:
+    """A domain error as the answer to one request; `data` says in one word which, and where to find it in the log."""
+    code = jsonrpc.INTERNAL_ERROR if isinstance(error, Unexpected) else jsonrpc.SERVER_ERROR
+    data = jsonrpc.encode({"code": error.code, "event_id": event_id(request)})
+    return rpc_error(RpcError(code, error.message, data), request_id, status_code)
+
+
+def rpc_error(error: RpcError, request_id: Id | None, status_code: int) -> Response:
+    return body(jsonrpc.error_response(request_id, error), status_code)
+
+
+def body(raw: bytes, status_code: int = 200) -> Response:
+    return Response(raw, status_code, media_type="application/json")
+
+
+def _challenge(request: Request, error: DomainError, public_urls: PublicUrls, mode: AuthMode) -> str | None:
+    """RFC 9728 §5.1: each endpoint points to the metadata of exactly the address that was called."""
+    origin = public_urls.origin_of(request)
+    metadata_url = None if mode == "headers" else f"{origin}{metadata.protected_resource_path(request.url.path)}"
+    if isinstance(error, InsufficientScope):
+        return bearer.challenge(metadata_url=metadata_url, scope=error.scope, error=error.code)
+    if not isinstance(error, Unauthenticated):
+        return None
+    named = "" if isinstance(error, MissingCredentials) else "invalid_token"
+    return bearer.challenge(metadata_url=metadata_url, scope=scope.DEFAULT, error=named)

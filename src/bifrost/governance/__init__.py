@@ -1,0 +1,1 @@
+"""May they, and how much: virtual keys and what each key may reach."""

@@ -1,0 +1,36 @@
+"""Virtual keys and the tool filters they carry."""
+
+from dataclasses import dataclass
+
+ALL_TOOLS = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpConfig:
+    """What a key may use of one upstream: `["*"]` is all its tools, `[]` is none (contract §9)."""
+
+    mcp_client_name: str
+    tools_to_execute: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualKey:
+    """A key as it is stored: never its value, only the beginning of it, to tell keys apart. Times in milliseconds."""
+
+    id: str
+    name: str
+    description: str
+    value_hint: str
+    is_active: bool
+    expires_at: int | None
+    mcp_configs: tuple[McpConfig, ...]
+    created_at: int
+    updated_at: int
+
+    def refusal(self, now: int) -> str | None:
+        """Why the key may not be used now, in words for its owner; None when it may."""
+        if not self.is_active:
+            return "This virtual key is inactive."
+        if self.expires_at is not None and self.expires_at <= now:
+            return "This virtual key has expired."
+        return None

@@ -1,0 +1,95 @@
+"""Virtual keys: made once, shown once, stored as a hash."""
+
+import re
+from dataclasses import dataclass
+
+import structlog
+
+from bifrost.base import ids
+from bifrost.base.clock import Clock
+from bifrost.governance.errors import UnknownVirtualKey, VirtualKeyTaken, WeakVirtualKey
+from bifrost.governance.models import McpConfig, VirtualKey
+from bifrost.governance.store import GovernanceStore
+
+HINT_CHARACTERS = 10
+_FORM = re.compile(r"sk-bf-[A-Za-z0-9_-]{27,250}")
+"""27 characters of base64url carry 160 bits; a shorter value could be guessed from its hash."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVirtualKey:
+    """What is asked for; an empty id or value is made up."""
+
+    name: str
+    id: str = ""
+    value: str = ""
+    description: str = ""
+    is_active: bool = True
+    expires_at: int | None = None
+    mcp_configs: tuple[McpConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualKeys:
+    store: GovernanceStore
+    clock: Clock
+
+    async def create(self, wanted: NewVirtualKey) -> tuple[VirtualKey, str]:
+        """The key and, this once, its value. Raises WeakVirtualKey, VirtualKeyTaken."""
+        value = wanted.value or ids.new_virtual_key()
+        check_value(value)
+        now = self.clock.now()
+        key = VirtualKey(
+            id=wanted.id or ids.new_id("vk_"),
+            name=wanted.name,
+            description=wanted.description,
+            value_hint=value[:HINT_CHARACTERS] + "…",
+            is_active=wanted.is_active,
+            expires_at=wanted.expires_at,
+            mcp_configs=wanted.mcp_configs,
+            created_at=now,
+            updated_at=now,
+        )
+        if not await self.store.add_virtual_key(key, ids.hash_secret(value)):
+            raise VirtualKeyTaken(f"A virtual key with this id, name or value exists already: {wanted.name}")
+        log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
+        return key, value
+
+    async def presented(self, value: str) -> VirtualKey | None:
+        """The key with this value, usable or not; None when there is none.
+
+        The look-up is by hash, so its time tells nothing about a stored value.
+        """
+        if not _FORM.fullmatch(value):
+            return None
+        return await self.store.virtual_key_by_hash(ids.hash_secret(value))
+
+    async def by_id(self, key_id: str) -> VirtualKey | None:
+        return await self.store.virtual_key(key_id)
+
+    async def all(self) -> list[VirtualKey]:
+        return await self.store.virtual_keys()
+
+    async def revoke(self, id_or_name: str) -> VirtualKey:
+        """Deactivate; the next request with it is refused. Raises UnknownVirtualKey."""
+        key = await self.store.find_virtual_key(id_or_name)
+        if key is None:
+            raise UnknownVirtualKey(f"There is no virtual key with the id or name {id_or_name}.")
+        await self.store.deactivate_virtual_key(key.id, self.clock.now())
+        log.info("virtual_key_revoked", virtual_key_id=key.id, name=key.name)
+        return key
+
+
+def check_value(value: str) -> None:
+    """Raises WeakVirtualKey."""
+    if not _FORM.fullmatch(value):
+        raise WeakVirtualKey(
+            "A virtual key is sk-bf- and at least 27 letters, digits, - or _; `bifrost keys create` makes one.",
+            param="value",
+        )
+
+
+def looks_like_virtual_key(value: str) -> bool:
+    return value.startswith(ids.VIRTUAL_KEY)

@@ -1,0 +1,29 @@
+"""The address of the client: the peer's, unless the peer is a configured proxy (contract §1)."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from starlette.requests import Request
+
+Network = IPv4Network | IPv6Network
+
+
+class TrustedProxies:
+    def __init__(self, networks: Sequence[str]) -> None:
+        """Addresses or networks of the proxies. Raises ValueError."""
+        self._networks: list[Network] = [ip_network(network) for network in networks]
+
+    def client_address(self, request: Request) -> str:
+        """The rightmost hop of X-Forwarded-For that is not one of ours; forged hops stand further left."""
+        peer = request.client.host if request.client else ""
+        hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
+        while hops and self._trusts(peer):
+            peer = hops.pop()
+        return peer
+
+    def _trusts(self, host: str) -> bool:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)

@@ -1,0 +1,23 @@
+"""Cookies, read by hand: every value of a name is seen, so that a planted second cookie cannot hide the first."""
+
+from starlette.requests import Request
+
+MAX_VALUES = 8
+
+
+def values(request: Request, name: str) -> list[str]:
+    """Every value sent under this name, in order (RFC 6265 §5.4 lets a browser send several)."""
+    header = "; ".join(request.headers.getlist("cookie"))
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return [value for key, _, value in pairs if key == name][:MAX_VALUES]
+
+
+def browser_cookie(name: str, value: str, *, max_age: int, secure: bool) -> str:
+    """A `Set-Cookie` for the whole host, kept from scripts; `max_age` in seconds."""
+    flags = "; Secure" if secure else ""
+    return f"{name}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Lax{flags}"
+
+
+def host_prefixed(name: str, *, secure: bool) -> str:
+    """RFC 6265bis §4.1.3.2: under https the `__Host-` prefix keeps sibling hosts from setting it."""
+    return f"__Host-{name}" if secure else name

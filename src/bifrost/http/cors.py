@@ -1,0 +1,49 @@
+"""Cross-origin reads (Fetch §3.2) for the addresses that browser-based clients call; never for pages or management."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bifrost.base.errors import Denied
+
+ALLOWED_HEADERS = ", ".join(
+    ("Accept", "Authorization", "Content-Type", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
+    + ("Mcp-Session-Id", "X-Api-Key", "X-Bf-Mcp-Include-Clients", "X-Bf-Mcp-Include-Tools", "X-Bf-Vk")
+)
+EXPOSED_HEADERS = "WWW-Authenticate, Mcp-Session-Id, X-Request-Id, Retry-After"
+MAX_AGE_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """`allowed` decides about an `Origin`; None lets every origin read, which is right for public documents."""
+
+    allowed: Callable[[str], bool] | None = None
+
+    def check(self, request: Request) -> None:
+        """A foreign Origin is refused before anything else is looked at, credentials included. Raises Denied."""
+        origin = request.headers.get("origin")
+        if origin is not None and self.allowed and not self.allowed(origin):
+            raise Denied("Requests from this web origin are not allowed.", code="origin_not_allowed")
+
+    def allow(self, request: Request, response: Response) -> None:
+        origin = request.headers.get("origin")
+        if origin is None or (self.allowed and not self.allowed(origin)):
+            return
+        response.headers["Access-Control-Allow-Origin"] = origin if self.allowed else "*"
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        if self.allowed:
+            response.headers.add_vary_header("Origin")
+
+    @staticmethod
+    def preflight(methods: tuple[str, ...]) -> Response:
+        return Response(
+            status_code=204,
+            headers={
+                "Access-Control-Allow-Methods": ", ".join(methods),
+                "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+                "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
+            },
+        )

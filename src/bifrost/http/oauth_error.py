@@ -1,0 +1,26 @@
+"""OAuth's JSON error (RFC 6749 §5.2) for the token and registration endpoints."""
+
+from starlette.responses import JSONResponse
+
+from bifrost.base import errors
+from bifrost.http import status
+from bifrost.protocol import oauth
+from bifrost.protocol.oauth import OAuthError
+
+_CODES: dict[type[errors.DomainError], str] = {
+    errors.Unavailable: "temporarily_unavailable",
+    errors.TooMany: "temporarily_unavailable",
+    errors.Unexpected: "server_error",
+}
+
+
+def response(error: errors.DomainError) -> JSONResponse:
+    headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **status.headers(error)}
+    if isinstance(error, OAuthError):
+        code, http_status = error.code, error.status
+        if error.basic:
+            headers["WWW-Authenticate"] = 'Basic realm="token"'
+    else:
+        code = next((word for kind, word in _CODES.items() if isinstance(error, kind)), oauth.INVALID_REQUEST)
+        http_status = status.of(error)[0]
+    return JSONResponse({"error": code, "error_description": error.message}, http_status, headers)

@@ -1,0 +1,78 @@
+"""Parameters of queries and forms, parsed strictly: one meaning for every byte, or an error that names the parameter.
+
+Frameworks differ in which of two equal names they take; that difference is an attack (OAuth 2.1 §3.1 forbids
+repeated parameters), so a repetition is an error here.
+"""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+
+from bifrost.base.errors import Invalid, TooLarge
+from bifrost.http import body
+
+FORM = "application/x-www-form-urlencoded"
+MAX_FORM_BYTES = 64 * 1024
+MAX_PARAMETERS = 64
+MAX_CHARACTERS = 4_096
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Parameters:
+    """Names and raw values; a value is decoded, and refused, when it is asked for."""
+
+    def __init__(self, raw: bytes) -> None:
+        pieces = [piece for piece in raw.split(b"&") if piece]
+        if len(pieces) > MAX_PARAMETERS:
+            raise TooLarge(f"More than {MAX_PARAMETERS} parameters.")
+        self._values: dict[str, list[bytes]] = {}
+        for piece in pieces:
+            name, _, value = piece.partition(b"=")
+            self._values.setdefault(_decoded(name).decode("utf-8", "replace"), []).append(value)
+
+    def refuse_repeated(self, *, but: tuple[str, ...] = ()) -> None:
+        """Raises Invalid. RFC 8707 §2 lets `resource` appear several times."""
+        for name, values in self._values.items():
+            if len(values) > 1 and name not in but:
+                shown = name[:40] if name.isprintable() else ""
+                raise Invalid("A parameter appears more than once.", param=shown)
+
+    def get(self, name: str) -> str | None:
+        """The value, or None when it is absent; an empty value counts as absent (OAuth 2.1 §3.1). Raises Invalid."""
+        values = self.all(name)
+        if len(values) > 1:
+            raise Invalid(f"The parameter {name} appears more than once.", param=name)
+        return values[0] if values else None
+
+    def all(self, name: str) -> list[str]:
+        return [self._text(name, raw) for raw in self._values.get(name, []) if raw]
+
+    @staticmethod
+    def _text(name: str, raw: bytes) -> str:
+        if _BAD_ESCAPE.search(raw):
+            raise Invalid(f"The parameter {name} is not percent-encoded correctly.", param=name)
+        try:
+            text = _decoded(raw).decode()
+        except UnicodeDecodeError as error:
+            raise Invalid(f"The parameter {name} is not UTF-8.", param=name) from error
+        if len(text) > MAX_CHARACTERS:
+            raise Invalid(f"The parameter {name} has more than {MAX_CHARACTERS} characters.", param=name)
+        if _CONTROL.search(text):
+            raise Invalid(f"The parameter {name} contains control characters.", param=name)
+        return text
+
+
+def query(request: Request) -> Parameters:
+    raw: bytes = request.scope["query_string"]
+    return Parameters(raw)
+
+
+async def form(request: Request) -> Parameters:
+    """The form in the body; what the query says is never looked at. Raises Invalid, TooLarge, Unsupported."""
+    return Parameters(await body.read(request, limit=MAX_FORM_BYTES, content_type=FORM))
+
+
+def _decoded(raw: bytes) -> bytes:
+    return unquote_to_bytes(raw.replace(b"+", b" "))

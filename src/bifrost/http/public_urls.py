@@ -1,0 +1,50 @@
+"""The origins under which the server is known. Absolute URLs come from here and never from a request's headers."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicUrls:
+    """`origins` without trailing slash, the issuer first."""
+
+    origins: tuple[str, ...]
+
+    @property
+    def issuer(self) -> str:
+        """One stored string: the same bytes in metadata, `iss` and tokens (RFC 8414 §2, RFC 9207 §2)."""
+        return self.origins[0]
+
+    @property
+    def secure(self) -> bool:
+        return self.issuer.startswith("https://")
+
+    @property
+    def only_loopback(self) -> bool:
+        return all(is_loopback(origin) for origin in self.origins)
+
+    def origin_of(self, request: Request) -> str | None:
+        """The public origin that the request's Host names, or None: then the request is not for us."""
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1:
+            return None
+        host = hosts[0].lower()
+        return next((origin for origin in self.origins if host in _hosts(origin)), None)
+
+
+def is_loopback(origin: str) -> bool:
+    host = _authority(origin)
+    return any(host == name or host.startswith(f"{name}:") for name in LOOPBACK_HOSTS)
+
+
+def _authority(origin: str) -> str:
+    return origin.partition("://")[2]
+
+
+def _hosts(origin: str) -> tuple[str, str]:
+    """A default port may be left out of Host or written in it."""
+    authority = _authority(origin)
+    return authority, f"{authority}{':443' if origin.startswith('https://') else ':80'}"

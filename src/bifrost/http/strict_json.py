@@ -1,0 +1,73 @@
+"""JSON where a second reading must be impossible: no duplicate keys, no NaN, bounded depth and numbers, real Unicode."""
+
+import json
+from typing import Any
+
+from bifrost.base.errors import Invalid
+
+MAX_DEPTH = 16
+MAX_DIGITS = 32
+
+
+def loads(raw: bytes) -> Any:
+    """Raises Invalid with a sentence on what is wrong."""
+    try:
+        value = json.loads(
+            raw.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_bounded_int,
+            parse_float=_bounded_float,
+        )
+    except UnicodeDecodeError as error:
+        raise Invalid("The body is not UTF-8.") from error
+    except RecursionError as error:
+        raise Invalid(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
+    except ValueError as error:
+        raise Invalid("The body is not valid JSON.") from error
+    _check(value, MAX_DEPTH)
+    return value
+
+
+def _check(value: object, depth: int) -> None:
+    if depth < 0:
+        raise Invalid(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_text(name)
+            _check(member, depth - 1)
+    elif isinstance(value, list):
+        for member in value:
+            _check(member, depth - 1)
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)):
+        raise Invalid("The JSON contains a NUL or half of a surrogate pair.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Invalid("The JSON contains the same member twice.")
+    return members
+
+
+def _no_constant(_name: str) -> None:
+    raise Invalid("The JSON contains NaN or Infinity.")
+
+
+def _bounded_int(digits: str) -> int:
+    return int(_bounded(digits))
+
+
+def _bounded_float(digits: str) -> float:
+    return float(_bounded(digits))
+
+
+def _bounded(digits: str) -> str:
+    if len(digits) > MAX_DIGITS:
+        raise Invalid(f"The JSON contains a number of more than {MAX_DIGITS} digits.")
+    return digits

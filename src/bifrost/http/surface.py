@@ -1,0 +1,78 @@
+"""A surface is a family of addresses that answer in one form: who may ask, which methods, how an error looks.
+
+`Surface.route` wraps an endpoint so that whatever it raises leaves in the surface's own form. The router would refuse
+a wrong method in plain text, so every method is routed here and checked here.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from bifrost.base.errors import DomainError, MethodNotAllowed, Misdirected, Unexpected
+from bifrost.http.cors import Cors
+from bifrost.http.public_urls import PublicUrls
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Renderer = Callable[[Request, DomainError, str], Response]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    render: Renderer
+    public_urls: PublicUrls
+    cors: Cors | None = None
+
+    def route(self, path: str, endpoint: Endpoint, *methods: str, operation: str) -> Route:
+        """`operation` names the request in errors and logs (`extra_fields.request_type`)."""
+        return Route(path, _Guarded(self, endpoint, methods, operation))
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    surface: Surface
+    endpoint: Endpoint
+    methods: tuple[str, ...]
+    operation: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        scope["operation"] = self.operation
+        response = await self._answer(request)
+        if self.surface.cors:
+            self.surface.cors.allow(request, response)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._checked(request)
+        except DomainError as error:
+            return self.surface.render(request, error, self.operation)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception:
+            log.exception("unexpected_error", operation=self.operation)
+            return self.surface.render(request, Unexpected(), self.operation)
+
+    async def _checked(self, request: Request) -> Response:
+        if self.surface.public_urls.origin_of(request) is None:
+            raise Misdirected("This server is not known under the host that the request names. Use its public URL.")
+        if self.surface.cors:
+            self.surface.cors.check(request)
+            if request.method == "OPTIONS":
+                return self.surface.cors.preflight(self.methods)
+        if request.method not in self.methods:
+            raise MethodNotAllowed(self.methods)
+        return await self.endpoint(request)
+
+
+def event_id(request: Request) -> str:
+    """The id of the request (http/middleware.py): in the body, the header and every log line."""
+    value: str = request.scope.get("event_id", "")
+    return value

@@ -1,0 +1,1 @@
+"""Who is it: the owner of credentials, and how a presented credential becomes a caller."""

@@ -1,0 +1,119 @@
+"""The one authenticator of the MCP endpoints: a presented credential becomes a caller, or the request is refused.
+
+Fails closed: a credential that does not verify can never become the anonymous identity (contract §7).
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from bifrost.base import ids
+from bifrost.base.clock import Clock
+from bifrost.base.errors import Invalid, Unauthenticated
+from bifrost.governance.errors import VirtualKeyRefused
+from bifrost.governance.models import McpConfig
+from bifrost.governance.virtual_keys import VirtualKeys, looks_like_virtual_key
+from bifrost.identity.models import AccessTokenFacts, Identity
+from bifrost.protocol import scope
+
+AuthMode = Literal["headers", "both", "oauth"]
+MIN_SESSION_ID_CHARACTERS = 22
+
+
+class MissingCredentials(Unauthenticated):
+    """No credential at all: the challenge carries no `error` (OAuth 2.1 §5.3.2)."""
+
+    default_code = "missing_credentials"
+
+
+class ConflictingCredentials(Invalid):
+    default_code = "conflicting_credentials"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a request presents. `keys` are values of the key headers; `authorization` are whole header values."""
+
+    authorization: tuple[str, ...] = field(default=(), repr=False)
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    session_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls, and what they may. `key_configs` is None for a caller without a virtual key."""
+
+    identity: Identity
+    scope: str
+    key_configs: tuple[McpConfig, ...] | None = None
+    client_id: str | None = None
+
+
+class AccessTokenReader(Protocol):
+    async def verify(self, token: str) -> AccessTokenFacts | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    virtual_keys: VirtualKeys
+    access_tokens: AccessTokenReader
+    clock: Clock
+    mode: AuthMode
+    allow_anonymous: bool
+
+    async def authenticate(self, credentials: Credentials, resource: str) -> Caller:
+        """`resource` is the path of the endpoint that was called: a token must be for it.
+
+        Raises MissingCredentials, Unauthenticated, ConflictingCredentials, VirtualKeyRefused, StorageUnavailable.
+        """
+        presented = {_bearer(value) for value in credentials.authorization} | set(credentials.keys)
+        if len(presented) + (credentials.session_id is not None) > 1:
+            raise ConflictingCredentials("Send one credential: an access token, a virtual key, or a session id.")
+        if credentials.session_id is not None:
+            return self._session(credentials.session_id)
+        if not presented:
+            return self._nobody()
+        value = presented.pop()
+        if looks_like_virtual_key(value):
+            return await self._key(value)
+        if credentials.keys:
+            raise Unauthenticated("This header takes a virtual key.")
+        return await self._token(value, resource)
+
+    async def _key(self, value: str) -> Caller:
+        key = await self.virtual_keys.presented(value) if self.mode != "oauth" else None
+        if key is None:
+            raise Unauthenticated("The virtual key is not known here.")
+        refusal = key.refusal(self.clock.now())
+        if refusal:
+            raise VirtualKeyRefused(refusal)
+        return Caller(identity=Identity("vk", key.id), scope=scope.DEFAULT, key_configs=key.mcp_configs)
+
+    async def _token(self, value: str, resource: str) -> Caller:
+        facts = await self.access_tokens.verify(value) if self.mode != "headers" else None
+        # RFC 8707 §2, RFC 9068 §4: a token for another endpoint of ours is no token for this one
+        if facts is None or facts.resource != resource:
+            raise Unauthenticated(
+                "The access token is not valid here: unknown, expired, revoked, or for another address."
+            )
+        configs = None
+        if facts.identity.kind == "vk":
+            key = await self.virtual_keys.by_id(facts.identity.id)
+            configs = key.mcp_configs if key else ()
+        return Caller(identity=facts.identity, scope=facts.scope, key_configs=configs, client_id=facts.client_id)
+
+    def _session(self, session_id: str) -> Caller:
+        """Whoever knows the id is the session, so it must be long, and only its hash becomes the identity."""
+        if not self.allow_anonymous or self.mode == "oauth" or len(session_id) < MIN_SESSION_ID_CHARACTERS:
+            raise Unauthenticated("Anonymous sessions are not allowed here, or this session id is too short.")
+        return Caller(identity=Identity("session", f"hdr_{ids.hash_secret(session_id)}"), scope=scope.DEFAULT)
+
+    def _nobody(self) -> Caller:
+        if self.mode == "headers" and self.allow_anonymous:
+            return Caller(identity=Identity("session", "anonymous"), scope=scope.DEFAULT)
+        raise MissingCredentials("Sign in, or send a virtual key.")
+
+
+def _bearer(value: str) -> str:
+    """RFC 9110 §11.1: the scheme's name is case-insensitive. Any other scheme is no credential that could verify."""
+    scheme, _, token = value.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else f"{scheme}:"

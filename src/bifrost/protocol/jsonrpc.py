@@ -1,0 +1,117 @@
+"""JSON-RPC 2.0 envelopes. What passes through stays as the bytes that came."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+SERVER_ERROR = -32000
+
+Id = str | int
+
+
+class Message(msgspec.Struct):
+    """A request, a notification (no `id`) or a response (no `method`)."""
+
+    jsonrpc: str
+    id: Id | None | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    params: dict[str, Raw] | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class ErrorObject(msgspec.Struct, omit_defaults=True):
+    code: int
+    message: str
+    data: Raw | UnsetType = UNSET
+
+
+class RpcError(Exception):
+    """An error answer to one request. `data` is encoded already."""
+
+    def __init__(self, code: int, message: str, data: bytes | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+_message = msgspec.json.Decoder(Message)
+_members = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
+_error = msgspec.json.Decoder(ErrorObject)
+_any = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+
+def decode(raw: bytes) -> Message:
+    """Raises RpcError: not JSON, or not a JSON-RPC 2.0 message."""
+    try:
+        message = _message.decode(raw)
+    except msgspec.ValidationError as error:
+        raise RpcError(INVALID_REQUEST, "Not a JSON-RPC 2.0 message.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RpcError(PARSE_ERROR, "The body is not valid JSON.") from error
+    if message.jsonrpc != "2.0":
+        raise RpcError(INVALID_REQUEST, "Not a JSON-RPC 2.0 message.")
+    return message
+
+
+def members(raw: Raw | bytes) -> dict[str, Raw]:
+    """The members of an object, each as its bytes. Raises ValueError."""
+    return _members.decode(raw)
+
+
+def items(raw: Raw | bytes) -> list[Raw]:
+    """The members of an array, each as its bytes. Raises ValueError."""
+    return _items.decode(raw)
+
+
+def value(raw: Raw | bytes) -> Any:
+    """Raises ValueError."""
+    return _any.decode(raw)
+
+
+def text(raw: Raw | None) -> str | None:
+    """The string in these bytes, or None when they hold something else."""
+    try:
+        decoded = _any.decode(raw) if raw is not None else None
+    except (ValueError, RecursionError):
+        return None
+    return decoded if isinstance(decoded, str) else None
+
+
+def encode(thing: object) -> bytes:
+    return _encoder.encode(thing)
+
+
+def request(request_id: Id, method: str, params: dict[str, Any]) -> bytes:
+    return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+
+def notification(method: str) -> bytes:
+    return _encoder.encode({"jsonrpc": "2.0", "method": method})
+
+
+def result_response(request_id: Id, result: object) -> bytes:
+    return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+def error_response(request_id: Id | None, error: RpcError) -> bytes:
+    body = ErrorObject(error.code, error.message, Raw(error.data) if error.data is not None else UNSET)
+    return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "error": body})
+
+
+def error_from(raw: Raw | bytes) -> RpcError:
+    """An error object as another server sent it."""
+    try:
+        error = _error.decode(raw)
+    except (ValueError, RecursionError):
+        return RpcError(INTERNAL_ERROR, "The server answered with an error that cannot be read.")
+    return RpcError(error.code, error.message, bytes(error.data) if error.data is not UNSET else None)

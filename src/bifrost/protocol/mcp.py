@@ -1,0 +1,63 @@
+"""The Model Context Protocol's own words: revisions, headers, methods, error codes, and the era of a request."""
+
+import base64
+import re
+
+MODERN = "2026-07-28"
+"""The stateless revision: every request says its version and capabilities in `_meta`."""
+
+MODERN_VERSIONS = (MODERN,)
+LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+"""Revisions that begin with `initialize`, the newest first."""
+
+LATEST_LEGACY = LEGACY_VERSIONS[0]
+ASSUMED_VERSION = "2025-03-26"
+"""What a request without a version header speaks (2025-06-18, transports)."""
+
+VERSION_HEADER = "mcp-protocol-version"
+METHOD_HEADER = "mcp-method"
+NAME_HEADER = "mcp-name"
+SESSION_HEADER = "mcp-session-id"
+
+META_VERSION = "io.modelcontextprotocol/protocolVersion"
+META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+META_CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+
+INITIALIZE = "initialize"
+PING = "ping"
+DISCOVER = "server/discover"
+TOOLS_LIST = "tools/list"
+TOOLS_CALL = "tools/call"
+NOTIFICATION_PREFIX = "notifications/"
+INITIALIZED = "notifications/initialized"
+
+HEADER_MISMATCH = -32020
+UNSUPPORTED_VERSION = -32022
+
+COMPLETE = "complete"
+PRIVATE = "private"
+
+NAMED_METHODS = {TOOLS_CALL: "name", "prompts/get": "name", "resources/read": "uri"}
+"""Methods whose `Mcp-Name` header must say the same as this parameter (2026-07-28, transports)."""
+
+_HEADER_SAFE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_ENCODED = re.compile(r"=\?base64\?(?P<body>[A-Za-z0-9+/]*={0,2})\?=")
+
+
+def header_value(text: str) -> str:
+    """A value as it may stand in `Mcp-Name`: as it is, or in the base64 form when a header could not carry it."""
+    if _HEADER_SAFE.fullmatch(text) and not _ENCODED.fullmatch(text):
+        return text
+    return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
+
+
+def header_text(value: str) -> str | None:
+    """The text that a header value stands for; None when the encoded form is broken."""
+    encoded = _ENCODED.fullmatch(value)
+    if not encoded:
+        return value
+    try:
+        return base64.b64decode(encoded["body"], validate=True).decode()
+    except ValueError:
+        return None

@@ -1,0 +1,41 @@
+"""OAuth's own words: error codes, grant types and client authentication methods (RFC 6749, 7591, 8707)."""
+
+from bifrost.base.errors import DomainError
+
+AUTHORIZATION_CODE = "authorization_code"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a grant type's name
+GRANT_TYPES = (AUTHORIZATION_CODE, REFRESH_TOKEN)
+RESPONSE_TYPE = "code"
+
+NONE = "none"
+CLIENT_SECRET_POST = "client_secret_post"  # noqa: S105 - a method's name
+CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
+AUTH_METHODS = (NONE, CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
+"""`none` first: some clients use their metadata document only when they see it (RFC 8414 §2)."""
+
+INVALID_REQUEST = "invalid_request"
+INVALID_CLIENT = "invalid_client"
+INVALID_GRANT = "invalid_grant"
+INVALID_SCOPE = "invalid_scope"
+INVALID_TARGET = "invalid_target"
+INVALID_REDIRECT_URI = "invalid_redirect_uri"
+INVALID_CLIENT_METADATA = "invalid_client_metadata"
+UNAUTHORIZED_CLIENT = "unauthorized_client"
+UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
+UNSUPPORTED_RESPONSE_TYPE = "unsupported_response_type"
+ACCESS_DENIED = "access_denied"
+
+
+class OAuthError(DomainError):
+    """A refusal in OAuth's own form (RFC 6749 §5.2): `code` is `error`, `message` is `error_description`.
+
+    `basic` says that the client used the Authorization header, so a 401 must name that scheme.
+    """
+
+    def __init__(self, code: str, message: str, *, param: str = "", basic: bool = False) -> None:
+        super().__init__(message, code=code, param=param)
+        self.basic = basic
+
+    @property
+    def status(self) -> int:
+        return 401 if self.code == INVALID_CLIENT else 400

@@ -1,0 +1,38 @@
+"""Scopes (RFC 6749 §3.3) of the MCP endpoints: two words, and the order they are written in."""
+
+READ = "mcp:read"
+WRITE = "mcp:write"
+OFFLINE_ACCESS = "offline_access"
+SUPPORTED = (READ, WRITE)
+DEFAULT = " ".join(SUPPORTED)
+
+IN_WORDS = {
+    READ: "See the tools you may use, and call those that only read",
+    WRITE: "Call every tool you may use, including those that change things",
+}
+
+
+def granted(requested: str | None) -> str:
+    """What is granted for what was asked: unknown words are dropped, and nothing left means the default.
+
+    Widely used bridges ask only for `openid email profile` (contract §4), so an unknown scope is no error;
+    RFC 6749 §3.3 lets the server ignore it as long as the token response names what was granted.
+    """
+    words = set((requested or "").split(" "))
+    return " ".join(word for word in SUPPORTED if word in words) or DEFAULT
+
+
+def narrowed(requested: str | None, grant: str) -> str | None:
+    """RFC 6749 §6: absent means the same as granted; a scope that was not granted makes it None."""
+    if not requested:
+        return grant
+    words = set(requested.split(" ")) & set(SUPPORTED)
+    if not words or not all(allows(grant, word) for word in words):
+        return None
+    return " ".join(word for word in SUPPORTED if word in words)
+
+
+def allows(scope: str, needed: str) -> bool:
+    """Write implies read."""
+    words = scope.split(" ")
+    return needed in words or (needed == READ and WRITE in words)

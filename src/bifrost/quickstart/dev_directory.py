@@ -1,0 +1,137 @@
+"""The directory of the quick start: a gateway configuration with the sample upstream and a demo virtual key."""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bifrost.base import ids
+from bifrost.quickstart.children import free_port, port_is_free
+from bifrost.quickstart.upstream import DEFAULT_PORT as UPSTREAM_PORT
+
+UPSTREAM_NAME: Final = "notes"
+KEY_ID: Final = "vk-demo"
+
+
+class UnusableDirectory(Exception):  # noqa: N818 - the text is the sentence for the person at the terminal
+    """The directory or its configuration cannot be used; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevDirectory:
+    """What the quick start needs to know of its directory; `key` is the demo virtual key, a secret."""
+
+    config: Path
+    data: Path
+    upstream_port: int
+    key: str
+
+
+def prepare(directory: Path) -> DevDirectory:
+    """Make the directory (0700) and its `config.json` (0600) when they are missing, and read what is there.
+
+    The key and every change made by hand are kept. Only the sample upstream's port is rewritten, when another
+    program has taken it meanwhile.
+    """
+    path = directory / "config.json"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _write(path, _first_config(_usable_port(UPSTREAM_PORT)))
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UnusableDirectory(f"{error.filename or path} cannot be used: {error.strerror}.") from None
+    except ValueError:
+        raise _unreadable(path, "is not JSON") from None
+    upstream = _entry(config, ("mcp", "client_configs"), "name", UPSTREAM_NAME, path)
+    key = _entry(config, ("governance", "virtual_keys"), "id", KEY_ID, path)
+    port = _port_of(upstream, path)
+    if not port_is_free(port):
+        port = free_port()
+        upstream["connection_string"] = _address(port)
+        _write(path, config)
+    return DevDirectory(config=path, data=directory / "data", upstream_port=port, key=str(key.get("value", "")))
+
+
+def demo_key(config: Path) -> str | None:
+    """The demo key of a configuration that was made earlier, or None."""
+    try:
+        return str(
+            _entry(json.loads(config.read_bytes()), ("governance", "virtual_keys"), "id", KEY_ID, config)["value"]
+        )
+    except (OSError, ValueError, KeyError, UnusableDirectory):
+        return None
+
+
+def _first_config(upstream_port: int) -> dict[str, Any]:
+    return {
+        "mcp": {
+            "client_configs": [
+                {
+                    "name": UPSTREAM_NAME,
+                    "connection_type": "http",
+                    "connection_string": _address(upstream_port),
+                    "auth_type": "none",
+                    "tools_to_execute": ["*"],
+                }
+            ]
+        },
+        "governance": {
+            "virtual_keys": [
+                {
+                    "id": KEY_ID,
+                    "name": "demo",
+                    "value": ids.new_virtual_key(),
+                    "mcp_configs": [{"mcp_client_name": UPSTREAM_NAME, "tools_to_execute": ["*"]}],
+                }
+            ]
+        },
+    }
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}/mcp"
+
+
+def _usable_port(wanted: int) -> int:
+    return wanted if port_is_free(wanted) else free_port()
+
+
+def _entry(config: Any, section: tuple[str, str], member: str, value: str, path: Path) -> dict[str, Any]:
+    """The object of the list `section` whose `member` is `value`."""
+    try:
+        entries = config[section[0]][section[1]]
+        found: dict[str, Any] = next(entry for entry in entries if entry[member] == value)
+    except (KeyError, TypeError, StopIteration):
+        raise _unreadable(path, f"has no {'.'.join(section)} entry with {member} {value!r}") from None
+    return found
+
+
+def _port_of(upstream: dict[str, Any], path: Path) -> int:
+    address = str(upstream.get("connection_string"))
+    port = address.removeprefix("http://127.0.0.1:").removesuffix("/mcp")
+    if not port.isascii() or not port.isdigit() or address != _address(int(port)):
+        raise _unreadable(path, f"does not have {UPSTREAM_NAME!r} at http://127.0.0.1:PORT/mcp")
+    return int(port)
+
+
+def _unreadable(path: Path, why: str) -> UnusableDirectory:
+    return UnusableDirectory(
+        f"{path} {why}. Repair or remove it to have it made anew; to run a configuration of your own: "
+        f"bifrost serve --config FILE."
+    )
+
+
+def _write(path: Path, config: dict[str, Any]) -> None:
+    """Replace the file as a whole; it is readable by its owner only from the first moment (mkstemp makes 0600)."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".config-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(config, file, indent=2)
+            file.write("\n")
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

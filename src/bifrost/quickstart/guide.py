@@ -1,0 +1,32 @@
+"""What to paste where, to connect a client to the running gateway."""
+
+import json
+
+
+def guide(url: str, key: str, config: str) -> str:
+    """The text printed when the gateway is up; `key` is shown because it is the one thing the reader must copy."""
+    cursor = json.dumps({"mcpServers": {"bifrost": {"url": url}}})
+    vscode = json.dumps({"name": "bifrost", "type": "http", "url": url}, separators=(",", ":"))
+    bearer = f'--header "Authorization: Bearer {key}"'
+    return f"""
+Bifrost is running. Stop it with Ctrl-C.
+
+  MCP URL       {url}
+  Virtual key   {key}
+  Kept in       {config}
+
+Connect a client. It opens a sign-in page in the browser; paste the virtual key there.
+
+  Claude Code   claude mcp add --transport http bifrost {url}
+                then, inside Claude Code: /mcp, bifrost, Authenticate
+  Cursor        in ~/.cursor/mcp.json: {cursor}
+  VS Code       code --add-mcp '{vscode}'
+  Inspector     npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list
+
+Or without a browser, with the key as a header:
+
+  Claude Code   claude mcp add --transport http bifrost {url} {bearer}
+  Inspector     npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list {bearer}
+
+Then ask the assistant to add a note, or see every step of a sign-in: make demo
+"""

@@ -1,0 +1,69 @@
+"""The sample upstream and the gateway in front of it, as two children of this process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bifrost.quickstart import dev_directory
+from bifrost.quickstart.children import Child, ChildFailed, inherited_environment
+
+#: Seconds each child has to start; a first start makes a database and keys.
+START_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A running pair; `url` is the MCP endpoint, `key` the demo virtual key (a secret)."""
+
+    url: str
+    key: str
+    upstream: Child
+    gateway: Child
+
+    async def first_end(self) -> str:
+        """Wait until either child ends by itself; the sentence that says which and why."""
+        waits = {asyncio.create_task(child.process.wait()): child for child in (self.upstream, self.gateway)}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return await waits[done.pop()].epitaph()
+
+
+@contextlib.asynccontextmanager
+async def running(directory: Path, port: int, *, apart: bool = False) -> AsyncIterator[Stack]:
+    """Start both and wait until the gateway is healthy; both are stopped on the way out, the gateway first.
+
+    `apart`: the children see no `BIFROST_…` variable of the caller's and their output is not shown. `ChildFailed` when
+    one does not start, `dev_directory.UnusableDirectory` when the directory cannot be used.
+    """
+    prepared = await asyncio.to_thread(dev_directory.prepare, directory)
+    environment = inherited_environment(without_settings=apart)
+    environment["BIFROST_DATA_DIR"] = str(prepared.data)
+    async with contextlib.AsyncExitStack() as stops:
+        upstream = await Child.start(
+            "the sample upstream",
+            ["-m", "bifrost.quickstart.upstream", "--port", str(prepared.upstream_port)],
+            environment,
+            show=not apart,
+        )
+        stops.push_async_callback(upstream.stop)
+        await upstream.answers(
+            f"http://127.0.0.1:{prepared.upstream_port}/mcp", statuses=frozenset({405}), seconds=START_SECONDS
+        )
+        gateway = await Child.start(
+            "the gateway",
+            ["-m", "bifrost", "serve", "--config", str(prepared.config), "--port", str(port)],
+            environment,
+            show=not apart,
+        )
+        stops.push_async_callback(gateway.stop)
+        await gateway.answers(f"http://localhost:{port}/health", statuses=frozenset({200}), seconds=START_SECONDS)
+        yield Stack(url=f"http://localhost:{port}/mcp", key=prepared.key, upstream=upstream, gateway=gateway)
+
+
+__all__ = ["ChildFailed", "Stack", "running"]

@@ -1,0 +1,1 @@
+"""SQL, once, for both databases: named queries, one store for each slice, numbered migrations."""

@@ -1,0 +1,148 @@
+"""The authorization server's store in SQL: guarded single statements, joined in transactions where they belong together."""
+
+from dataclasses import asdict
+from typing import Any
+
+from bifrost.authserver.models import (
+    MAX_FAILED_ATTEMPTS,
+    AccessTokenRow,
+    AuthorizationCode,
+    Grant,
+    NewTokens,
+    PendingFlow,
+    RefreshTokenRow,
+)
+from bifrost.identity.models import Identity
+from bifrost.storage import database as db
+from bifrost.storage.database import Connection, Database, Row, queries
+
+
+class SqlAuthServerStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = queries("authserver", database.driver)
+
+    async def ping(self) -> None:
+        await db.ping(self._database)
+
+    async def add_pending_flow(self, flow: PendingFlow) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.add_pending_flow(connection, **_without(asdict(flow), "identity", "finished_at"))
+
+    async def pending_flow(self, flow_id: str) -> PendingFlow | None:
+        row = await self._one("pending_flow", id=flow_id)
+        return PendingFlow(**_with_identity(row)) if row else None
+
+    async def choose_identity(self, flow_id: str, identity: Identity, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            chosen = await self._queries.choose_identity(
+                connection, id=flow_id, identity_kind=identity.kind, identity_id=identity.id, now=now
+            )
+        return chosen is not None
+
+    async def submit_flow(self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
+                return False
+            await self._queries.add_grant(connection, **_without(_flat_identity(grant), "identity"))
+            await self._queries.add_authorization_code(
+                connection, **_without(asdict(code), "used_at", "failed_attempts")
+            )
+        return True
+
+    async def deny_flow(self, flow_id: str, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            return await self._queries.finish_flow(connection, id=flow_id, now=now) is not None
+
+    async def authorization_code(self, code_hash: str) -> AuthorizationCode | None:
+        row = await self._one("authorization_code", code_hash=code_hash)
+        return AuthorizationCode(**row) if row else None
+
+    async def count_failed_attempt(self, code_hash: str) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.count_failed_attempt(connection, code_hash=code_hash)
+
+    async def redeem_code(self, code_hash: str, tokens: NewTokens, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            claimed = await self._queries.redeem_code(
+                connection, code_hash=code_hash, now=now, limit=MAX_FAILED_ATTEMPTS
+            )
+            return claimed is not None and await self._add_tokens(connection, tokens)
+
+    async def access_token(self, token_hash: str) -> AccessTokenRow | None:
+        row = await self._one("access_token", token_hash=token_hash)
+        return AccessTokenRow(**_with_identity(row)) if row else None
+
+    async def refresh_token(self, token_hash: str) -> RefreshTokenRow | None:
+        row = await self._one("refresh_token", token_hash=token_hash)
+        return RefreshTokenRow(**_with_identity(row)) if row else None
+
+    async def rotate_refresh_token(self, token_hash: str, tokens: NewTokens, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            used = await self._queries.use_refresh_token(connection, token_hash=token_hash, now=now)
+            return used is not None and await self._add_tokens(connection, tokens)
+
+    async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            return await self._queries.revoke_grant(connection, id=grant_id, reason=reason, now=now) is not None
+
+    async def reserve_key_guess(self, buckets: tuple[str, ...], *, limit: int, until: int, now: int) -> bool:
+        try:
+            async with self._database.transaction() as connection:
+                # one order for everybody, so that two transactions cannot wait for each other
+                for bucket in sorted(buckets):
+                    if not await self._queries.reserve_key_guess(
+                        connection, bucket=bucket, limit=limit, until=until, now=now
+                    ):
+                        raise _BucketFullError
+        except _BucketFullError:
+            return False
+        return True
+
+    async def release_key_guess(self, buckets: tuple[str, ...]) -> None:
+        async with self._database.transaction() as connection:
+            for bucket in sorted(buckets):
+                await self._queries.release_key_guess(connection, bucket=bucket)
+
+    async def key_guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool:
+        async with self._database.read() as connection:
+            return await self._queries.key_guess_lock(connection, bucket=bucket, limit=limit, now=now) is not None
+
+    async def sweep(self, before: int) -> None:
+        """Delete what expired before this time."""
+        async with self._database.transaction() as connection:
+            for what in ("pending_flows", "access_tokens", "refresh_tokens", "grants", "key_guesses"):
+                await getattr(self._queries, f"sweep_{what}")(connection, before=before)
+
+    async def _add_tokens(self, connection: Connection, tokens: NewTokens) -> bool:
+        """False when the grant was revoked meanwhile; then the claimed code or token stays used, which is right."""
+        grant = tokens.access.grant_id
+        if await self._queries.extend_grant(connection, id=grant, expires_at=tokens.grant_expires_at) is None:
+            return False
+        await self._queries.add_access_token(connection, **asdict(tokens.access))
+        if tokens.refresh:
+            await self._queries.add_refresh_token(connection, **_without(asdict(tokens.refresh), "scope"))
+        return True
+
+    async def _one(self, name: str, **values: Any) -> dict[str, Any] | None:
+        async with self._database.read() as connection:
+            row: Row | None = await getattr(self._queries, name)(connection, **values)
+        return dict(row) if row else None
+
+
+class _BucketFullError(Exception):
+    pass
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _with_identity(row: dict[str, Any]) -> dict[str, Any]:
+    kind, identifier = row["identity_kind"], row["identity_id"]
+    identity = Identity(kind, identifier) if kind else None
+    return {**_without(row, "identity_kind", "identity_id"), "identity": identity}
+
+
+def _flat_identity(grant: Grant) -> dict[str, Any]:
+    return {**asdict(grant), "identity_kind": grant.identity.kind, "identity_id": grant.identity.id}

@@ -1,0 +1,66 @@
+"""The database behind one small face: `read()`, `transaction()`, and every failure as one domain error.
+
+The rest of the product never sees a driver. What differs between the two databases is in `sqlite.py` and
+`postgresql.py`; a query is the same text for both.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+import aiosql
+
+from bifrost.base.errors import Unavailable
+
+Row = Mapping[str, Any]
+Connection = Any
+Queries = Any
+
+
+class StorageUnavailable(Unavailable):
+    """The database does not answer. Nothing was written; the same request may be sent again."""
+
+    default_code = "temporarily_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The storage does not answer right now. Try again in a few seconds.")
+
+
+class Database(Protocol):
+    driver: str
+    """The name that aiosql knows the driver by."""
+
+    async def open(self) -> None:
+        """Connect. Raises StorageUnavailable."""
+
+    async def close(self) -> None: ...
+
+    def read(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for single reading statements. Raises StorageUnavailable."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """All or nothing. An exception inside rolls back. Raises StorageUnavailable."""
+        ...
+
+    def migration_lock(self) -> AbstractAsyncContextManager[Connection]:
+        """A transaction that only one process at a time can hold."""
+        ...
+
+    async def run_script(self, connection: Connection, script: str) -> None:
+        """Several statements inside the transaction of `connection`."""
+
+
+@cache
+def queries(slice_name: str, driver: str) -> Queries:
+    """The named queries of one slice, from `queries/<slice>.sql`."""
+    text = files("bifrost.storage").joinpath("queries", f"{slice_name}.sql").read_text()
+    return aiosql.from_str(text, driver, mandatory_parameters=False)
+
+
+async def ping(database: Database) -> None:
+    """Raises StorageUnavailable."""
+    async with database.read() as connection:
+        await queries("installation", database.driver).ping(connection)

@@ -1,0 +1,52 @@
+"""Governance's store in SQL."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from bifrost.governance.models import McpConfig, VirtualKey
+from bifrost.storage.database import Database, Row, queries
+
+
+class SqlGovernanceStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = queries("governance", database.driver)
+
+    async def add_virtual_key(self, key: VirtualKey, value_hash: str) -> bool:
+        row = asdict(key) | {"value_hash": value_hash, "mcp_configs": msgspec.json.encode(key.mcp_configs).decode()}
+        async with self._database.transaction() as connection:
+            if await self._queries.virtual_key_taken(connection, id=key.id, name=key.name, value_hash=value_hash):
+                return False
+            await self._queries.add_virtual_key(connection, **row)
+        return True
+
+    async def virtual_key_by_hash(self, value_hash: str) -> VirtualKey | None:
+        return await self._one("virtual_key_by_hash", value_hash=value_hash)
+
+    async def virtual_key(self, key_id: str) -> VirtualKey | None:
+        return await self._one("virtual_key", id=key_id)
+
+    async def find_virtual_key(self, id_or_name: str) -> VirtualKey | None:
+        return await self._one("virtual_key_by_id_or_name", wanted=id_or_name)
+
+    async def virtual_keys(self) -> list[VirtualKey]:
+        async with self._database.read() as connection:
+            return [_virtual_key(row) async for row in self._queries.virtual_keys(connection)]
+
+    async def deactivate_virtual_key(self, key_id: str, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            return await self._queries.deactivate_virtual_key(connection, id=key_id, now=now) is not None
+
+    async def _one(self, name: str, **values: str) -> VirtualKey | None:
+        async with self._database.read() as connection:
+            row = await getattr(self._queries, name)(connection, **values)
+        return _virtual_key(row) if row else None
+
+
+def _virtual_key(row: Row) -> VirtualKey:
+    values: Mapping[str, Any] = dict(row)
+    configs = msgspec.json.decode(values["mcp_configs"], type=tuple[McpConfig, ...])
+    return VirtualKey(**{**values, "is_active": bool(values["is_active"]), "mcp_configs": configs})

@@ -1,0 +1,45 @@
+"""Numbered migrations, forward only, each in a transaction that one process at a time can hold."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import structlog
+
+from bifrost.base.clock import Clock
+from bifrost.storage.database import Database, queries
+
+_VERSIONS = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number     BIGINT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at BIGINT NOT NULL
+);
+"""
+
+log = structlog.get_logger()
+
+
+async def migrate(database: Database, clock: Clock) -> list[str]:
+    """Bring the schema up to date and return the names of what was applied. Raises StorageUnavailable."""
+    named = queries("installation", database.driver)
+    applied = []
+    async with database.migration_lock() as connection:
+        await database.run_script(connection, _VERSIONS)
+        known = {row["number"] async for row in named.applied_migrations(connection)}
+        for number, name, script in migrations():
+            if number in known:
+                continue
+            await database.run_script(connection, script)
+            await named.record_migration(connection, number=number, name=name, applied_at=clock.now())
+            applied.append(name)
+            log.info("migration_applied", migration=name)
+    return applied
+
+
+def migrations() -> Iterator[tuple[int, str, str]]:
+    """Number, name and text, in order."""
+    scripts = files("bifrost.storage").joinpath("migrations").iterdir()
+    for script in sorted(scripts, key=lambda entry: entry.name):
+        if script.name.endswith(".sql"):
+            name = script.name.removesuffix(".sql")
+            yield int(name.partition("_")[0]), name, script.read_text()

@@ -1,0 +1,114 @@
+-- name: add_pending_flow!
+INSERT INTO pending_flows
+    (id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, identity_kind, identity_id,
+     created_at, expires_at, finished_at)
+VALUES
+    (:id, :browser_hash, :client_id, :redirect_uri, :state, :code_challenge, :scope, :resource, NULL, NULL,
+     :created_at, :expires_at, NULL);
+
+-- name: pending_flow^
+SELECT id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, identity_kind, identity_id,
+       created_at, expires_at, finished_at
+FROM pending_flows WHERE id = :id;
+
+-- name: choose_identity^
+UPDATE pending_flows SET identity_kind = :identity_kind, identity_id = :identity_id
+WHERE id = :id AND finished_at IS NULL AND expires_at > :now
+RETURNING id;
+
+-- name: finish_flow^
+UPDATE pending_flows SET finished_at = :now
+WHERE id = :id AND finished_at IS NULL AND expires_at > :now
+RETURNING id;
+
+-- name: add_grant!
+INSERT INTO grants
+    (id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at, revoked_at, revoked_reason)
+VALUES
+    (:id, :client_id, :identity_kind, :identity_id, :scope, :resource, :created_at, :expires_at, NULL, NULL);
+
+-- name: grant^
+SELECT id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at, revoked_at
+FROM grants WHERE id = :id;
+
+-- name: extend_grant^
+UPDATE grants SET expires_at = :expires_at WHERE id = :id AND revoked_at IS NULL RETURNING id;
+
+-- name: revoke_grant^
+UPDATE grants SET revoked_at = :now, revoked_reason = :reason WHERE id = :id AND revoked_at IS NULL RETURNING id;
+
+-- name: add_authorization_code!
+INSERT INTO authorization_codes
+    (code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, created_at, expires_at, used_at,
+     failed_attempts)
+VALUES
+    (:code_hash, :grant_id, :client_id, :redirect_uri, :code_challenge, :scope, :resource, :created_at, :expires_at,
+     NULL, 0);
+
+-- name: authorization_code^
+SELECT code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, created_at, expires_at, used_at,
+       failed_attempts
+FROM authorization_codes WHERE code_hash = :code_hash;
+
+-- name: count_failed_attempt^
+UPDATE authorization_codes SET failed_attempts = failed_attempts + 1
+WHERE code_hash = :code_hash AND used_at IS NULL
+RETURNING failed_attempts;
+
+-- name: redeem_code^
+UPDATE authorization_codes SET used_at = :now
+WHERE code_hash = :code_hash AND used_at IS NULL AND expires_at > :now AND failed_attempts < :limit
+RETURNING grant_id;
+
+-- name: add_access_token!
+INSERT INTO access_tokens (token_hash, grant_id, scope, created_at, expires_at)
+VALUES (:token_hash, :grant_id, :scope, :created_at, :expires_at);
+
+-- name: access_token^
+SELECT t.scope, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.resource, g.revoked_at
+FROM access_tokens t JOIN grants g ON g.id = t.grant_id
+WHERE t.token_hash = :token_hash;
+
+-- name: add_refresh_token!
+INSERT INTO refresh_tokens (token_hash, grant_id, created_at, expires_at, used_at)
+VALUES (:token_hash, :grant_id, :created_at, :expires_at, NULL);
+
+-- name: refresh_token^
+SELECT t.token_hash, t.expires_at, t.used_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.scope,
+       g.resource, g.revoked_at, g.expires_at AS grant_expires_at
+FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id
+WHERE t.token_hash = :token_hash;
+
+-- name: use_refresh_token^
+UPDATE refresh_tokens SET used_at = :now
+WHERE token_hash = :token_hash AND used_at IS NULL AND expires_at > :now
+RETURNING grant_id;
+
+-- name: reserve_key_guess^
+INSERT INTO key_guesses (bucket, failures, expires_at) VALUES (:bucket, 1, :until)
+ON CONFLICT (bucket) DO UPDATE SET
+    failures   = CASE WHEN key_guesses.expires_at <= :now THEN 1 ELSE key_guesses.failures + 1 END,
+    expires_at = :until
+WHERE key_guesses.expires_at <= :now OR key_guesses.failures < :limit
+RETURNING failures;
+
+-- name: key_guess_lock$
+SELECT expires_at FROM key_guesses WHERE bucket = :bucket AND failures >= :limit AND expires_at > :now;
+
+-- name: release_key_guess!
+UPDATE key_guesses SET failures = failures - 1 WHERE bucket = :bucket AND failures > 0;
+
+-- name: sweep_pending_flows!
+DELETE FROM pending_flows WHERE expires_at <= :before;
+
+-- name: sweep_access_tokens!
+DELETE FROM access_tokens WHERE expires_at <= :before;
+
+-- name: sweep_refresh_tokens!
+DELETE FROM refresh_tokens WHERE expires_at <= :before;
+
+-- name: sweep_grants!
+DELETE FROM grants WHERE expires_at <= :before;
+
+-- name: sweep_key_guesses!
+DELETE FROM key_guesses WHERE expires_at <= :before;

@@ -1,0 +1,33 @@
+"""Deletes what has expired, a while after it has: a used code is kept so that a replay is still recognised."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from bifrost.base.clock import SECOND, Clock
+from bifrost.storage.authserver import SqlAuthServerStore
+from bifrost.storage.database import StorageUnavailable
+
+EVERY_SECONDS = 60
+KEPT_MILLISECONDS = 3_600 * SECOND
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    store: SqlAuthServerStore
+    clock: Clock
+
+    async def run(self) -> None:
+        """Until cancelled. Storage that does not answer is asked again the next time."""
+        while True:
+            try:
+                await self.sweep()
+            except StorageUnavailable:
+                log.warning("sweep_postponed")
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def sweep(self) -> None:
+        await self.store.sweep(self.clock.now() - KEPT_MILLISECONDS)

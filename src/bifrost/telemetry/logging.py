@@ -1,0 +1,63 @@
+"""Structured logs on stderr, one JSON object a line, with secrets taken out before anything is written."""
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+_SECRET_NAMES = re.compile(
+    r"authorization|cookie|password|secret|verifier|assertion|^code$|^state$|^token$|_token$|^key$|_key$|^value$",
+    re.IGNORECASE,
+)
+_SECRET_VALUES = re.compile(r"(?:sk-bf-|bf(?:at|rt|ac|cs)_)[A-Za-z0-9_-]{6,}|[Bb]earer\s+\S+|[Bb]asic\s+\S{8,}")
+_HIDDEN = "…"
+MAX_CHARACTERS = 2_000
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Hide members by name and secrets by form, wherever they stand; cut what is too long to be a log line."""
+    return {name: _HIDDEN if _SECRET_NAMES.search(name) else _cleaned(value) for name, value in event.items()}
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_VALUES.sub(_HIDDEN, value)[:MAX_CHARACTERS]
+    if isinstance(value, dict):
+        return redact(None, "", value)
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(item) for item in value]
+    return value
+
+
+def configure(level: str) -> None:
+    """Ours and the libraries' records leave by the same processors."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = [
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.processors.JSONRenderer(ensure_ascii=True),
+    ]
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING))

@@ -1,0 +1,12 @@
+"""auth_type `none`: the upstream asks for nothing."""
+
+from bifrost.identity.models import Identity
+from bifrost.upstreams.models import Upstream
+
+
+class NoAuth:
+    def owner(self, identity: Identity) -> str:
+        return f"{identity.kind}:{identity.id}"
+
+    async def headers(self, upstream: Upstream, identity: Identity) -> dict[str, str]:  # noqa: ARG002 - the interface
+        return {}

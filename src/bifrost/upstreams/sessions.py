@@ -1,0 +1,188 @@
+"""Requests to upstreams, whichever era they speak: the stateless revision, or `initialize` and a session.
+
+A session belongs to one owner and one upstream; it is never used for anybody else.
+"""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from msgspec import UNSET, Raw
+
+from bifrost import __version__
+from bifrost.base.singleflight import SingleFlight
+from bifrost.identity.models import Identity
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.upstreams.auth.base import UpstreamAuth
+from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.transports.streamable_http import Exchange, StreamableHttp
+
+CLIENT_INFO = {"name": "bifrost", "version": __version__}
+MAX_SESSIONS = 10_000
+"""Legacy sessions kept in this process; the least recently used one goes first."""
+
+HANDSHAKE_SECONDS = 10.0
+_CREDENTIALS_REFUSED = (401, 403)
+_SERVER_FAULT = 500
+_SESSION_GONE = 404
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How to talk to an upstream for one owner. `session_id` is the upstream's own, if it gave one."""
+
+    version: str
+    session_id: str | None = None
+
+    @property
+    def modern(self) -> bool:
+        return self.version in mcp.MODERN_VERSIONS
+
+
+@dataclass(slots=True)
+class UpstreamSessions:
+    transport: StreamableHttp
+    auth: Mapping[str, UpstreamAuth]
+    _modern: dict[str, Session] = field(default_factory=dict)
+    _legacy: OrderedDict[tuple[str, str], Session] = field(default_factory=OrderedDict)
+    _opening: SingleFlight[Session] = field(default_factory=SingleFlight)
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    async def request(
+        self, upstream: Upstream, identity: Identity, method: str, params: Mapping[str, Any], *, seconds: float
+    ) -> dict[str, Raw]:
+        """The members of the result. Raises RpcError (the upstream's own error), UpstreamUnavailable."""
+        session = await self._session(upstream, identity)
+        exchange = await self._send(upstream, identity, session, method, params, seconds)
+        if exchange.status == _SESSION_GONE and exchange.message is None and (session.session_id or session.modern):
+            # the upstream forgot the session, or its revision, before it looked at the request: asking again is safe
+            self._forget(upstream, identity)
+            session = await self._session(upstream, identity)
+            exchange = await self._send(upstream, identity, session, method, params, seconds)
+        return _result(upstream, exchange)
+
+    async def _session(self, upstream: Upstream, identity: Identity) -> Session:
+        key = (upstream.id, self.auth[upstream.auth_type].owner(identity))
+        known = self._modern.get(upstream.id) or self._legacy.get(key)
+        if known:
+            if key in self._legacy:
+                self._legacy.move_to_end(key)
+            return known
+        return await self._opening.do(key, lambda: self._open(upstream, identity, key))
+
+    async def _open(self, upstream: Upstream, identity: Identity, key: tuple[str, str]) -> Session:
+        """Ask in the stateless way first; an upstream that does not know it is greeted the older way."""
+        discovered = await self._send(upstream, identity, Session(mcp.MODERN), mcp.DISCOVER, {}, HANDSHAKE_SECONDS)
+        if _speaks_modern(discovered):
+            session = self._modern[upstream.id] = Session(mcp.MODERN)
+        else:
+            session = self._legacy[key] = await self._initialize(upstream, identity)
+            while len(self._legacy) > MAX_SESSIONS:
+                self._legacy.popitem(last=False)
+        log.info("upstream_session_opened", upstream=upstream.name, version=session.version)
+        return session
+
+    async def _initialize(self, upstream: Upstream, identity: Identity) -> Session:
+        greeting = {"protocolVersion": mcp.LATEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
+        unversioned = Session("")
+        exchange = await self._send(upstream, identity, unversioned, mcp.INITIALIZE, greeting, HANDSHAKE_SECONDS)
+        version = jsonrpc.text(_result(upstream, exchange).get("protocolVersion"))
+        if version not in mcp.LEGACY_VERSIONS:
+            raise UpstreamUnavailable(f"{upstream.name} speaks a protocol version that this gateway does not know.")
+        session = Session(version, exchange.headers.get(mcp.SESSION_HEADER))
+        await self._post(
+            upstream, identity, session, jsonrpc.notification(mcp.INITIALIZED), mcp.INITIALIZED, {}, HANDSHAKE_SECONDS
+        )
+        return session
+
+    async def _send(
+        self,
+        upstream: Upstream,
+        identity: Identity,
+        session: Session,
+        method: str,
+        params: Mapping[str, Any],
+        seconds: float,
+    ) -> Exchange:
+        sent = {**params, "_meta": _modern_meta(params.get("_meta"))} if session.modern else dict(params)
+        body = jsonrpc.request(next(self._ids), method, sent)
+        exchange = await self._post(upstream, identity, session, body, method, params, seconds)
+        if exchange.status in _CREDENTIALS_REFUSED:
+            raise UpstreamUnavailable(f"{upstream.name} refused this gateway's credentials.")
+        if exchange.status >= _SERVER_FAULT and exchange.message is None:
+            raise UpstreamUnavailable(f"{upstream.name} failed (HTTP {exchange.status}).")
+        return exchange
+
+    async def _post(
+        self,
+        upstream: Upstream,
+        identity: Identity,
+        session: Session,
+        body: bytes,
+        method: str,
+        params: Mapping[str, Any],
+        seconds: float,
+    ) -> Exchange:
+        headers = await self.auth[upstream.auth_type].headers(upstream, identity)
+        return await self.transport.exchange(
+            upstream.connection_string,
+            body=body,
+            headers=headers | _protocol_headers(session, method, params),
+            seconds=seconds,
+            upstream=upstream.name,
+        )
+
+    def _forget(self, upstream: Upstream, identity: Identity) -> None:
+        self._modern.pop(upstream.id, None)
+        self._legacy.pop((upstream.id, self.auth[upstream.auth_type].owner(identity)), None)
+
+
+def _protocol_headers(session: Session, method: str, params: Mapping[str, Any]) -> dict[str, str]:
+    headers = {mcp.VERSION_HEADER: session.version} if session.version else {}
+    if session.session_id:
+        headers[mcp.SESSION_HEADER] = session.session_id
+    if session.modern:
+        headers[mcp.METHOD_HEADER] = method
+        name = params.get(mcp.NAMED_METHODS.get(method, ""))
+        if isinstance(name, str):
+            headers[mcp.NAME_HEADER] = mcp.header_value(name)
+    return headers
+
+
+def _modern_meta(sent: Any) -> dict[str, Any]:
+    """What the client sent along, under what this gateway itself can do: nothing of the client's is claimed."""
+    kept = jsonrpc.members(sent) if isinstance(sent, Raw) else {}
+    return {
+        **kept,
+        mcp.META_VERSION: mcp.MODERN,
+        mcp.META_CLIENT_INFO: CLIENT_INFO,
+        mcp.META_CAPABILITIES: {},
+    }
+
+
+def _speaks_modern(exchange: Exchange) -> bool:
+    if exchange.message is None or exchange.message.result is UNSET:
+        return False
+    try:
+        versions = jsonrpc.value(jsonrpc.members(exchange.message.result).get("supportedVersions", Raw(b"[]")))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(versions, list) and mcp.MODERN in versions
+
+
+def _result(upstream: Upstream, exchange: Exchange) -> dict[str, Raw]:
+    message = exchange.message
+    if message is None:
+        raise UpstreamUnavailable(f"{upstream.name} gave no answer (HTTP {exchange.status}).")
+    if message.error is not UNSET:
+        raise jsonrpc.error_from(message.error)
+    try:
+        return jsonrpc.members(message.result if message.result is not UNSET else b"")
+    except ValueError as error:
+        raise UpstreamUnavailable(f"{upstream.name} answered with a result that is not an object.") from error

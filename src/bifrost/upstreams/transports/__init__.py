@@ -1,0 +1,1 @@
+"""One file for each way to exchange messages with an upstream."""
