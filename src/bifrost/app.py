@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -76,6 +77,8 @@ class Gateway:
     virtual_keys: VirtualKeys
     upstreams: Upstreams
     sweeper: Sweeper
+    lifespan: Callable[[], AbstractAsyncContextManager[None]]
+    """Opens what the application needs, and closes it; the application runs it by itself under a server."""
 
 
 def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | None = None) -> Gateway:
@@ -173,7 +176,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     sweeper = Sweeper(grants_store, clock)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(settings, database, clock, ring)
         await bootstrap.seed(settings, virtual_keys, upstreams)
         sweeping = asyncio.create_task(sweeper.run())
@@ -185,7 +188,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
             await outbound.close()
             await database.close()
 
-    starlette = Starlette(routes=routes, lifespan=lifespan)
+    starlette = Starlette(routes=routes, lifespan=lambda _app: lifespan())
     starlette.router.redirect_slashes = False
     return Gateway(
         app=RequestContext(starlette, hsts=public_urls.secure),
@@ -193,6 +196,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         virtual_keys=virtual_keys,
         upstreams=upstreams,
         sweeper=sweeper,
+        lifespan=lifespan,
     )
 
 

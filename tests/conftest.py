@@ -1,0 +1,57 @@
+"""Fixtures that every suite uses."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.support.clock import FakeClock
+from tests.support.databases import fresh_postgresql
+from tests.support.gateway import TestGateway, running_gateway
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs() -> Iterator[None]:
+    """Tests that look at logs configure them themselves."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgresql_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("postgresql")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'bifrost.db'}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_directory: Path) -> str:
+    return fresh_postgresql(postgresql_directory)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Whatever uses it runs on both databases."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+async def running(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> AsyncIterator[TestGateway]:
+    """A gateway on SQLite with the default configuration and no upstream."""
+    async with running_gateway(sqlite_url, tmp_path, clock=clock) as started:
+        yield started

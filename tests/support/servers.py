@@ -1,0 +1,65 @@
+"""Real servers on loopback ports: an ASGI application in a thread, and any program in a process."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import uvicorn
+
+START_SECONDS = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The origin at which the application answers, for as long as the block lasts."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        _wait(lambda: server.started, "the application")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(START_SECONDS)
+
+
+@contextmanager
+def process(command: list[str], *, ready_url: str, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is ready when its URL answers 200; killed at the end if it has not ended by itself."""
+    with log.open("ab") as output, subprocess.Popen(command, env=dict(env), stdout=output, stderr=output) as running:
+        try:
+            _wait(lambda: _answers(running, ready_url, log), ready_url)
+            yield running
+        finally:
+            running.kill()
+
+
+def _answers(running: "subprocess.Popen[bytes]", url: str, log: Path) -> bool:
+    if running.poll() is not None:
+        raise RuntimeError(f"it ended with {running.returncode}: {log.read_text()[-2000:]}")
+    try:
+        with urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _wait(ready: Any, what: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} did not start in {START_SECONDS:g} seconds")
+        time.sleep(0.02)
