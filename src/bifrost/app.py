@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -81,129 +81,194 @@ class Gateway:
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Foundation:
+    """What both halves, the authorization server and the gateway, stand on."""
+
+    settings: Settings
+    clock: Clock
+    ring: KeyRing
+    database: Database
+    public_urls: PublicUrls
+    store: SqlAuthServerStore
+    virtual_keys: VirtualKeys
+    vault: Vault
+    upstreams: Upstreams
+    outbound: OutboundClient
+    config: AuthServerConfig
+
+    async def endpoint_of(self, indicator: str) -> str | None:
+        """The path of the MCP endpoint that a resource indicator names; None when it is not one of ours."""
+        path = resource.endpoint_path(indicator, self.public_urls.origins)
+        slug = resource.slug(path) if path else None
+        return path if slug is None or await self.upstreams.by_slug(slug) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AuthorizationServer:
+    metadata: Metadata
+    register: RegisterEndpoint
+    authorize: AuthorizeEndpoint
+    consent: ConsentEndpoints
+    token: TokenEndpoint
+    tokens: Tokens
+
+
 def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | None = None) -> Gateway:
     """Everything the product is made of. Nothing is opened before the application starts."""
-    clock = clock or SystemClock()
-    ring = ring or bootstrap.key_ring(settings)
+    parts = _foundation(settings, clock or SystemClock(), ring or bootstrap.key_ring(settings))
+    pages = Pages()
+    server = _authorization_server(parts, pages)
+    sweeper = Sweeper(parts.store, parts.clock)
+    lifespan = _lifespan(parts, sweeper)
+    starlette = Starlette(
+        routes=_routes(parts, server, _mcp_endpoint(parts, server.tokens), pages), lifespan=lambda _app: lifespan()
+    )
+    starlette.router.redirect_slashes = False
+    return Gateway(
+        app=RequestContext(starlette, hsts=parts.public_urls.secure),
+        database=parts.database,
+        virtual_keys=parts.virtual_keys,
+        upstreams=parts.upstreams,
+        sweeper=sweeper,
+        lifespan=lifespan,
+    )
+
+
+def _foundation(settings: Settings, clock: Clock, ring: KeyRing) -> _Foundation:
     database = bootstrap.database(settings)
     public_urls = PublicUrls(settings.public_urls)
-    mode, allow_anonymous = settings.client.mcp_server_auth_mode, not settings.enforce_auth
-    config = AuthServerConfig(
-        issuer=public_urls.issuer,
-        allow_anonymous=allow_anonymous,
-        access_token_seconds=settings.client.access_token_ttl,
-        refresh_token_idle_seconds=settings.client.refresh_token_idle_ttl,
-        refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
-    )
-
-    # what is remembered
-    grants_store = SqlAuthServerStore(database)
-    virtual_keys = VirtualKeys(SqlGovernanceStore(database), clock)
     vault = Vault(ring)
-    upstreams = Upstreams(SqlUpstreamStore(database), vault, clock)
-
-    # towards upstreams
-    outbound = OutboundClient()
-    upstream_auth: dict[str, UpstreamAuth] = {"none": NoAuth(), "headers": StaticHeaders(vault)}
-    sessions = UpstreamSessions(StreamableHttp(outbound), upstream_auth)
-    catalog = Catalog(upstreams, sessions, clock)
-    methods = Methods(catalog, Calls(catalog, sessions))
-    endpoint_of = _endpoint_reader(public_urls, upstreams)
-
-    # the authorization server
-    clients = Clients(ring, APP_SCHEMES | frozenset(settings.client.allowed_app_schemes))
-    identities = Identities(virtual_keys, grants_store, config, clock)
-    tokens = Tokens(grants_store, identities, config, clock)
-    secrets = BrowserSecrets(ring)
-    pages = Pages()
-    consent = ConsentEndpoints(
-        consent=Consent(grants_store, clients, identities, config, clock),
-        services=Services(upstreams, virtual_keys),
-        secrets=secrets,
-        pages=pages,
+    return _Foundation(
+        settings=settings,
+        clock=clock,
+        ring=ring,
+        database=database,
         public_urls=public_urls,
-        proxies=TrustedProxies(settings.server.trusted_proxies),
+        store=SqlAuthServerStore(database),
+        virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
+        vault=vault,
+        upstreams=Upstreams(SqlUpstreamStore(database), vault, clock),
+        outbound=OutboundClient(),
+        config=AuthServerConfig(
+            issuer=public_urls.issuer,
+            allow_anonymous=not settings.enforce_auth,
+            access_token_seconds=settings.client.access_token_ttl,
+            refresh_token_idle_seconds=settings.client.refresh_token_idle_ttl,
+            refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
+        ),
     )
-    token_grants: dict[str, TokenGrant] = {
-        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(grants_store, tokens, clock, endpoint_of),
-        oauth.REFRESH_TOKEN: RefreshTokenGrant(grants_store, tokens, identities, clock, endpoint_of),
+
+
+def _authorization_server(parts: _Foundation, pages: Pages) -> _AuthorizationServer:
+    store, clock, config = parts.store, parts.clock, parts.config
+    clients = Clients(parts.ring, APP_SCHEMES | frozenset(parts.settings.client.allowed_app_schemes))
+    identities = Identities(parts.virtual_keys, store, config, clock)
+    tokens = Tokens(store, identities, config, clock)
+    secrets = BrowserSecrets(parts.ring)
+    grants: dict[str, TokenGrant] = {
+        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, parts.endpoint_of),
+        oauth.REFRESH_TOKEN: RefreshTokenGrant(store, tokens, identities, clock, parts.endpoint_of),
     }
-    authorize = AuthorizeEndpoint(Authorize(clients, grants_store, config, clock, endpoint_of), secrets, public_urls)
-    register = RegisterEndpoint(Register(clients, clock))
-    token = TokenEndpoint(ClientAuth(clients), token_grants)
-
-    # who answers where
-    people = Surface(render=pages.error, public_urls=public_urls)
-    documents = Surface(render=pages.error, public_urls=public_urls, cors=Cors())
-    programs = Surface(
-        render=lambda _request, error, _operation: oauth_error.response(error), public_urls=public_urls, cors=Cors()
-    )
-    mcp = Surface(
-        render=mcp_surface.renderer(public_urls, mode),
-        public_urls=public_urls,
-        cors=Cors(_origin_rule(public_urls, settings.server.allowed_origins)),
-    )
-    well_known = Metadata(public_urls, endpoint_of)
-    authorization_server: list[BaseRoute] = [
-        *_document_routes(documents, well_known),
-        *(
-            programs.route(path, register, "POST", operation="oauth_register")
-            for path in (metadata.REGISTER, "/register")
+    return _AuthorizationServer(
+        metadata=Metadata(parts.public_urls, parts.endpoint_of),
+        register=RegisterEndpoint(Register(clients, clock)),
+        authorize=AuthorizeEndpoint(
+            Authorize(clients, store, config, clock, parts.endpoint_of), secrets, parts.public_urls
         ),
-        *(programs.route(path, token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
-        *(
-            people.route(path, authorize, "GET", operation="oauth_authorize")
-            for path in (metadata.AUTHORIZE, "/authorize")
+        consent=ConsentEndpoints(
+            consent=Consent(store, clients, identities, config, clock),
+            services=Services(parts.upstreams, parts.virtual_keys),
+            secrets=secrets,
+            pages=pages,
+            public_urls=parts.public_urls,
+            proxies=TrustedProxies(parts.settings.server.trusted_proxies),
         ),
-        *_consent_routes(people, consent),
-    ]
-    if mode == "headers":
-        authorization_server = [Route(route.path, _off) for route in authorization_server if isinstance(route, Route)]
-    callers = Callers(virtual_keys, tokens, clock, mode, allow_anonymous)
-    endpoint = McpEndpoint(callers, catalog, methods.table())
-    health = Health(grants_store.ping)
-    routes: list[BaseRoute] = [
-        mcp.route("/mcp", endpoint, "GET", "POST", "DELETE", operation="mcp"),
-        mcp.route("/mcp/", endpoint, "GET", "POST", "DELETE", operation="mcp"),
-        mcp.route("/mcp/{slug}", endpoint, "GET", "POST", "DELETE", operation="mcp"),
-        mcp.route("/mcp/{slug}/", endpoint, "GET", "POST", "DELETE", operation="mcp"),
-        *authorization_server,
-        Route("/health", health.live),
-        Route("/ready", health.ready),
-        people.route("/", Home(pages, public_urls), "GET", operation="home"),
-        people.route("/{path:path}", _unknown_path, *_ANY_METHOD, operation="unknown"),
-    ]
-    sweeper = Sweeper(grants_store, clock)
+        token=TokenEndpoint(ClientAuth(clients), grants),
+        tokens=tokens,
+    )
 
+
+def _mcp_endpoint(parts: _Foundation, tokens: Tokens) -> McpEndpoint:
+    auth: dict[str, UpstreamAuth] = {"none": NoAuth(), "headers": StaticHeaders(parts.vault)}
+    sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
+    catalog = Catalog(parts.upstreams, sessions, parts.clock)
+    callers = Callers(
+        virtual_keys=parts.virtual_keys,
+        access_tokens=tokens,
+        clock=parts.clock,
+        mode=parts.settings.client.mcp_server_auth_mode,
+        allow_anonymous=parts.config.allow_anonymous,
+    )
+    return McpEndpoint(callers, catalog, Methods(catalog, Calls(catalog, sessions)).table())
+
+
+def _lifespan(parts: _Foundation, sweeper: Sweeper) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        await bootstrap.prepare(settings, database, clock, ring)
-        await bootstrap.seed(settings, virtual_keys, upstreams)
+        await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
+        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams)
         sweeping = asyncio.create_task(sweeper.run())
         try:
             yield
         finally:
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
-            await outbound.close()
-            await database.close()
+            await parts.outbound.close()
+            await parts.database.close()
 
-    starlette = Starlette(routes=routes, lifespan=lambda _app: lifespan())
-    starlette.router.redirect_slashes = False
-    return Gateway(
-        app=RequestContext(starlette, hsts=public_urls.secure),
-        database=database,
-        virtual_keys=virtual_keys,
-        upstreams=upstreams,
-        sweeper=sweeper,
-        lifespan=lifespan,
+    return lifespan
+
+
+def _routes(parts: _Foundation, server: _AuthorizationServer, endpoint: McpEndpoint, pages: Pages) -> list[BaseRoute]:
+    """Who answers where, and in which form."""
+    public_urls, mode = parts.public_urls, parts.settings.client.mcp_server_auth_mode
+    people = Surface(render=pages.error, public_urls=public_urls)
+    mcp = Surface(
+        render=mcp_surface.renderer(public_urls, mode),
+        public_urls=public_urls,
+        cors=Cors(_origin_rule(public_urls, parts.settings.server.allowed_origins)),
     )
+    health = Health(parts.store.ping)
+    authorization = _authorization_routes(public_urls, server, people, pages)
+    return [
+        *(
+            mcp.route(path, endpoint, "GET", "POST", "DELETE", operation="mcp")
+            for path in ("/mcp", "/mcp/", "/mcp/{slug}", "/mcp/{slug}/")
+        ),
+        *([Route(route.path, _off) for route in authorization] if mode == "headers" else authorization),
+        Route("/health", health.live),
+        Route("/ready", health.ready),
+        people.route("/", Home(pages, public_urls), "GET", operation="home"),
+        people.route("/{path:path}", _unknown_path, *_ANY_METHOD, operation="unknown"),
+    ]
+
+
+def _authorization_routes(
+    public_urls: PublicUrls, server: _AuthorizationServer, people: Surface, pages: Pages
+) -> list[Route]:
+    """Clients that skip discovery guess /authorize, /token and /register at the root (contract §1)."""
+    documents = Surface(render=pages.error, public_urls=public_urls, cors=Cors())
+    programs = Surface(render=oauth_error.render, public_urls=public_urls, cors=Cors())
+    return [
+        *_document_routes(documents, server.metadata),
+        *(
+            programs.route(path, server.register, "POST", operation="oauth_register")
+            for path in (metadata.REGISTER, "/register")
+        ),
+        *(
+            people.route(path, server.authorize, "GET", operation="oauth_authorize")
+            for path in (metadata.AUTHORIZE, "/authorize")
+        ),
+        *_consent_routes(people, server.consent),
+        *(programs.route(path, server.token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
+    ]
 
 
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def _document_routes(documents: Surface, well_known: Metadata) -> list[BaseRoute]:
+def _document_routes(documents: Surface, well_known: Metadata) -> list[Route]:
     """Each document at the root, and with the path of an MCP endpoint inserted (RFC 8414 §3.1, RFC 9728 §3.1)."""
     served = {
         metadata.AUTHORIZATION_SERVER: well_known.authorization_server,
@@ -217,7 +282,7 @@ def _document_routes(documents: Surface, well_known: Metadata) -> list[BaseRoute
     ]
 
 
-def _consent_routes(people: Surface, consent: ConsentEndpoints) -> list[BaseRoute]:
+def _consent_routes(people: Surface, consent: ConsentEndpoints) -> list[Route]:
     actions = {
         "vk": consent.virtual_key,
         "skip": consent.skip,
@@ -234,15 +299,6 @@ def _consent_routes(people: Surface, consent: ConsentEndpoints) -> list[BaseRout
             for name, action in actions.items()
         ),
     ]
-
-
-def _endpoint_reader(public_urls: PublicUrls, upstreams: Upstreams) -> Callable[[str], Awaitable[str | None]]:
-    async def endpoint_of(indicator: str) -> str | None:
-        path = resource.endpoint_path(indicator, public_urls.origins)
-        slug = resource.slug(path) if path else None
-        return path if slug is None or await upstreams.by_slug(slug) else None
-
-    return endpoint_of
 
 
 def _origin_rule(public_urls: PublicUrls, more: tuple[str, ...]) -> Callable[[str], bool]:

@@ -59,7 +59,7 @@ def database(settings: Settings) -> Database:
 
 
 async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyRing) -> None:
-    """Open, migrate, and make sure that the keys are those of this database. Raises ConfigurationError, StorageUnavailable."""
+    """Open, migrate, and check that the keys are this database's. Raises ConfigurationError, StorageUnavailable."""
     await opened.open()
     await migrate(opened, clock)
     named = queries("installation", opened.driver)

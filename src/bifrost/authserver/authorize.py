@@ -1,4 +1,4 @@
-"""The authorization endpoint's rules (OAuth 2.1 §4.1.1), in the order of contract §4: check everything, then remember."""
+"""The authorization endpoint's rules (OAuth 2.1 §4.1.1): check everything in a fixed order, then remember it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

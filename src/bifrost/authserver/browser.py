@@ -1,4 +1,4 @@
-"""The browser's secret: one cookie for all flows of a browser, made by this server and bound to each flow by its hash."""
+"""The browser's secret: one cookie for all flows of a browser, made by this server; each flow keeps its hash."""
 
 import hashlib
 import hmac

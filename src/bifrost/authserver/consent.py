@@ -1,4 +1,4 @@
-"""The consent steps: each loads the flow through one guard, does its one thing, and leaves the next page to stored state."""
+"""The consent steps: each loads the flow through one guard and does its one thing."""
 
 from dataclasses import dataclass
 

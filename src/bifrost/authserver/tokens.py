@@ -50,7 +50,7 @@ class Tokens:
         return response, new
 
     async def verify(self, token: str) -> AccessTokenFacts | None:
-        """The facts of a token that is valid now, or None. Asks the storage every time: a revocation is felt at once."""
+        """The facts of a token that is valid now, or None. Asks the storage, so that a revocation is felt at once."""
         if not token.startswith(ids.ACCESS_TOKEN):
             return None
         row = await self.store.access_token(ids.hash_secret(token))

@@ -1,5 +1,6 @@
 """OAuth's JSON error (RFC 6749 §5.2) for the token and registration endpoints."""
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from bifrost.base import errors
@@ -14,7 +15,8 @@ _CODES: dict[type[errors.DomainError], str] = {
 }
 
 
-def response(error: errors.DomainError) -> JSONResponse:
+def render(_request: Request, error: errors.DomainError, _operation: str) -> JSONResponse:
+    """The renderer of the token and registration surface."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **status.headers(error)}
     if isinstance(error, OAuthError):
         code, http_status = error.code, error.status

@@ -22,14 +22,14 @@ _ERRORS = {
     "invalid_client": ("This application is not known here", "Remove the server in the application and add it again."),
     "invalid_redirect_uri": (
         "This sign-in cannot go back to its application",
-        "The address it asked to return to is not one it registered. Remove the server in the application and add it again.",
+        "It asked to return to an address that it did not register. Remove the server there and add it again.",
     ),
     "flow_not_found": ("This sign-in is over", "Go back to your application and start connecting again."),
     "flow_expired": ("This sign-in has expired", "Go back to your application and start connecting again."),
     "flow_finished": ("This sign-in is already finished", "You can close this window."),
     "wrong_browser": (
         "This sign-in belongs to another browser",
-        "Open the link in the browser in which you started, with cookies allowed, or start again from your application.",
+        "Use the browser in which you started, with cookies allowed, or start again from your application.",
     ),
     "temporarily_unavailable": ("Not available right now", "Wait a few seconds and reload this page."),
     "not_found": ("There is nothing at this address", "Check the address, or start again from your application."),

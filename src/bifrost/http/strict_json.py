@@ -1,4 +1,4 @@
-"""JSON where a second reading must be impossible: no duplicate keys, no NaN, bounded depth and numbers, real Unicode."""
+"""JSON with one reading only: no duplicate keys, no NaN, bounded depth and numbers, real Unicode."""
 
 import json
 from typing import Any

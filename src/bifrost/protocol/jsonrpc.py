@@ -19,7 +19,7 @@ class Message(msgspec.Struct):
     """A request, a notification (no `id`) or a response (no `method`)."""
 
     jsonrpc: str
-    id: Id | None | UnsetType = UNSET
+    id: Id | UnsetType | None = UNSET
     method: str | UnsetType = UNSET
     params: dict[str, Raw] | UnsetType = UNSET
     result: Raw | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""The authorization server's store in SQL: guarded single statements, joined in transactions where they belong together."""
+"""The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
 from dataclasses import asdict
 from typing import Any

@@ -45,6 +45,19 @@ class Session:
         return self.version in mcp.MODERN_VERSIONS
 
 
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """An upstream as one identity talks to it."""
+
+    upstream: Upstream
+    identity: Identity
+    owner: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.upstream.id, self.owner
+
+
 @dataclass(slots=True)
 class UpstreamSessions:
     transport: StreamableHttp
@@ -58,89 +71,71 @@ class UpstreamSessions:
         self, upstream: Upstream, identity: Identity, method: str, params: Mapping[str, Any], *, seconds: float
     ) -> dict[str, Raw]:
         """The members of the result. Raises RpcError (the upstream's own error), UpstreamUnavailable."""
-        session = await self._session(upstream, identity)
-        exchange = await self._send(upstream, identity, session, method, params, seconds)
+        peer = _Peer(upstream, identity, self.auth[upstream.auth_type].owner(identity))
+        session = await self._session(peer)
+        exchange = await self._send(peer, session, method, params, seconds)
         if exchange.status == _SESSION_GONE and exchange.message is None and (session.session_id or session.modern):
             # the upstream forgot the session, or its revision, before it looked at the request: asking again is safe
-            self._forget(upstream, identity)
-            session = await self._session(upstream, identity)
-            exchange = await self._send(upstream, identity, session, method, params, seconds)
+            self._modern.pop(upstream.id, None)
+            self._legacy.pop(peer.key, None)
+            exchange = await self._send(peer, await self._session(peer), method, params, seconds)
         return _result(upstream, exchange)
 
-    async def _session(self, upstream: Upstream, identity: Identity) -> Session:
-        key = (upstream.id, self.auth[upstream.auth_type].owner(identity))
-        known = self._modern.get(upstream.id) or self._legacy.get(key)
-        if known:
-            if key in self._legacy:
-                self._legacy.move_to_end(key)
-            return known
-        return await self._opening.do(key, lambda: self._open(upstream, identity, key))
+    async def _session(self, peer: _Peer) -> Session:
+        known = self._modern.get(peer.upstream.id) or self._legacy.get(peer.key)
+        if known is None:
+            return await self._opening.do(peer.key, lambda: self._open(peer))
+        if peer.key in self._legacy:
+            self._legacy.move_to_end(peer.key)
+        return known
 
-    async def _open(self, upstream: Upstream, identity: Identity, key: tuple[str, str]) -> Session:
+    async def _open(self, peer: _Peer) -> Session:
         """Ask in the stateless way first; an upstream that does not know it is greeted the older way."""
-        discovered = await self._send(upstream, identity, Session(mcp.MODERN), mcp.DISCOVER, {}, HANDSHAKE_SECONDS)
+        discovered = await self._send(peer, Session(mcp.MODERN), mcp.DISCOVER, {}, HANDSHAKE_SECONDS)
         if _speaks_modern(discovered):
-            session = self._modern[upstream.id] = Session(mcp.MODERN)
+            session = self._modern[peer.upstream.id] = Session(mcp.MODERN)
         else:
-            session = self._legacy[key] = await self._initialize(upstream, identity)
+            session = self._legacy[peer.key] = await self._initialize(peer)
             while len(self._legacy) > MAX_SESSIONS:
                 self._legacy.popitem(last=False)
-        log.info("upstream_session_opened", upstream=upstream.name, version=session.version)
+        log.info("upstream_session_opened", upstream=peer.upstream.name, version=session.version)
         return session
 
-    async def _initialize(self, upstream: Upstream, identity: Identity) -> Session:
+    async def _initialize(self, peer: _Peer) -> Session:
         greeting = {"protocolVersion": mcp.LATEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
-        unversioned = Session("")
-        exchange = await self._send(upstream, identity, unversioned, mcp.INITIALIZE, greeting, HANDSHAKE_SECONDS)
-        version = jsonrpc.text(_result(upstream, exchange).get("protocolVersion"))
+        exchange = await self._send(peer, Session(""), mcp.INITIALIZE, greeting, HANDSHAKE_SECONDS)
+        version = jsonrpc.text(_result(peer.upstream, exchange).get("protocolVersion"))
         if version not in mcp.LEGACY_VERSIONS:
-            raise UpstreamUnavailable(f"{upstream.name} speaks a protocol version that this gateway does not know.")
+            raise UpstreamUnavailable(
+                f"{peer.upstream.name} speaks a protocol version that this gateway does not know."
+            )
         session = Session(version, exchange.headers.get(mcp.SESSION_HEADER))
-        await self._post(
-            upstream, identity, session, jsonrpc.notification(mcp.INITIALIZED), mcp.INITIALIZED, {}, HANDSHAKE_SECONDS
-        )
+        initialized = jsonrpc.notification(mcp.INITIALIZED)
+        await self._post(peer, _protocol_headers(session, mcp.INITIALIZED, {}), initialized, HANDSHAKE_SECONDS)
         return session
 
     async def _send(
-        self,
-        upstream: Upstream,
-        identity: Identity,
-        session: Session,
-        method: str,
-        params: Mapping[str, Any],
-        seconds: float,
+        self, peer: _Peer, session: Session, method: str, params: Mapping[str, Any], seconds: float
     ) -> Exchange:
         sent = {**params, "_meta": _modern_meta(params.get("_meta"))} if session.modern else dict(params)
         body = jsonrpc.request(next(self._ids), method, sent)
-        exchange = await self._post(upstream, identity, session, body, method, params, seconds)
+        exchange = await self._post(peer, _protocol_headers(session, method, params), body, seconds)
         if exchange.status in _CREDENTIALS_REFUSED:
-            raise UpstreamUnavailable(f"{upstream.name} refused this gateway's credentials.")
+            raise UpstreamUnavailable(f"{peer.upstream.name} refused this gateway's credentials.")
         if exchange.status >= _SERVER_FAULT and exchange.message is None:
-            raise UpstreamUnavailable(f"{upstream.name} failed (HTTP {exchange.status}).")
+            raise UpstreamUnavailable(f"{peer.upstream.name} failed (HTTP {exchange.status}).")
         return exchange
 
-    async def _post(
-        self,
-        upstream: Upstream,
-        identity: Identity,
-        session: Session,
-        body: bytes,
-        method: str,
-        params: Mapping[str, Any],
-        seconds: float,
-    ) -> Exchange:
-        headers = await self.auth[upstream.auth_type].headers(upstream, identity)
+    async def _post(self, peer: _Peer, protocol_headers: dict[str, str], body: bytes, seconds: float) -> Exchange:
+        upstream = peer.upstream
+        credentials = await self.auth[upstream.auth_type].headers(upstream, peer.identity)
         return await self.transport.exchange(
             upstream.connection_string,
             body=body,
-            headers=headers | _protocol_headers(session, method, params),
+            headers=credentials | protocol_headers,
             seconds=seconds,
             upstream=upstream.name,
         )
-
-    def _forget(self, upstream: Upstream, identity: Identity) -> None:
-        self._modern.pop(upstream.id, None)
-        self._legacy.pop((upstream.id, self.auth[upstream.auth_type].owner(identity)), None)
 
 
 def _protocol_headers(session: Session, method: str, params: Mapping[str, Any]) -> dict[str, str]:

@@ -36,7 +36,7 @@ class AuthorizationCodeGrant:
         return await self._claim(code, client)
 
     async def _check(self, code: AuthorizationCode, client: Client, parameters: TokenParameters) -> None:
-        """A failure counts against the code but changes nothing else: whoever saw a code cannot kill a session with it."""
+        """A failure counts against the code and changes nothing else: a seen code cannot end anybody's session."""
         try:
             if code.failed_attempts >= MAX_FAILED_ATTEMPTS or code.client_id != client.client_id:
                 raise _invalid_grant()

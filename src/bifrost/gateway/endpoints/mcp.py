@@ -44,7 +44,7 @@ class McpEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """Raises DomainError for refusals of the request as a whole; an answer to its message is always a response."""
-        endpoint = await self.catalog.endpoint(request.url.path.removesuffix("/"))
+        endpoint = await self.catalog.endpoint(request.scope["path"].removesuffix("/"))
         caller = await self.callers.authenticate(credentials(request), endpoint.path)
         if request.method != "POST":
             # without sessions there is no stream to open and none to end; clients go on without
