@@ -45,7 +45,8 @@ def body(raw: bytes, status_code: int = 200) -> Response:
 def _challenge(request: Request, error: DomainError, public_urls: PublicUrls, mode: AuthMode) -> str | None:
     """RFC 9728 §5.1: each endpoint points to the metadata of exactly the address that was called."""
     origin = public_urls.origin_of(request)
-    metadata_url = None if mode == "headers" else f"{origin}{metadata.protected_resource_path(request.scope["path"])}"
+    document = metadata.protected_resource_path(request.scope["path"])
+    metadata_url = None if mode == "headers" else f"{origin}{document}"
     if isinstance(error, InsufficientScope):
         return bearer.challenge(metadata_url=metadata_url, scope=error.scope, error=error.code)
     if not isinstance(error, Unauthenticated):
