@@ -31,7 +31,11 @@ class Services:
         policy = ToolPolicy(key_configs=key.mcp_configs if key else None)
         slug = resource.slug(endpoint_path)
         return [
-            Service(name=upstream.name, description="Ready to use", state="ready")
+            Service(
+                name=upstream.name,
+                description="Shared by everybody here; no account of yours is needed.",
+                state="ready",
+            )
             for upstream in await self.upstreams.enabled()
             if slug in (None, upstream.endpoint_slug)
             and policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
