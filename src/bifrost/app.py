@@ -265,6 +265,7 @@ def _authorization_routes(
     ]
 
 
+_EVERYTHING_OF_OAUTH = ("/.well-known/{path:path}", "/api/oauth/per-user/{path:path}")
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -315,7 +316,7 @@ def _origin_rule(public_urls: PublicUrls, more: tuple[str, ...]) -> Callable[[st
 def _switched_off(authorization: list[Route]) -> list[Route]:
     """Mode `headers`: no authorization server, whatever the method, in plain text."""
     nothing = PlainTextResponse("Not Found", 404)
-    return [Route(path, nothing) for path in (*(route.path for route in authorization), "/.well-known/{path:path}")]
+    return [Route(path, nothing) for path in (*(route.path for route in authorization), *_EVERYTHING_OF_OAUTH)]
 
 
 async def _unknown_path(_request: Request) -> Response:
