@@ -102,14 +102,16 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
                 token = await sign_in(client, server, resource["resource"], callback)
                 if args.print_token:
                     return token
-                asked = await client.introspect_token(server["introspection_endpoint"], token=token["access_token"])
+                seen: dict[str, Any] = {}
+                if endpoint := server.get("introspection_endpoint"):
+                    asked = await client.introspect_token(endpoint, token=token["access_token"])
+                    seen["introspection"] = [asked.status_code, asked.json()]
                 revoked = await client.revoke_token(server["revocation_endpoint"], token=token["access_token"])
                 revoked.raise_for_status()
-                return {
+                return seen | {
                     "client": "authlib",
                     "registration": info | {"client_secret": "..."},
                     **{name: token.get(name) for name in ("token_type", "expires_in", "scope")},
-                    "introspection": [asked.status_code, asked.json()],
                     "revocation": revoked.status_code,
                 }
 

@@ -39,8 +39,7 @@ class TestGateway:
         async with self.gateway.database.read() as connection:
             if self.gateway.database.driver == "asyncpg":
                 return [dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")]  # noqa: S608
-            async with connection.execute(f"SELECT * FROM {table}") as cursor:  # noqa: S608
-                return [dict(row) for row in await cursor.fetchall()]
+            return [dict(row) for row in await connection.fetchall(f"SELECT * FROM {table}", {})]  # noqa: S608
 
 
 def configuration(database_url: str, data_dir: Path, **sections: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ TESTS = Path(__file__).resolve().parents[1]
 PEERS = list(tomllib.loads((TESTS / "clients" / "peers.toml").read_text())["peers"])
 KEY = "sk-bf-" + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 TOOL = "sample-whoami"
-READY_SECONDS = 20
+READY_SECONDS = 60
 
 
 def _free_port() -> int:
@@ -120,6 +120,8 @@ def _running_gateway(directory: Path, *, key_required: bool) -> Iterator[Gateway
         _process(gateway, log, env, f"{url}/health"),
     ):
         yield Gateway(url, log)
+    complaints = [line for line in log.read_text().splitlines() if '"level": "error"' in line or "Traceback" in line]
+    assert not complaints, complaints
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ class Consent:
         flow = await self._submittable(flow_id, browser)
         client = await self.client_of(flow)
         identity = flow.identity
-        if identity is None or await self.identities.refusal(identity):
+        if identity is None or await self.identities.standing(identity) is None:
             raise IdentityNeeded
         code = ids.new_secret(ids.AUTHORIZATION_CODE)
         now = self.clock.now()

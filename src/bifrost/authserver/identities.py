@@ -9,7 +9,7 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Denied
 from bifrost.governance.virtual_keys import VirtualKeys
-from bifrost.identity.models import Identity
+from bifrost.identity.models import Identity, Standing
 
 MAX_KEY_FAILURES = 5
 KEY_LOCK_SECONDS = 5 * 60
@@ -25,17 +25,23 @@ class Identities:
     async def by_key(self, value: str, *, flow_id: str, address: str) -> Identity:
         """The identity of a pasted key. Raises TooManyGuesses, KeyRefused.
 
-        The guess is counted before it is judged, so that parallel guesses cannot outrun the limit.
+        The verdict is told only when the buckets admit it, and only a wrong guess counts: parallel guesses cannot
+        outrun the limit, and people behind one address who know their keys never lock each other out.
         """
         now = self.clock.now()
-        buckets = (f"flow:{flow_id}", f"address:{address}")
-        until = now + KEY_LOCK_SECONDS * SECOND
-        if not await self.store.reserve_key_guess(buckets, limit=MAX_KEY_FAILURES, until=until, now=now):
-            raise TooManyGuesses(KEY_LOCK_SECONDS)
         key = await self.virtual_keys.presented(value)
-        if key is None or key.refusal(now):
+        right = key is not None and key.refusal(now) is None
+        admitted = await self.store.admit_key_guess(
+            (f"flow:{flow_id}", f"address:{address}"),
+            right=right,
+            limit=MAX_KEY_FAILURES,
+            until=now + KEY_LOCK_SECONDS * SECOND,
+            now=now,
+        )
+        if not admitted:
+            raise TooManyGuesses(KEY_LOCK_SECONDS)
+        if key is None or not right:
             raise KeyRefused("This virtual key is unknown, inactive or expired.", param="virtual_key")
-        await self.store.release_key_guess(buckets)
         return Identity("vk", key.id)
 
     async def locked(self, flow_id: str) -> bool:
@@ -47,14 +53,14 @@ class Identities:
             raise Denied("This gateway asks everybody for a virtual key.", code="anonymous_not_allowed")
         return Identity("session", ids.new_id("ses_"))
 
-    async def refusal(self, identity: Identity) -> str | None:
-        """Why the identity may not be used now; None when it may. Asked again at every use, tokens included."""
+    async def standing(self, identity: Identity) -> Standing | None:
+        """What the identity may use now; None when it may not be used any more. Asked again at every use."""
         if identity.kind == "session":
-            return None if self.config.allow_anonymous else "Anonymous sessions are no longer allowed."
-        if identity.kind == "vk":
-            key = await self.virtual_keys.by_id(identity.id)
-            return key.refusal(self.clock.now()) if key else "This virtual key no longer exists."
-        return "This kind of identity is not offered."
+            return Standing(key_configs=None) if self.config.allow_anonymous else None
+        key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None
+        if key is None or key.refusal(self.clock.now()):
+            return None
+        return Standing(key_configs=key.mcp_configs)
 
     async def label(self, identity: Identity) -> str:
         """The name of its key; an anonymous session has none."""

@@ -51,11 +51,11 @@ class AuthServerStore(Protocol):
 
     async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool: ...
 
-    async def reserve_key_guess(self, buckets: tuple[str, ...], *, limit: int, until: int, now: int) -> bool:
-        """Count one guess in every bucket before it is made; False, counting nothing, when one of them is full."""
-        ...
+    async def admit_key_guess(self, buckets: tuple[str, ...], *, right: bool, limit: int, until: int, now: int) -> bool:
+        """Whether the verdict on a guess may be told: not when a bucket is full. A wrong one counts in every bucket.
 
-    async def release_key_guess(self, buckets: tuple[str, ...]) -> None:
-        """The guess was right after all: take it back."""
+        In one transaction, so that parallel guesses learn no more than `limit` verdicts of "wrong".
+        """
+        ...
 
     async def key_guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool: ...

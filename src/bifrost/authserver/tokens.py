@@ -56,9 +56,11 @@ class Tokens:
         row = await self.store.access_token(ids.hash_secret(token))
         if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
             return None
-        if await self.identities.refusal(row.identity):
+        standing = await self.identities.standing(row.identity)
+        if standing is None:
             return None
         return AccessTokenFacts(
+            standing=standing,
             identity=row.identity,
             client_id=row.client_id,
             grant_id=row.grant_id,

@@ -42,7 +42,11 @@ class Pages:
         style = files("bifrost.http").joinpath("templates", "style.css").read_text()
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._environment = Environment(
-            loader=PackageLoader("bifrost.http"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=PackageLoader("bifrost.http"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            auto_reload=False,
         )
         self._environment.globals["style"] = Markup(style)  # noqa: S704 - our own file
         # no form-action: Chromium applies it to the redirect after a form, so it would stop the way back to the client

@@ -95,11 +95,12 @@ class Callers:
             raise Unauthenticated(
                 "The access token is not valid here: unknown, expired, revoked, or for another address."
             )
-        configs = None
-        if facts.identity.kind == "vk":
-            key = await self.virtual_keys.by_id(facts.identity.id)
-            configs = key.mcp_configs if key else ()
-        return Caller(identity=facts.identity, scope=facts.scope, key_configs=configs, client_id=facts.client_id)
+        return Caller(
+            identity=facts.identity,
+            scope=facts.scope,
+            key_configs=facts.standing.key_configs,
+            client_id=facts.client_id,
+        )
 
     def _session(self, session_id: str) -> Caller:
         """Whoever knows the id is the session, so it must be long, and only its hash becomes the identity."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bifrost.governance.models import McpConfig
+
 IdentityKind = Literal["vk", "user", "session"]
 
 
@@ -15,8 +17,17 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an identity that may still be used reaches; `key_configs` is None for one without a virtual key."""
+
+    key_configs: tuple[McpConfig, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTokenFacts:
     """What a verified access token says. `resource` is the path of the MCP endpoint that it is for."""
+
+    standing: Standing
 
     identity: Identity
     client_id: str

@@ -86,23 +86,25 @@ class SqlAuthServerStore:
         async with self._database.transaction() as connection:
             return await self._queries.revoke_grant(connection, id=grant_id, reason=reason, now=now) is not None
 
-    async def reserve_key_guess(self, buckets: tuple[str, ...], *, limit: int, until: int, now: int) -> bool:
+    async def admit_key_guess(self, buckets: tuple[str, ...], *, right: bool, limit: int, until: int, now: int) -> bool:
         try:
             async with self._database.transaction() as connection:
                 # one order for everybody, so that two transactions cannot wait for each other
                 for bucket in sorted(buckets):
-                    if not await self._queries.reserve_key_guess(
-                        connection, bucket=bucket, limit=limit, until=until, now=now
-                    ):
+                    if not await self._admits(connection, bucket, right=right, limit=limit, until=until, now=now):
                         raise _BucketFullError
         except _BucketFullError:
             return False
         return True
 
-    async def release_key_guess(self, buckets: tuple[str, ...]) -> None:
-        async with self._database.transaction() as connection:
-            for bucket in sorted(buckets):
-                await self._queries.release_key_guess(connection, bucket=bucket)
+    async def _admits(
+        self, connection: Connection, bucket: str, *, right: bool, limit: int, until: int, now: int
+    ) -> bool:
+        if right:
+            locked = await self._queries.key_guess_lock(connection, bucket=bucket, limit=limit, now=now)
+            return locked is None
+        counted = await self._queries.count_key_failure(connection, bucket=bucket, limit=limit, until=until, now=now)
+        return counted is not None
 
     async def key_guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool:
         async with self._database.read() as connection:

@@ -52,7 +52,9 @@ class RefreshTokenGrant:
 
     async def _dead(self, row: RefreshTokenRow) -> bool:
         expired = row.expires_at <= self.clock.now()
-        return expired or row.revoked_at is not None or bool(await self.identities.refusal(row.identity))
+        if expired or row.revoked_at is not None:
+            return True
+        return await self.identities.standing(row.identity) is None
 
     async def _reused(self, row: RefreshTokenRow) -> OAuthError:
         """RFC 9700 §4.14.2: a token used twice is in two hands; the grant ends."""

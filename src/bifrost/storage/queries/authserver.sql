@@ -84,7 +84,7 @@ UPDATE refresh_tokens SET used_at = :now
 WHERE token_hash = :token_hash AND used_at IS NULL AND expires_at > :now
 RETURNING grant_id;
 
--- name: reserve_key_guess^
+-- name: count_key_failure^
 INSERT INTO key_guesses (bucket, failures, expires_at) VALUES (:bucket, 1, :until)
 ON CONFLICT (bucket) DO UPDATE SET
     failures   = CASE WHEN key_guesses.expires_at <= :now THEN 1 ELSE key_guesses.failures + 1 END,
@@ -94,9 +94,6 @@ RETURNING failures;
 
 -- name: key_guess_lock$
 SELECT expires_at FROM key_guesses WHERE bucket = :bucket AND failures >= :limit AND expires_at > :now;
-
--- name: release_key_guess!
-UPDATE key_guesses SET failures = failures - 1 WHERE bucket = :bucket AND failures > 0;
 
 -- name: sweep_pending_flows!
 DELETE FROM pending_flows WHERE expires_at <= :before;

@@ -1,0 +1,77 @@
+"""How aiosql talks to SQLite here: every statement is run and fetched in one step.
+
+A statement that is left half-read keeps its connection on an old snapshot, so that a row committed meanwhile would not
+be seen; and every extra step on another thread costs more than the statement itself (docs/decisions/0001).
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol, cast
+
+import aiosql
+import aiosqlite
+
+DRIVER = "bifrost-sqlite"
+
+Parameters = Mapping[str, Any]
+
+
+class SqliteConnection(Protocol):
+    async def fetchall(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]: ...
+
+
+class InlineReader:
+    """Reads on the event loop itself: a point read takes microseconds, and in WAL mode nobody makes it wait."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetchall(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
+        rows: list[sqlite3.Row] = self._connection.execute(sql, parameters).fetchall()
+        return rows
+
+
+class ThreadWriter:
+    """Writes on a thread: a commit may wait for the disk or for another process."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def fetchall(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
+        return list(await self._connection.execute_fetchall(sql, dict(parameters)))
+
+    async def run(self, sql: str) -> None:
+        await self._connection.execute_fetchall(sql)
+
+
+class _Adapter:
+    """The operations of aiosql that our queries use: `` (many), `^` (one row), `$` (one value), `!` (nothing)."""
+
+    is_aio_driver = True
+
+    def process_sql(self, _name: str, _operation: object, sql: str) -> str:
+        return sql
+
+    async def select(
+        self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters, _record: object = None
+    ) -> AsyncIterator[sqlite3.Row]:
+        for row in await connection.fetchall(sql, parameters):
+            yield row
+
+    async def select_one(
+        self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters, _record: object = None
+    ) -> sqlite3.Row | None:
+        rows = await connection.fetchall(sql, parameters)
+        return rows[0] if rows else None
+
+    async def select_value(self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters) -> Any:
+        rows = await connection.fetchall(sql, parameters)
+        return rows[0][0] if rows else None
+
+    async def insert_update_delete(
+        self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters
+    ) -> None:
+        await connection.fetchall(sql, parameters)
+
+
+aiosql.register_adapter(DRIVER, cast("Any", _Adapter))  # the protocol asks for operations that no query of ours is

@@ -1,0 +1,1 @@
+"""A real Chromium at a real gateway: what only a browser's own rules can show."""

@@ -1,0 +1,103 @@
+"""Pages in states that a configuration file cannot bring about, made by the same templates with the same headers."""
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bifrost.authserver.endpoints import views
+from bifrost.authserver.models import AuthServerConfig, Client, PendingFlow
+from bifrost.authserver.services import Service
+from bifrost.http.pages import Pages, way_back
+
+ISSUER = "https://mcp.engineering.example"
+LONG_URI = f"https://sign-in-{'x' * 55}.callbacks.of-an-application-with-a-long-name.client.example/callback"
+STACKED = "Z" + "\u0301\u0302\u0303\u0323" * 12
+_CONFIG = AuthServerConfig(
+    issuer=ISSUER,
+    allow_anonymous=True,
+    access_token_seconds=86_400,
+    refresh_token_idle_seconds=86_400 * 30,
+    refresh_token_absolute_seconds=86_400 * 180,
+)
+_SERVICES = [
+    Service(
+        name="calendar", description="Rooms and appointments of the whole office", state="connected", connect_url="/1"
+    ),
+    Service(name="issue_tracker", description="", state="needs_reauth", connect_url="/2"),
+    Service(
+        name="relationship_archive_of_the_northern_region_",
+        description="x" * 120,
+        state="not_connected",
+        connect_url="/3",
+    ),
+    Service(name="weather", description="Ready to use", state="ready"),
+]
+
+
+def _facts(name: str, uri: str, verified_host: str | None) -> dict[str, Any]:
+    client = Client(
+        client_id="c",
+        client_name=name,
+        redirect_uris=(uri,),
+        grant_types=("authorization_code",),
+        token_endpoint_auth_method="none",
+        verified_host=verified_host,
+    )
+    flow = PendingFlow(
+        id="flow_specimen",
+        browser_hash="",
+        client_id="c",
+        redirect_uri=uri,
+        state=None,
+        code_challenge="",
+        scope="mcp:read mcp:write",
+        resource="/mcp",
+        created_at=0,
+        expires_at=0,
+    )
+    return {**views.request(client, flow, _CONFIG, ISSUER), "csrf": "0"}
+
+
+def _identity(**more: Any) -> Response:
+    facts = _facts("W" * 64, LONG_URI, None)
+    offers = {"virtual_key": True, "skip": True}
+    return Pages().page("identity.html", **{**facts, "offers": offers, "error": None, "locked": False, **more})
+
+
+def _services() -> Response:
+    facts = _facts(STACKED, "https://editor.example/callback", "editor.example")
+    return Pages().page(
+        "services.html", **facts, identity={"kind": "user", "label": "ada@example.org"}, services=_SERVICES
+    )
+
+
+def _returning() -> Response:
+    back = way_back("http://127.0.0.1:33418/callback?error=invalid_request")
+    assert back is not None
+    return Pages().page(
+        "message.html",
+        tone="error",
+        heading="This did not work",
+        message="The response_type must be code.",
+        advice=["Go back to your application and try again."],
+        event_id="evt_0123456789abcdefghij",
+        way_back={**back, "seconds": 600},
+    )
+
+
+SPECIMENS = {
+    "/long-names": _identity,
+    "/verified": lambda: _identity(**_facts("Editor", "https://editor.example/callback", "editor.example")),
+    "/services-in-every-state": _services,
+    "/returning-by-itself": _returning,
+}
+
+
+async def _answer(request: Request) -> Response:
+    return SPECIMENS[request.url.path]()
+
+
+specimens = Starlette(routes=[Route(path, _answer) for path in SPECIMENS])

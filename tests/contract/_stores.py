@@ -1,0 +1,157 @@
+"""Databases as separate processes see them, and rows to put into them."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
+from typing import Any, TypeVar
+
+import asyncpg
+
+from bifrost import bootstrap
+from bifrost.authserver.models import AuthorizationCode, Grant, NewTokens, PendingFlow, StoredToken
+from bifrost.authserver.store import AuthServerStore
+from bifrost.base.clock import SECOND
+from bifrost.base.ids import hash_secret
+from bifrost.identity.models import Identity
+from bifrost.settings import load
+from bifrost.storage.authserver import SqlAuthServerStore
+from bifrost.storage.database import Connection, Database
+from bifrost.storage.migrate import migrate
+from tests.support.clock import START, FakeClock
+
+T = TypeVar("T")
+NOW = START
+MINUTE = 60 * SECOND
+KEY = Identity("vk", "vk-1")
+CONSTRAINT_BROKEN = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
+"""What a database says to a second row of the same name. It is a fault of the caller, not of the storage."""
+
+_numbers = count(1)
+
+
+def database(url: str) -> Database:
+    """What the product opens for this URL."""
+    return bootstrap.database(load(None, {}, {"storage": {"url": url}}))
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """Open and migrated. Each call is a process of its own as far as the database can tell."""
+    made = database(url)
+    await made.open()
+    try:
+        await migrate(made, FakeClock())
+        yield made
+    finally:
+        await made.close()
+
+
+@asynccontextmanager
+async def two_processes(url: str) -> AsyncIterator[tuple[SqlAuthServerStore, SqlAuthServerStore]]:
+    async with opened(url) as one, opened(url) as other:
+        yield SqlAuthServerStore(one), SqlAuthServerStore(other)
+
+
+async def fetch(connection: Connection, statement: str) -> list[dict[str, Any]]:
+    """A statement without parameters, on a connection of either driver."""
+    if hasattr(connection, "fetchall"):
+        return [dict(row) for row in await connection.fetchall(statement, {})]
+    return [dict(row) for row in await connection.fetch(statement)]
+
+
+async def rows(opened_database: Database, statement: str) -> list[dict[str, Any]]:
+    """What another tool would read; a table's name alone means all of it."""
+    query = statement if " " in statement else f"SELECT * FROM {statement}"  # noqa: S608 - tests name their own tables
+    async with opened_database.read() as connection:
+        return await fetch(connection, query)
+
+
+async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*calls))
+
+
+def flow(**changes: Any) -> PendingFlow:
+    usual = PendingFlow(
+        id=f"flow_{next(_numbers)}",
+        browser_hash="b" * 64,
+        client_id="bfcl_client",
+        redirect_uri="http://127.0.0.1:33418/callback",
+        state="a state",
+        code_challenge="c" * 43,
+        scope="mcp:read mcp:write",
+        resource="/mcp",
+        created_at=NOW,
+        expires_at=NOW + 15 * MINUTE,
+    )
+    return replace(usual, **changes)
+
+
+def grant(**changes: Any) -> Grant:
+    usual = Grant(
+        id=f"grant_{next(_numbers)}",
+        client_id="bfcl_client",
+        identity=KEY,
+        scope="mcp:read mcp:write",
+        resource="/mcp",
+        created_at=NOW,
+        expires_at=NOW + 5 * MINUTE,
+    )
+    return replace(usual, **changes)
+
+
+def code_of(given: Grant, **changes: Any) -> AuthorizationCode:
+    usual = AuthorizationCode(
+        code_hash=hash_secret(f"code {next(_numbers)}"),
+        grant_id=given.id,
+        client_id=given.client_id,
+        redirect_uri="http://127.0.0.1:33418/callback",
+        code_challenge="c" * 43,
+        scope=given.scope,
+        resource=given.resource,
+        created_at=NOW,
+        expires_at=NOW + 5 * MINUTE,
+    )
+    return replace(usual, **changes)
+
+
+def token(grant_id: str, **changes: Any) -> StoredToken:
+    usual = StoredToken(
+        token_hash=hash_secret(f"token {next(_numbers)}"),
+        grant_id=grant_id,
+        created_at=NOW,
+        expires_at=NOW + 60 * MINUTE,
+    )
+    return replace(usual, **changes)
+
+
+def tokens(grant_id: str, **changes: Any) -> NewTokens:
+    usual = NewTokens(
+        access=token(grant_id, scope="mcp:read mcp:write"),
+        refresh=token(grant_id),
+        grant_expires_at=NOW + 24 * 60 * MINUTE,
+    )
+    return replace(usual, **changes)
+
+
+async def consented(store: AuthServerStore, **changes: Any) -> tuple[Grant, AuthorizationCode]:
+    """A flow that was approved: its grant and its code, not yet redeemed."""
+    pending, given = flow(), grant()
+    code = code_of(given, **changes)
+    await store.add_pending_flow(pending)
+    assert await store.submit_flow(pending.id, given, code, NOW)
+    return given, code
+
+
+async def redeemed(store: AuthServerStore, **changes: Any) -> tuple[Grant, AuthorizationCode, NewTokens]:
+    given, code = await consented(store)
+    pair = tokens(given.id, **changes)
+    assert await store.redeem_code(code.code_hash, pair, NOW)
+    return given, code, pair
+
+
+def refresh_of(pair: NewTokens) -> StoredToken:
+    assert pair.refresh is not None
+    return pair.refresh

@@ -1,0 +1,211 @@
+"""Migrations: applied once whoever comes first, all or nothing; and what `prepare` and `seed` do on top of them."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bifrost import bootstrap
+from bifrost.app import build
+from bifrost.base.errors import DomainError
+from bifrost.base.sealing import KeyRing
+from bifrost.settings import ConfigurationError, Settings, load
+from bifrost.storage import migrate as migrate_module
+from bifrost.storage.database import Database
+from bifrost.storage.migrate import migrate, migrations
+from tests.contract._stores import CONSTRAINT_BROKEN, database, fetch, opened, rows, together
+from tests.support.clock import START, FakeClock
+from tests.support.gateway import configuration
+
+pytestmark = pytest.mark.anyio
+
+RING, OTHER_RING = KeyRing([b"k" * 32]), KeyRing([b"o" * 32])
+ROTATED = KeyRing([b"o" * 32, b"k" * 32])
+VALUES = [f"sk-bf-{letter * 40}" for letter in "ab"]
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    """Architecture: numbered, forward only."""
+    found = list(migrations())
+    assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
+    assert all(name.startswith(f"{number:04}_") for number, name, _ in found)
+
+
+async def test_a_second_run_finds_nothing_to_do(database_url: str) -> None:
+    """Contract §10: both databases bring themselves up to date at every start."""
+    names = [name for _, name, _ in migrations()]
+    made = database(database_url)
+    await made.open()
+    try:
+        assert await migrate(made, FakeClock()) == names
+        assert await migrate(made, FakeClock(START + 1)) == []
+        known = await rows(made, "SELECT number, name, applied_at FROM schema_migrations ORDER BY number")
+        assert known == [{"number": number, "name": name, "applied_at": START} for number, name, _ in migrations()]
+    finally:
+        await made.close()
+
+
+async def test_what_was_written_survives_the_next_start(database_url: str) -> None:
+    """Contract §10: a migration that was applied is never applied again."""
+    async with opened(database_url) as first, first.transaction() as connection:
+        await fetch(connection, "INSERT INTO installation (name, value) VALUES ('test', 'kept')")
+    async with opened(database_url) as second:
+        assert [row["value"] for row in await rows(second, "installation")] == ["kept"]
+
+
+async def test_of_processes_that_migrate_at_once_one_does_it(database_url: str) -> None:
+    """Contract §10: replicas and workers start together, also on an empty database."""
+    several = [database(database_url) for _ in range(6)]
+    await together(made.open() for made in several)
+    try:
+        applied = await together(migrate(made, FakeClock()) for made in several)
+        assert sorted(applied, key=len)[:-1] == [[]] * 5
+        assert max(applied, key=len) == [name for _, name, _ in migrations()]
+        assert len(await rows(several[0], "schema_migrations")) == len(list(migrations()))
+    finally:
+        await together(made.close() for made in several)
+
+
+async def test_a_migration_that_breaks_leaves_the_schema_as_it_was(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Architecture: each migration is a transaction; a failed upgrade can be repaired and started again."""
+    script = "CREATE TABLE half (a TEXT PRIMARY KEY);\nINSERT INTO half VALUES ('1');\nINSERT INTO half VALUES ('1');\n"
+
+    def with_a_broken_one() -> Iterator[tuple[int, str, str]]:
+        yield from migrations()
+        yield 9_999, "9999_broken", script
+
+    async with opened(database_url) as made:
+        before = await _columns(made)
+        with monkeypatch.context() as patched:
+            patched.setattr(migrate_module, "migrations", with_a_broken_one)
+            with pytest.raises(CONSTRAINT_BROKEN):
+                await migrate(made, FakeClock())
+        assert await _columns(made) == before
+        assert await migrate(made, FakeClock()) == []
+
+
+async def test_both_databases_have_the_same_tables_and_columns(sqlite_url: str, postgresql_url: str) -> None:
+    """Contract §10: both are first-class."""
+    async with opened(sqlite_url) as one, opened(postgresql_url) as other:
+        assert await _columns(one) == await _columns(other)
+
+
+async def test_rows_that_belong_to_nothing_are_refused_by_both_databases(database_url: str) -> None:
+    """Architecture: a token without its grant can never be written (SQLite checks only when told to)."""
+    async with opened(database_url) as made:
+        with pytest.raises(CONSTRAINT_BROKEN):
+            async with made.transaction() as connection:
+                await fetch(
+                    connection,
+                    "INSERT INTO access_tokens (token_hash, grant_id, scope, created_at, expires_at) "
+                    "VALUES ('h', 'no-such-grant', '', 0, 0)",
+                )
+
+
+async def _columns(made: Database) -> set[tuple[str, str]]:
+    if made.driver == "asyncpg":
+        found = await rows(
+            made,
+            "SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE table_schema = 'public'",
+        )
+    else:
+        found = await rows(
+            made,
+            "SELECT m.name AS t, p.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) p "
+            "WHERE m.type = 'table'",
+        )
+    return {(row["t"], row["c"]) for row in found}
+
+
+def _settings(url: str, directory: Path, **sections: Any) -> Settings:
+    return load(None, {}, configuration(url, directory, **sections))
+
+
+async def _prepare(settings: Settings, ring: KeyRing) -> None:
+    made = bootstrap.database(settings)
+    try:
+        await bootstrap.prepare(settings, made, FakeClock(), ring)
+    finally:
+        await made.close()
+
+
+async def test_a_database_of_another_key_ring_is_refused(database_url: str, tmp_path: Path) -> None:
+    """Contract §11: refused with one sentence that says where the key is looked for; nothing is lost by it."""
+    settings = _settings(database_url, tmp_path)
+    await _prepare(settings, RING)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"another encryption key than the one in .*keyring\.json"):
+            await _prepare(settings, OTHER_RING)
+    await _prepare(settings, RING)
+
+
+async def test_a_rotated_ring_opens_what_the_old_key_sealed(database_url: str, tmp_path: Path) -> None:
+    """Contract §8: the ring rotates by a new key in front; the old one may not be dropped while it is needed."""
+    settings = _settings(database_url, tmp_path)
+    await _prepare(settings, RING)
+    await _prepare(settings, ROTATED)
+    with pytest.raises(ConfigurationError):
+        await _prepare(settings, OTHER_RING)
+
+
+async def test_of_rings_that_meet_at_an_empty_database_one_stays(database_url: str, tmp_path: Path) -> None:
+    """Contract §10: replicas that were given different keys must not both start."""
+    settings = _settings(database_url, tmp_path)
+    outcomes = await asyncio.gather(
+        *(_prepare(settings, ring) for ring in (RING, OTHER_RING) * 2), return_exceptions=True
+    )
+    assert sorted(isinstance(outcome, ConfigurationError) for outcome in outcomes) == [False, False, True, True]
+    assert (outcomes[0] is None) is (outcomes[2] is None)
+
+
+def _file(*, swapped: bool = False) -> dict[str, Any]:
+    """Two keys and two upstreams; `swapped` gives each the other's value and slug."""
+    values, slugs = VALUES[::-1] if swapped else VALUES, ["b", "a"] if swapped else ["a", "b"]
+    return {
+        "governance": {
+            "virtual_keys": [{"name": f"key {index}", "value": value} for index, value in enumerate(values)]
+        },
+        "mcp": {
+            "client_configs": [
+                {"name": f"upstream{index}", "endpoint_slug": slug, "connection_string": "https://up.example/mcp"}
+                for index, slug in enumerate(slugs)
+            ]
+        },
+    }
+
+
+async def _start(settings: Settings) -> None:
+    """What every replica does before it listens."""
+    gateway = build(settings, clock=FakeClock(), ring=RING)
+    try:
+        await bootstrap.prepare(settings, gateway.database, FakeClock(), RING)
+        await bootstrap.seed(settings, gateway.virtual_keys, gateway.upstreams, RING)
+    finally:
+        await gateway.database.close()
+
+
+async def test_replicas_that_start_at_once_with_the_same_file_all_start(database_url: str, tmp_path: Path) -> None:
+    """Contract §10: any number of replicas on one database."""
+    settings = _settings(database_url, tmp_path, **_file())
+    outcomes = await asyncio.gather(*(_start(settings) for _ in range(6)), return_exceptions=True)
+    assert outcomes == [None] * 6
+    async with opened(database_url) as made:
+        assert [row["name"] for row in await rows(made, "SELECT name FROM virtual_keys ORDER BY name")] == [
+            "key 0",
+            "key 1",
+        ]
+        assert len(await rows(made, "upstreams")) == 2
+
+
+@pytest.mark.parametrize("section", ["mcp", "governance"])
+async def test_two_entries_of_the_file_may_swap_what_is_unique(database_url: str, tmp_path: Path, section: str) -> None:
+    """Contract §10: a start follows the file or refuses it in one sentence; a database's own error is neither."""
+    await _start(_settings(database_url, tmp_path, **{section: _file()[section]}))
+    changed = _settings(database_url, tmp_path, **{section: _file(swapped=True)[section]})
+    with suppress(ConfigurationError, DomainError):
+        await _start(changed)

@@ -1,0 +1,214 @@
+"""The house rules that no linter knows: sizes, mirrors, tables that are complete, documents that are true."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.routing import BaseRoute, Route
+
+from bifrost.app import build
+from bifrost.base.errors import DomainError
+from bifrost.http import status
+from bifrost.settings import load
+from tests.support.gateway import RING
+from tools import docs
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "bifrost"
+UNIT = ROOT / "tests" / "unit"
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 50
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+COVERED_BY_STORIES = {
+    # wiring: every story runs through it
+    "__main__.py": "tests/unit/cli",
+    "app.py": "tests/flows/test_sign_in.py",
+    "bootstrap.py": "tests/flows/test_sign_in.py",
+    # use-cases whose whole point is the store: told as stories over a real database
+    "authserver/authorize.py": "tests/flows/test_authorization_endpoint.py",
+    "authserver/consent.py": "tests/flows/test_consent_lifecycle.py",
+    "authserver/identities.py": "tests/flows/test_consent_lock.py",
+    "authserver/register.py": "tests/flows/test_registration.py",
+    "authserver/services.py": "tests/flows/test_consent.py",
+    "authserver/tokens.py": "tests/flows/test_token_endpoint.py",
+    "authserver/grants/authorization_code.py": "tests/flows/test_token_endpoint.py",
+    "authserver/grants/base.py": "tests/flows/test_resource_and_scope.py",
+    "authserver/grants/refresh_token.py": "tests/flows/test_refresh.py",
+    # HTTP of a slice: nothing is left of it without its application
+    "authserver/endpoints/authorize.py": "tests/flows/test_authorization_success.py",
+    "authserver/endpoints/client_auth.py": "tests/flows/test_token_clients.py",
+    "authserver/endpoints/consent.py": "tests/flows/test_consent_forgery.py",
+    "authserver/endpoints/metadata.py": "tests/flows/test_metadata.py",
+    "authserver/endpoints/register.py": "tests/flows/test_registration_bodies.py",
+    "authserver/endpoints/token.py": "tests/flows/test_token_endpoint.py",
+    "gateway/calls.py": "tests/flows/test_mcp_gate.py",
+    "gateway/catalog.py": "tests/flows/test_mcp_gate.py",
+    "gateway/methods.py": "tests/flows/test_mcp_gate.py",
+    "gateway/endpoints/credentials.py": "tests/flows/test_mcp_credentials.py",
+    "gateway/endpoints/legacy.py": "tests/flows/test_mcp_gate.py",
+    "gateway/endpoints/mcp.py": "tests/flows/test_mcp_gate.py",
+    "gateway/endpoints/modern.py": "tests/flows/test_mcp_gate.py",
+    "gateway/endpoints/surface.py": "tests/flows/test_mcp_gate.py",
+    # SQL: the same tests for every store on both databases
+    "storage/authserver.py": "tests/contract/test_authserver_store.py",
+    "storage/database.py": "tests/contract/test_storage_unavailable.py",
+    "storage/governance.py": "tests/contract/test_governance_store.py",
+    "storage/migrate.py": "tests/contract/test_migrations.py",
+    "storage/postgresql.py": "tests/contract/test_storage_transactions.py",
+    "storage/sqlite.py": "tests/contract/test_storage_transactions.py",
+    "storage/sqlite_driver.py": "tests/contract/test_storage_transactions.py",
+    "storage/sweeper.py": "tests/contract/test_authserver_store_limits.py",
+    "storage/upstreams.py": "tests/contract/test_upstreams_store.py",
+    # a file with one idea, tested beside its neighbour
+    "upstreams/auth/none.py": "tests/unit/upstreams/auth/test_static_headers.py",
+    "quickstart/eras.py": "tests/unit/quickstart/test_upstream.py",
+    "quickstart/guide.py": "tests/unit/quickstart/test___main__.py",
+}
+"""Modules without a test file of their own, and where they are tested instead. It only shrinks."""
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def has_logic(path: Path) -> bool:
+    """Whether any function does something: a protocol's methods only have a docstring or `...`, an error's one call."""
+    for function in functions(ast.parse(path.read_text())):
+        body = [one for one in function.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+        if body and function.name != "__init__" and not _is_property_of_data(function):
+            return True
+    return False
+
+
+def _is_property_of_data(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(isinstance(one, ast.Name) and one.id == "property" for one in function.decorator_list)
+
+
+def mirror(path: Path) -> Path:
+    relative = path.relative_to(SOURCE)
+    return UNIT / relative.parent / f"test_{relative.name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_module_with_logic_has_its_mirror_or_a_reason(path: Path) -> None:
+    """Ours: file and test file."""
+    relative = str(path.relative_to(SOURCE))
+    if has_logic(path) and relative not in COVERED_BY_STORIES:
+        assert mirror(path).exists(), (
+            f"write {mirror(path).relative_to(ROOT)}, or say in COVERED_BY_STORIES where it is tested"
+        )
+
+
+@pytest.mark.parametrize("module", COVERED_BY_STORIES)
+def test_a_module_covered_by_stories_exists_and_so_do_its_stories(module: str) -> None:
+    """Ours: the list only shrinks."""
+    assert (SOURCE / module).exists()
+    assert (ROOT / COVERED_BY_STORIES[module]).exists()
+    assert not mirror(SOURCE / module).exists(), "it has its own test file now: take it off the list"
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "tools"])
+def test_no_file_is_longer_than_a_person_reads_at_once(folder: str) -> None:
+    """Ours: 400 lines."""
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert not [f"{path.relative_to(ROOT)}: {length}" for path, length in lengths.items() if length > MAX_FILE_LINES]
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "tools"])
+def test_no_function_is_longer_than_a_page(folder: str) -> None:
+    """Ours: 50 lines, its decorators not counted."""
+    found = [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for function in functions(ast.parse(path.read_text()))
+        if (function.end_lineno or 0) - function.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("kind", docs.error_classes(), ids=lambda kind: str(kind.__name__))
+def test_every_domain_error_has_a_status(kind: type[DomainError]) -> None:
+    """Contract §2: an error without a row would leave as a crash."""
+    code, named = status.of(docs.example(kind))
+    assert 400 <= code < 600
+    assert named.endswith("_error")
+
+
+def _routes(tmp_path: Path) -> list[BaseRoute]:
+    settings = load(None, {}, {"data_dir": str(tmp_path), "storage": {"url": f"sqlite:///{tmp_path / 'house.db'}"}})
+    application = build(settings, ring=RING).app
+    routes: list[BaseRoute] = application._app.routes  # type: ignore[attr-defined]
+    return routes
+
+
+def test_every_request_type_names_one_operation(tmp_path: Path) -> None:
+    """Contract §2: `extra_fields.request_type` names the operation; aliases of an address share it."""
+    handlers: dict[str, set[str]] = defaultdict(set)
+    for route in _routes(tmp_path):
+        guarded = route.app if isinstance(route, Route) else None
+        operation = getattr(guarded, "operation", None)
+        if guarded is not None and operation is not None:
+            endpoint = guarded.endpoint  # type: ignore[attr-defined]
+            handlers[operation].add(getattr(endpoint, "__qualname__", type(endpoint).__qualname__))
+    assert handlers
+    assert not {operation: names for operation, names in handlers.items() if len(names) > 1}
+
+
+def test_every_request_type_is_snake_case(tmp_path: Path) -> None:
+    """Contract §2: as in `oauth_authorize`."""
+    operations = {getattr(getattr(route, "app", None), "operation", None) for route in _routes(tmp_path)} - {None}
+    assert not [operation for operation in operations if not re.fullmatch(r"[a-z]+(?:_[a-z]+)*", str(operation))]
+
+
+def test_the_generated_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours: `python tools/docs.py` writes them."""
+    assert docs.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_every_setting_is_documented_with_a_sentence() -> None:
+    """Contract §10: the types are the documentation."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = [row for _, section in docs.sections() for row in section]
+    assert len(rows) > 20
+    for name, *_, description in rows:
+        assert f"| {name} |" in page
+        assert description.endswith("."), name
+
+
+def test_there_is_a_changelog_with_something_in_it() -> None:
+    """Ours: what a user of the last version must know."""
+    assert re.search(
+        r"^## .+\n+### (?:Added|Changed|Fixed|Removed|Deprecated|Security)$", _text("CHANGELOG.md"), re.MULTILINE
+    )
+
+
+PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")) + [Path("README.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_what_a_page_points_to_exists(page: Path) -> None:
+    """Ours: a document that names a file or a test that is gone is not true any more."""
+    text = _text(str(page))
+    linked = {(ROOT / page.parent / target) for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text)}
+    named = {ROOT / path for path in re.findall(r"`((?:src|tests|docs|tools)/[\w./-]+\.\w+)`", text)}
+    named |= {
+        SOURCE / path
+        for path in re.findall(r"`([a-z_]+/[\w/]+\.(?:py|sql|html))`", text)
+        if not path.startswith(("src/", "tests/", "docs/", "tools/"))
+    }
+    assert not [str(path) for path in linked | named if not path.exists()]
+
+
+def test_every_table_is_described() -> None:
+    """Ours: docs/storage.md changes in the same commit as a migration."""
+    described = _text("docs/storage.md")
+    for script in (SOURCE / "storage" / "migrations").glob("*.sql"):
+        for table in re.findall(r"CREATE TABLE (\w+)", script.read_text()):
+            assert f"`{table}`" in described, table
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text()

@@ -1,0 +1,68 @@
+"""Identifiers and secrets."""
+
+import base64
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bifrost.base import ids
+
+TEXT = st.text(st.characters(codec="utf-8"))
+
+
+@pytest.mark.parametrize("prefix", [ids.ACCESS_TOKEN, ids.REFRESH_TOKEN, ids.AUTHORIZATION_CODE, ids.VIRTUAL_KEY])
+def test_a_secret_begins_with_its_prefix_and_carries_at_least_160_bits(prefix: str) -> None:
+    """Contract §6."""
+    body = ids.new_secret(prefix).removeprefix(prefix)
+    raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    assert len(raw) * 8 >= 160
+
+
+def test_the_prefixes_are_those_of_the_contract() -> None:
+    """Contract §6 and its list of words: scanners and clients know secrets by them."""
+    assert (ids.ACCESS_TOKEN, ids.REFRESH_TOKEN, ids.AUTHORIZATION_CODE, ids.VIRTUAL_KEY) == (
+        "bfat_",
+        "bfrt_",
+        "bfac_",
+        "sk-bf-",
+    )
+
+
+def test_no_two_secrets_and_no_two_ids_are_equal() -> None:
+    """Contract §6."""
+    assert len({ids.new_secret() for _ in range(500)}) == 500
+    assert len({ids.new_id("x_") for _ in range(500)}) == 500
+
+
+def test_an_id_stands_behind_its_prefix_and_needs_no_escaping_in_a_url() -> None:
+    """Contract §5: flow ids travel in query strings."""
+    made = ids.new_id("flow_")
+    assert made.startswith("flow_")
+    assert all(character.isascii() and (character.isalnum() or character in "-_") for character in made)
+
+
+def test_a_new_virtual_key_has_the_form_that_keys_have() -> None:
+    """Contract, words: VK is `sk-bf-…`."""
+    assert ids.new_virtual_key().startswith("sk-bf-")
+    assert len(ids.new_virtual_key()) == len("sk-bf-") + 43
+
+
+def test_a_secret_is_kept_as_its_sha_256_in_hex() -> None:
+    """Contract §6: stored only as a hash. The value is that of FIPS 180-4's example."""
+    assert ids.hash_secret("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert ids.hash_secret("ü") == hashlib.sha256("ü".encode()).hexdigest()
+
+
+@given(TEXT, TEXT)
+def test_two_texts_are_the_same_exactly_when_they_are_equal(left: str, right: str) -> None:
+    """Contract §5: constant-time comparison, also of what is not ASCII."""
+    assert ids.same(left, left)
+    assert ids.same(left, right) == (left == right)
+
+
+def test_random_bytes_are_as_many_as_asked_for_and_not_repeated() -> None:
+    """AES-GCM nonces come from here."""
+    assert len(ids.random_bytes(12)) == 12
+    assert len({ids.random_bytes(12) for _ in range(500)}) == 500

@@ -1,0 +1,108 @@
+"""The key file: made once, for its owner alone."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
+from bifrost.base.sealing import encode
+
+KEY, OTHER = encode(b"k" * 32), encode(b"o" * 32)
+
+
+def test_the_first_start_makes_a_key_file_for_its_owner_alone(tmp_path: Path) -> None:
+    """Contract §11: the key ring in the data directory has mode 0600."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keyring.json"]
+
+
+def test_the_second_start_reads_the_same_keys(tmp_path: Path) -> None:
+    """Contract §3: an id that a client still holds is never invalidated."""
+    path = tmp_path / "keyring.json"
+    sealed = ring_from_file(path).seal(b"kept", use="test", owner="row")
+    written = path.read_bytes()
+    assert ring_from_file(path).open(sealed, use="test", owner="row") == b"kept"
+    assert path.read_bytes() == written
+
+
+def test_of_two_processes_that_start_together_both_use_the_keys_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §10: several worker processes."""
+    path = tmp_path / "keyring.json"
+    link = os.link
+
+    def somebody_was_faster(fresh: Path, target: Path) -> None:
+        path.write_text(json.dumps({"keys": [KEY]}))
+        path.chmod(0o600)
+        link(fresh, target)
+
+    monkeypatch.setattr(os, "link", somebody_was_faster)
+    ring = ring_from_file(path)
+    assert ring.open(ring_from_text([KEY]).seal(b"kept", use="test", owner="row"), use="test", owner="row") == b"kept"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keyring.json"]
+
+
+def test_a_start_that_was_killed_half_way_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    """Contract §10: in a container every start has the same process id."""
+    (tmp_path / f"keyring.json.{os.getpid()}").write_text("")
+    ring_from_file(tmp_path / "keyring.json")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o666])
+def test_a_key_file_that_others_can_read_is_refused_with_the_way_out(tmp_path: Path, mode: int) -> None:
+    """Contract §11: 0600; exit codes: one sentence."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        ring_from_file(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", "5", "{}", '{"keys": []}', '{"keys": ["short"]}', '{"keys": ["!!"]}', '{"keys": "x"}']
+    + ['{"keys": [1]}', '{"keys": null}', '{"keys": [null]}', '{"keys": {"a": 1}}', "\x00"],
+)
+def test_a_key_file_that_cannot_be_read_is_said_so_in_one_sentence(tmp_path: Path, content: str) -> None:
+    """Contract §11: refused with one sentence; a damaged file is never replaced by new keys."""
+    path = tmp_path / "keyring.json"
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError):
+        ring_from_file(path)
+    assert path.read_text() == content
+
+
+def test_a_file_that_is_not_text_is_said_so_in_one_sentence(tmp_path: Path) -> None:
+    """Contract §11."""
+    path = tmp_path / "keyring.json"
+    path.write_bytes(b"\xff\xfe")
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError):
+        ring_from_file(path)
+
+
+def test_configured_keys_may_carry_their_padding(tmp_path: Path) -> None:
+    """The sentence that says how to make a key prints one with padding."""
+    sealed = ring_from_text([KEY]).seal(b"kept", use="test", owner="row")
+    assert ring_from_text([f"{KEY}="]).open(sealed, use="test", owner="row") == b"kept"
+
+
+def test_configured_keys_rotate_by_a_new_one_in_front() -> None:
+    """Contract §8."""
+    sealed = ring_from_text([KEY]).seal(b"kept", use="test", owner="row")
+    assert ring_from_text([OTHER, KEY]).open(sealed, use="test", owner="row") == b"kept"
+
+
+@pytest.mark.parametrize("keys", [[], [""], ["abc"], [KEY, "abc"], [KEY[:-2]], [KEY + KEY], ["ü" * 43], ["!" * 43]])
+def test_configured_keys_that_are_none_are_refused_with_the_way_to_make_one(keys: list[str]) -> None:
+    """Contract §11: one sentence that says what to do, and never the key itself."""
+    with pytest.raises(KeyFileError, match="make one with") as refused:
+        ring_from_text(keys)
+    assert KEY not in str(refused.value)

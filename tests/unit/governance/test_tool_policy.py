@@ -1,0 +1,110 @@
+"""Which tools a caller may use."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bifrost.governance.models import McpConfig
+from bifrost.governance.tool_policy import ToolPolicy
+
+ALL = ("*",)
+
+
+def configs(**tools: tuple[str, ...]) -> tuple[McpConfig, ...]:
+    return tuple(McpConfig(mcp_client_name=name, tools_to_execute=listed) for name, listed in tools.items())
+
+
+OFFERED = {(): False, ("read",): True, ("other",): False, ALL: True}
+KEYS: dict[tuple[McpConfig, ...] | None, tuple[bool, bool]] = {
+    # the key's configs: whether they allow notes-read while the upstream is closed to other keys, and while it is open
+    None: (True, True),
+    (): (False, True),
+    configs(notes=ALL): (True, True),
+    configs(notes=("read",)): (True, True),
+    configs(notes=("other",)): (False, False),
+    configs(notes=()): (False, False),
+    configs(tickets=ALL): (False, True),
+    configs(tickets=ALL, notes=("read",)): (True, True),
+}
+CLIENTS = {None: True, frozenset[str](): False, frozenset({"notes"}): True, frozenset({"tickets"}): False}
+CLIENTS |= {frozenset({"*"}): True, frozenset({"Notes"}): False}
+TOOLS = {None: True, frozenset[str](): False, frozenset({"notes-read"}): True, frozenset({"notes-*"}): True}
+TOOLS |= {frozenset({"*"}): True, frozenset({"read"}): False, frozenset({"tickets-*"}): False}
+TOOLS |= {frozenset({"notes-write"}): False, frozenset({"tickets-read", "notes-read"}): True}
+
+
+@pytest.mark.parametrize("open_to_all_keys", [False, True])
+@pytest.mark.parametrize("key", KEYS)
+def test_a_tool_is_allowed_exactly_when_every_filter_allows_it(
+    key: tuple[McpConfig, ...] | None, *, open_to_all_keys: bool
+) -> None:
+    """Contract §7: tools_to_execute ∩ request headers ∩ mcp_configs, the whole truth table."""
+    for (offered, a), (clients, b), (tools, c) in product(OFFERED.items(), CLIENTS.items(), TOOLS.items()):
+        policy = ToolPolicy(key_configs=key, include_clients=clients, include_tools=tools)
+        allowed = policy.allows("notes", "read", offered=offered, open_to_all_keys=open_to_all_keys)
+        assert allowed is (a and b and c and KEYS[key][open_to_all_keys]), (offered, clients, tools)
+
+
+def test_a_key_that_names_an_upstream_with_no_tools_gets_none_even_if_it_is_open_to_all_keys() -> None:
+    """Contract §9: `[]` is none."""
+    policy = ToolPolicy(key_configs=configs(notes=()))
+    assert not policy.allows("notes", "read", offered=ALL, open_to_all_keys=True)
+
+
+def test_two_entries_for_one_upstream_add_up() -> None:
+    """Contract §9."""
+    policy = ToolPolicy(key_configs=configs(notes=("read",)) + configs(notes=("write",)))
+    assert policy.allows("notes", "read", offered=ALL, open_to_all_keys=False)
+    assert policy.allows("notes", "write", offered=ALL, open_to_all_keys=False)
+    assert not policy.allows("notes", "drop", offered=ALL, open_to_all_keys=False)
+
+
+NAME = st.sampled_from(["notes", "tickets", "a"])
+TOOL = st.sampled_from(["read", "write", "*", "x-y"])
+LIST = st.lists(TOOL, max_size=3).map(tuple)
+POLICY = st.builds(
+    ToolPolicy,
+    key_configs=st.none()
+    | st.lists(st.builds(McpConfig, mcp_client_name=NAME, tools_to_execute=LIST), max_size=3).map(tuple),
+    include_clients=st.none() | st.frozensets(NAME | st.just("*"), max_size=2),
+    include_tools=st.none() | st.frozensets(st.builds("{}-{}".format, NAME, TOOL) | st.just("*"), max_size=2),
+)
+
+
+@given(POLICY, NAME, TOOL, LIST, st.booleans())
+def test_an_upstream_of_which_a_tool_is_allowed_is_reached(
+    policy: ToolPolicy, upstream: str, tool: str, offered: tuple[str, ...], open_to_all_keys: bool
+) -> None:
+    """An upstream that is not asked must have nothing for the caller."""
+    if policy.allows(upstream, tool, offered=offered, open_to_all_keys=open_to_all_keys):
+        assert policy.reaches(upstream, open_to_all_keys=open_to_all_keys)
+
+
+@given(POLICY, NAME, TOOL, LIST, st.booleans())
+def test_the_headers_of_a_request_only_ever_narrow(
+    policy: ToolPolicy, upstream: str, tool: str, offered: tuple[str, ...], open_to_all_keys: bool
+) -> None:
+    """Contract §7: a caller cannot give itself a tool."""
+    without_headers = ToolPolicy(key_configs=policy.key_configs)
+    if policy.allows(upstream, tool, offered=offered, open_to_all_keys=open_to_all_keys):
+        assert without_headers.allows(upstream, tool, offered=offered, open_to_all_keys=open_to_all_keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "open_to_all_keys", "reached"),
+    [
+        (None, False, True),
+        ((), False, False),
+        ((), True, True),
+        (configs(notes=ALL), False, True),
+        (configs(notes=()), False, False),
+        (configs(tickets=ALL), False, False),
+    ],
+)
+def test_an_upstream_is_asked_only_if_it_may_have_something(
+    key: tuple[McpConfig, ...] | None, *, open_to_all_keys: bool, reached: bool
+) -> None:
+    """Contract §7: a tool the caller may not use does not exist for them."""
+    assert ToolPolicy(key_configs=key).reaches("notes", open_to_all_keys=open_to_all_keys) is reached

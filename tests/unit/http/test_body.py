@@ -1,0 +1,64 @@
+"""Reading a body."""
+
+import pytest
+
+from bifrost.base.errors import Invalid, TooLarge, Unsupported
+from bifrost.http import body
+from tests.unit._requests import request
+
+pytestmark = pytest.mark.anyio
+
+JSON = "application/json"
+
+
+async def test_a_body_up_to_the_limit_is_read() -> None:
+    """Contract §3."""
+    raw = await body.read(request({"content-type": JSON}, body=b"x" * 10), limit=10, content_type=JSON)
+    assert raw == b"x" * 10
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-length": "11"}])
+async def test_a_body_over_the_limit_is_refused_whether_or_not_it_says_its_length(headers: dict[str, str]) -> None:
+    """Contract §3: ≤ 64 KiB."""
+    with pytest.raises(TooLarge):
+        await body.read(request({"content-type": JSON, **headers}, body=b"x" * 11), limit=10, content_type=JSON)
+
+
+async def test_a_declared_length_over_the_limit_is_refused_before_anything_is_read() -> None:
+    """A slow sender must not hold a place."""
+    asked = []
+
+    async def receive() -> dict[str, object]:
+        asked.append(True)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    sent = request({"content-type": JSON, "content-length": "11"})
+    sent._receive = receive
+    with pytest.raises(TooLarge):
+        await body.read(sent, limit=10, content_type=JSON)
+    assert asked == []
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "1.5", "", " ", "٣", "+1", "0x1"])
+async def test_a_length_that_is_no_number_is_refused(length: str) -> None:
+    """RFC 9110 §8.6."""
+    sent = request([("content-type", JSON)], body=b"")
+    sent.scope["headers"].append((b"content-length", length.encode()))
+    with pytest.raises(Invalid):
+        await body.read(sent, limit=10, content_type=JSON)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
+async def test_an_encoded_body_is_refused(encoding: str) -> None:
+    """A small body must not become a large one."""
+    with pytest.raises(Unsupported):
+        await body.read(
+            request({"content-type": JSON, "content-encoding": encoding}, body=b"{}"), limit=10, content_type=JSON
+        )
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/jsonp", "application/json-patch+json"])
+async def test_a_body_of_another_kind_is_refused(content_type: str) -> None:
+    """Contract §2: a simple cross-site form cannot send JSON."""
+    with pytest.raises(Unsupported):
+        await body.read(request({"content-type": content_type}, body=b"{}"), limit=10, content_type=JSON)

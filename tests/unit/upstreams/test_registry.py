@@ -1,0 +1,222 @@
+"""The registry: what an upstream may look like, and how fresh the list is."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from bifrost.base.sealing import KeyRing
+from bifrost.protocol import resource
+from bifrost.upstreams.errors import UpstreamInvalid
+from bifrost.upstreams.models import NewUpstream, Upstream
+from bifrost.upstreams.registry import MAX_AGE_MILLISECONDS, Upstreams, check
+from bifrost.upstreams.vault import Vault
+from tests.support.clock import FakeClock
+
+VAULT = Vault(KeyRing([b"k" * 32]))
+WANTED = NewUpstream(name="notes", connection_string="http://127.0.0.1:8181/mcp")
+
+
+@dataclass
+class Kept:
+    """What the store would hold."""
+
+    listed: dict[str, Upstream] = field(default_factory=dict)
+    macs: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
+
+    async def upstream_id(self, name: str) -> str | None:
+        return self.listed[name].id if name in self.listed else None
+
+    async def add_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
+        if any(upstream.endpoint_slug == other.endpoint_slug for other in self.listed.values()):
+            return False
+        self.listed[upstream.name], self.macs[upstream.id] = upstream, config_mac
+        return True
+
+    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
+        if self.macs[upstream.id] in ("", config_mac):
+            return False
+        self.listed[upstream.name], self.macs[upstream.id] = upstream, config_mac
+        return True
+
+    async def upstreams(self) -> list[Upstream]:
+        self.asked += 1
+        return list(self.listed.values())
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def upstreams(kept: Kept, clock: FakeClock) -> Upstreams:
+    return Upstreams(kept, VAULT, clock)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"name": "Notes_2"},
+        {"name": "a"},
+        {"name": "x" * 48},
+        {"endpoint_slug": "my-notes_2"},
+        {"endpoint_slug": "0"},
+        {"connection_string": "https://notes.example.com/mcp?tenant=1"},
+        {"connection_string": "http://[::1]:8181/mcp"},
+        {"auth_type": "headers", "headers": {"Authorization": "Bearer x", "X-Tenant": "a b\tc", "X-Empty": ""}},
+        {"auth_type": "headers"},
+        {"tool_execution_timeout": 1},
+        {"tool_execution_timeout": 600},
+    ],
+)
+def test_an_upstream_that_can_work_is_accepted(changes: dict[str, Any]) -> None:
+    """Contract §§8, 9."""
+    check(replace(WANTED, **changes))
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("name", ""),
+        ("name", "my-notes"),
+        ("name", "my notes"),
+        ("name", "nötes"),
+        ("name", "notes\n"),
+        ("name", "x" * 49),
+        ("name", "a/b"),
+        ("endpoint_slug", "Notes"),
+        ("endpoint_slug", "-notes"),
+        ("endpoint_slug", "_notes"),
+        ("endpoint_slug", "a/b"),
+        ("endpoint_slug", "a" * 65),
+        ("endpoint_slug", "notes\n"),
+        ("connection_string", ""),
+        ("connection_string", "notes.example.com"),
+        ("connection_string", "ftp://notes.example.com"),
+        ("connection_string", "file:///etc/passwd"),
+        ("connection_string", "HTTP//x"),
+        ("connection_string", "https://notes.example.com/a b"),
+        ("connection_string", "https://notes.example.com/\r\nX: y"),
+        ("connection_string", "https://nötes.example"),
+        ("connection_string", "https://"),
+        ("tool_execution_timeout", 0),
+        ("tool_execution_timeout", -1),
+        ("tool_execution_timeout", 601),
+    ],
+)
+def test_an_upstream_that_cannot_work_is_refused_by_the_name_of_the_member(member: str, value: Any) -> None:
+    """Contract §10; §7: upstream names have no hyphen."""
+    with pytest.raises(UpstreamInvalid) as caught:
+        check(replace(WANTED, **{member: value}))
+    assert caught.value.param == member
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"": "x"}, {"A B": "x"}, {"A:": "x"}, {"Ä": "x"}, {"A": "x\r\nB: y"}, {"A": "x\n"}, {"A": "\x00"}, {"A": "ü"}]
+    + [{"A": "x" * 8_193}, {"A" * 101: "x"}, {"A\n": "x"}],
+)
+def test_a_header_that_could_become_two_is_refused_without_showing_its_value(headers: dict[str, str]) -> None:
+    """RFC 9110 §5.5."""
+    with pytest.raises(UpstreamInvalid) as caught:
+        check(replace(WANTED, auth_type="headers", headers=headers))
+    assert caught.value.param == "headers"
+    assert len(caught.value.message) < 200
+
+
+def test_headers_that_would_never_be_sent_are_refused() -> None:
+    """Contract §8: auth_type none sends nothing, and a secret nobody uses is a mistake."""
+    with pytest.raises(UpstreamInvalid) as caught:
+        check(replace(WANTED, headers={"Authorization": "Bearer x"}))
+    assert caught.value.param == "auth_type"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["notes", "Notes", "NOTES_2", "0", "_notes", "_"])
+async def test_every_upstream_that_is_accepted_can_be_addressed_on_its_own(
+    upstreams: Upstreams, kept: Kept, name: str
+) -> None:
+    """Contract §7: `/mcp/{slug}` of a single upstream."""
+    try:
+        await upstreams.configure(replace(WANTED, name=name), "mac")
+    except UpstreamInvalid:
+        return
+    slug = kept.listed[name].endpoint_slug
+    assert resource.endpoint_path(f"http://localhost/mcp/{slug}", ["http://localhost"]) == f"/mcp/{slug}"
+
+
+@pytest.mark.anyio
+async def test_headers_are_kept_sealed_for_their_own_upstream(upstreams: Upstreams, kept: Kept) -> None:
+    """Contract §8: vault."""
+    await upstreams.configure(replace(WANTED, auth_type="headers", headers={"X-Key": "hunter2"}), "mac")
+    (upstream,) = kept.listed.values()
+    assert "hunter2" not in upstream.sealed_headers
+    assert "sealed_headers" not in repr(upstream)
+    assert VAULT.open_headers(upstream.id, upstream.sealed_headers) == {"X-Key": "hunter2"}
+    assert "hunter2" not in repr(replace(WANTED, auth_type="headers", headers={"X-Key": "hunter2"}))
+
+
+@pytest.mark.anyio
+async def test_the_configuration_makes_an_upstream_once_and_follows_its_own_edits(
+    upstreams: Upstreams, kept: Kept
+) -> None:
+    """Contract §10: the database wins over the file for what was changed otherwise."""
+    await upstreams.configure(WANTED, "mac-1")
+    first = kept.listed["notes"]
+    await upstreams.configure(replace(WANTED, tool_execution_timeout=5), "mac-2")
+    assert kept.listed["notes"].id == first.id
+    assert kept.listed["notes"].tool_execution_timeout == 5
+    kept.macs[first.id] = ""
+    await upstreams.configure(WANTED, "mac-3")
+    assert kept.listed["notes"].tool_execution_timeout == 5
+
+
+@pytest.mark.anyio
+async def test_two_upstreams_cannot_have_one_address(upstreams: Upstreams) -> None:
+    """Contract §1."""
+    await upstreams.configure(WANTED, "mac")
+    with pytest.raises(UpstreamInvalid) as caught:
+        await upstreams.configure(replace(WANTED, name="other", endpoint_slug="notes"), "mac")
+    assert caught.value.param == "endpoint_slug"
+
+
+@pytest.mark.anyio
+async def test_the_list_is_at_most_one_second_old(upstreams: Upstreams, kept: Kept, clock: FakeClock) -> None:
+    """Contract §6: a change is felt within 1 s on every replica."""
+    assert await upstreams.enabled() == []
+    await kept.add_upstream(replace(upstreams._upstream(WANTED, "up_1")), "mac", clock.now())  # by another process
+    clock.advance(seconds=(MAX_AGE_MILLISECONDS - 1) / 1_000)
+    assert await upstreams.enabled() == []
+    assert kept.asked == 1
+    clock.advance(seconds=0.001)
+    assert [upstream.name for upstream in await upstreams.enabled()] == ["notes"]
+
+
+@pytest.mark.anyio
+async def test_a_change_of_this_process_is_felt_at_once(upstreams: Upstreams) -> None:
+    """Contract §6."""
+    assert await upstreams.enabled() == []
+    await upstreams.configure(WANTED, "mac")
+    assert [upstream.name for upstream in await upstreams.enabled()] == ["notes"]
+
+
+@pytest.mark.anyio
+async def test_a_disabled_upstream_is_kept_and_not_offered(upstreams: Upstreams, kept: Kept) -> None:
+    """Contract §9."""
+    await upstreams.configure(replace(WANTED, disabled=True), "mac")
+    assert "notes" in kept.listed
+    assert await upstreams.enabled() == []
+    assert await upstreams.by_slug("notes") is None
+
+
+@pytest.mark.anyio
+async def test_an_upstream_is_found_by_its_slug(upstreams: Upstreams) -> None:
+    """Contract §1."""
+    await upstreams.configure(replace(WANTED, name="Notes"), "mac")
+    found = await upstreams.by_slug("notes")
+    assert found is not None
+    assert found.name == "Notes"
+    assert await upstreams.by_slug("Notes") is None

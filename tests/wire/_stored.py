@@ -1,0 +1,30 @@
+"""The bytes that a database keeps, as somebody who copies its disk would see them."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+
+def stored(database_url: str) -> bytes:
+    """SQLite: the file and its write-ahead log. PostgreSQL: every row as text, and the cluster's write-ahead log."""
+    if database_url.startswith("sqlite:///"):
+        path = Path(database_url.removeprefix("sqlite:///"))
+        return b"".join(part.read_bytes() for part in sorted(path.parent.glob(f"{path.name}*")))
+    cluster = Path(parse_qs(urlsplit(database_url).query)["host"][0])
+    log = b"".join(segment.read_bytes() for segment in (cluster / "pg_wal").iterdir() if segment.is_file())
+    return asyncio.run(_rows(database_url)) + log
+
+
+async def _rows(database_url: str) -> bytes:
+    connection = await asyncpg.connect(database_url)
+    try:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        found = [
+            await connection.fetch(f'SELECT t::text FROM "{table["tablename"]}" t')  # noqa: S608 - names it just read
+            for table in tables
+        ]
+    finally:
+        await connection.close()
+    return "\n".join(row["t"] for rows in found for row in rows).encode()
