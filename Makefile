@@ -13,6 +13,7 @@ COMPILE := $(UV) pip compile --universal --generate-hashes --no-header --python-
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 .PHONY: help
 help:
@@ -98,7 +99,7 @@ conformance: clients ## the official MCP conformance suite, one totals line per 
 
 .PHONY: bench
 bench: $(VENV)/.installed-run ## the side-by-side bench (see bench/README.md)
-	@bench/run_all.sh
+	@bench/run.sh
 
 .PHONY: check
 check: lint types imports ## the static checks: lint, types, imports

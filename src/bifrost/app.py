@@ -249,7 +249,7 @@ def _lifespan(parts: _Foundation, sweeper: Sweeper) -> Callable[[], AbstractAsyn
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
-        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams)
+        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.ring)
         sweeping = asyncio.create_task(sweeper.run())
         try:
             yield

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from bifrost.base.clock import Clock
 from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
 from bifrost.base.sealing import KeyRing, SealBrokenError
-from bifrost.governance.errors import VirtualKeyTaken
 from bifrost.governance.models import McpConfig
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.settings import ConfigurationError, Settings, UpstreamSettings, VirtualKeySettings
@@ -20,8 +18,6 @@ from bifrost.upstreams.registry import Upstreams
 KEY_FILE = "keyring.json"
 _CHECK_USE = "installation"
 _CHECK_NAME = "key_check"
-
-log = structlog.get_logger()
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -79,15 +75,19 @@ async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyR
         ) from error
 
 
-async def seed(settings: Settings, virtual_keys: VirtualKeys, upstreams: Upstreams) -> None:
-    """Create what the configuration names and the database does not have yet; what exists stays as it is."""
+async def seed(settings: Settings, virtual_keys: VirtualKeys, upstreams: Upstreams, ring: KeyRing) -> None:
+    """Make upstreams and keys as the configuration says; what was changed otherwise since stays as it is.
+
+    A MAC of each entry tells whether the file changed. Raises UpstreamInvalid, WeakVirtualKey.
+    """
     for upstream in settings.mcp.client_configs:
-        await upstreams.add(new_upstream(upstream))
+        await upstreams.configure(new_upstream(upstream), _mac(upstream, ring))
     for key in settings.governance.virtual_keys:
-        try:
-            await virtual_keys.create(new_virtual_key(key))
-        except VirtualKeyTaken:
-            log.debug("virtual_key_exists", name=key.name)
+        await virtual_keys.configure(new_virtual_key(key), _mac(key, ring))
+
+
+def _mac(entry: msgspec.Struct, ring: KeyRing) -> str:
+    return ring.mac(msgspec.json.encode(entry).decode(), use="configuration")
 
 
 def new_upstream(wanted: UpstreamSettings) -> NewUpstream:

@@ -315,6 +315,12 @@ def _check(settings: Settings) -> None:
     if len({url.partition(":")[0] for url in settings.public_urls}) > 1:
         raise ConfigurationError("server.public_urls must be all https, or all loopback.")
     _check_storage(settings)
+    _check_unique("mcp.client_configs", "name", [entry.name for entry in settings.mcp.client_configs])
+    slugs = [entry.endpoint_slug or entry.name.lower() for entry in settings.mcp.client_configs]
+    _check_unique("mcp.client_configs", "endpoint_slug", slugs)
+    for member in ("id", "name", "value"):
+        values = [getattr(key, member) for key in settings.governance.virtual_keys]
+        _check_unique("governance.virtual_keys", member, [value for value in values if value])
     try:
         TrustedProxies(server.trusted_proxies)
         AllowedNetworks(settings.client.allowed_networks)
@@ -325,6 +331,13 @@ def _check(settings: Settings) -> None:
             ring_from_text(list(settings.encryption_keys))
     except KeyFileError as error:
         raise ConfigurationError(f"encryption_keys: {error}") from error
+
+
+def _check_unique(section: str, member: str, values: list[str]) -> None:
+    """The offending value itself may be a secret, so only its place is told."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ConfigurationError(f"{section}: entry {index} has the same {member} as entry {values.index(value)}.")
 
 
 def _check_storage(settings: Settings) -> None:

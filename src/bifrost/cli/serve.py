@@ -78,10 +78,11 @@ def load(config: str | None, host: str | None = None, port: int | None = None) -
 
 async def _prepared(loaded: Settings) -> None:
     """Everything that can be refused is refused here, in one sentence, before a port is opened."""
-    gateway = build(loaded)
+    ring = bootstrap.key_ring(loaded)
+    gateway = build(loaded, ring=ring)
     try:
-        await bootstrap.prepare(loaded, gateway.database, SystemClock(), bootstrap.key_ring(loaded))
-        await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams)
+        await bootstrap.prepare(loaded, gateway.database, SystemClock(), ring)
+        await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams, ring)
     finally:
         await gateway.database.close()
 

@@ -6,8 +6,12 @@ from bifrost.governance.models import VirtualKey
 
 
 class GovernanceStore(Protocol):
-    async def add_virtual_key(self, key: VirtualKey, value_hash: str) -> bool:
+    async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         """False when the id, the name or the value is already taken; then nothing was written."""
+        ...
+
+    async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
+        """Write it over the key of this name, unless that is as configured already or was changed otherwise."""
         ...
 
     async def virtual_key_by_hash(self, value_hash: str) -> VirtualKey | None: ...

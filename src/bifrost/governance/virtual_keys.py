@@ -39,9 +39,24 @@ class VirtualKeys:
     async def create(self, wanted: NewVirtualKey) -> tuple[VirtualKey, str]:
         """The key and, this once, its value. Raises WeakVirtualKey, VirtualKeyTaken."""
         value = wanted.value or ids.new_virtual_key()
+        key = self._key(wanted, value)
+        if not await self.store.add_virtual_key(key, ids.hash_secret(value), ""):
+            raise VirtualKeyTaken(f"A virtual key with this id, name or value exists already: {wanted.name}")
+        log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
+        return key, value
+
+    async def configure(self, wanted: NewVirtualKey, config_mac: str) -> None:
+        """Make the key as the configuration says, unless it was changed otherwise since. Raises WeakVirtualKey."""
+        key, value_hash = self._key(wanted, wanted.value), ids.hash_secret(wanted.value)
+        if await self.store.add_virtual_key(key, value_hash, config_mac):
+            log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
+        elif await self.store.reconfigure_virtual_key(key, value_hash, config_mac):
+            log.info("virtual_key_changed", name=key.name)
+
+    def _key(self, wanted: NewVirtualKey, value: str) -> VirtualKey:
         check_value(value)
         now = self.clock.now()
-        key = VirtualKey(
+        return VirtualKey(
             id=wanted.id or ids.new_id("vk_"),
             name=wanted.name,
             description=wanted.description,
@@ -52,10 +67,6 @@ class VirtualKeys:
             created_at=now,
             updated_at=now,
         )
-        if not await self.store.add_virtual_key(key, ids.hash_secret(value)):
-            raise VirtualKeyTaken(f"A virtual key with this id, name or value exists already: {wanted.name}")
-        log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
-        return key, value
 
     async def presented(self, value: str) -> VirtualKey | None:
         """The key with this value, usable or not; None when there is none.

@@ -1,5 +1,6 @@
 """JSON-RPC 2.0 envelopes. What passes through stays as the bytes that came."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -66,6 +67,16 @@ def decode(raw: bytes) -> Message:
 def members(raw: Raw | bytes) -> dict[str, Raw]:
     """The members of an object, each as its bytes. Raises ValueError."""
     return _members.decode(raw)
+
+
+def object_members(value: Raw | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The members of an object that came as bytes or is one already; none when it is something else."""
+    if not isinstance(value, Raw):
+        return dict(value or {})
+    try:
+        return dict(_members.decode(value))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def items(raw: Raw | bytes) -> list[Raw]:

@@ -12,7 +12,7 @@ TIMEOUT_SECONDS: Final = 30.0
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 
 
-class Unreachable(Exception):  # noqa: N818 - it is shown as a sentence
+class Unreachable(Exception):
     """Nothing answers at a URL, or what answers does not speak HTTP."""
 
 

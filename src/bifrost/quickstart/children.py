@@ -26,7 +26,7 @@ KEPT_LINES: Final = 20
 PIECE_BYTES: Final = 4096
 
 
-class ChildFailed(Exception):  # noqa: N818 - the text is the sentence for the person at the terminal
+class ChildFailed(Exception):
     """A child ended by itself or never answered; the text says which and why."""
 
 
@@ -143,9 +143,11 @@ def free_port() -> int:
         return port
 
 
-def inherited_environment(*, without_settings: bool = False) -> dict[str, str]:
-    """The environment for a child; `without_settings` leaves out every `BIFROST_…` variable."""
+def plain_environment() -> dict[str, str]:
+    """The environment for a child, without any `BIFROST_…` variable.
+
+    A variable meant for another gateway must not lead the quick start to that one's database or keys; what should be
+    different here is written into the directory's own config.json.
+    """
     everything = dict(os.environ)  # noqa: TID251 - handed on to a child, read by nobody here
-    if without_settings:
-        return {name: value for name, value in everything.items() if not name.startswith("BIFROST_")}
-    return everything
+    return {name: value for name, value in everything.items() if not name.startswith("BIFROST_")}

@@ -50,7 +50,7 @@ async def with_temporary_gateway() -> int:
     """Start a gateway and a sample upstream in a temporary directory, walk through them, stop them."""
     with tempfile.TemporaryDirectory(prefix="bifrost-demo-") as directory:
         try:
-            async with stack.running(Path(directory), free_port(), apart=True) as running:
+            async with stack.running(Path(directory), free_port(), show=False) as running:
                 print(f"Its MCP endpoint is {running.url}.")
                 return await asyncio.to_thread(show, Walk(mcp_url=running.url, key=running.key))
         except (ChildFailed, dev_directory.UnusableDirectory) as failure:

@@ -1,8 +1,11 @@
 """The directory of the quick start: a gateway configuration with the sample upstream and a demo virtual key."""
 
+import fcntl
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +18,7 @@ UPSTREAM_NAME: Final = "notes"
 KEY_ID: Final = "vk-demo"
 
 
-class UnusableDirectory(Exception):  # noqa: N818 - the text is the sentence for the person at the terminal
+class UnusableDirectory(Exception):
     """The directory or its configuration cannot be used; the text says what to do."""
 
 
@@ -29,15 +32,36 @@ class DevDirectory:
     key: str
 
 
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Make the directory (0700) when it is missing, and hold it: two runs would take each other's upstream away."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UnusableDirectory(f"{directory} cannot be used: {error.strerror}.") from None
+    try:
+        _lock(handle, directory)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, directory: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UnusableDirectory(f"Another run uses {directory}: stop it, or choose another with --dir.") from None
+
+
 def prepare(directory: Path) -> DevDirectory:
-    """Make the directory (0700) and its `config.json` (0600) when they are missing, and read what is there.
+    """Make `config.json` (0600) when it is missing, and read what is there.
 
     The key and every change made by hand are kept. Only the sample upstream's port is rewritten, when another
     program has taken it meanwhile.
     """
     path = directory / "config.json"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _write(path, _first_config(_usable_port(UPSTREAM_PORT)))
         config = json.loads(path.read_bytes())

@@ -12,7 +12,7 @@ from bifrost.protocol import jsonrpc, mcp
 
 
 @dataclass(eq=False)
-class Refusal(Exception):  # noqa: N818 - it is an answer on the wire
+class Refusal(Exception):
     """A JSON-RPC error to answer with; the HTTP status follows from the era and the code."""
 
     code: int
@@ -31,7 +31,13 @@ def is_modern(headers: Mapping[str, str], message: Mapping[str, Any]) -> bool:
     The header decides; without one, a message that carries the modern `_meta` member is a modern one that forgot
     its header, and must be told so rather than be taken for a message of 2025-03-26.
     """
-    return headers.get(mcp.VERSION_HEADER) not in (None, *mcp.LEGACY_VERSIONS) or mcp.META_VERSION in meta_of(message)
+    return version_of(headers) not in (None, *mcp.LEGACY_VERSIONS) or mcp.META_VERSION in meta_of(message)
+
+
+def version_of(headers: Mapping[str, str]) -> str | None:
+    """The version header. Blanks around it are no part of it (RFC 9110 §5.5), but the parser leaves trailing ones."""
+    value = headers.get(mcp.VERSION_HEADER)
+    return None if value is None else value.strip(" \t")
 
 
 def meta_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -44,7 +50,7 @@ def meta_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
 def check_notification(message: Mapping[str, Any], headers: Mapping[str, str]) -> None:
     """Refuse a message without `id` that is no notification, or is one of a revision that is not served."""
     _check_has_method(message)
-    check_version(headers.get(mcp.VERSION_HEADER))
+    check_version(version_of(headers))
 
 
 def check_modern_request(message: Mapping[str, Any], headers: list[tuple[str, str]]) -> None:
@@ -83,7 +89,7 @@ def _check_routing_headers(message: Mapping[str, Any], version: object, headers:
     if parameter is not None and message["params"].get(parameter) is not None:
         expected[mcp.NAME_HEADER] = message["params"][parameter]
     for name in (mcp.VERSION_HEADER, mcp.METHOD_HEADER, mcp.NAME_HEADER):
-        values = [value for header, value in headers if header == name]
+        values = [value.strip(" \t") for header, value in headers if header == name]
         if len(values) > 1:
             raise Refusal(mcp.HEADER_MISMATCH, f"{name} is there more than once")
         if name not in expected:

@@ -33,7 +33,7 @@ CREDENTIAL_HEADERS: Final = (
 )
 
 
-class ToolRefusal(Exception):  # noqa: N818 - it becomes a tool result, not a failure of the server
+class ToolRefusal(Exception):
     """A tool cannot do what was asked; the text goes to the model as an `isError` result, so that it can do better."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bifrost.quickstart import dev_directory
-from bifrost.quickstart.children import Child, ChildFailed, inherited_environment
+from bifrost.quickstart.children import Child, ChildFailed, plain_environment
 
 #: Seconds each child has to start; a first start makes a database and keys.
 START_SECONDS: Final = 60.0
@@ -35,21 +35,21 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, port: int, *, apart: bool = False) -> AsyncIterator[Stack]:
+async def running(directory: Path, port: int, *, show: bool = True) -> AsyncIterator[Stack]:
     """Start both and wait until the gateway is healthy; both are stopped on the way out, the gateway first.
 
-    `apart`: the children see no `BIFROST_…` variable of the caller's and their output is not shown. `ChildFailed` when
-    one does not start, `dev_directory.UnusableDirectory` when the directory cannot be used.
+    `show` hands their output on to ours. `ChildFailed` when one does not start, `dev_directory.UnusableDirectory` when
+    the directory cannot be used.
     """
-    prepared = await asyncio.to_thread(dev_directory.prepare, directory)
-    environment = inherited_environment(without_settings=apart)
-    environment["BIFROST_DATA_DIR"] = str(prepared.data)
     async with contextlib.AsyncExitStack() as stops:
+        stops.enter_context(dev_directory.claimed(directory))
+        prepared = await asyncio.to_thread(dev_directory.prepare, directory)
+        environment = {**plain_environment(), "BIFROST_DATA_DIR": str(prepared.data)}
         upstream = await Child.start(
             "the sample upstream",
             ["-m", "bifrost.quickstart.upstream", "--port", str(prepared.upstream_port)],
             environment,
-            show=not apart,
+            show=show,
         )
         stops.push_async_callback(upstream.stop)
         await upstream.answers(
@@ -59,7 +59,7 @@ async def running(directory: Path, port: int, *, apart: bool = False) -> AsyncIt
             "the gateway",
             ["-m", "bifrost", "serve", "--config", str(prepared.config), "--port", str(port)],
             environment,
-            show=not apart,
+            show=show,
         )
         stops.push_async_callback(gateway.stop)
         await gateway.answers(f"http://localhost:{port}/health", statuses=frozenset({200}), seconds=START_SECONDS)

@@ -33,7 +33,7 @@ _NOT_FOUND: Final = 404
 _MISDIRECTED: Final = 421
 
 
-class LegFailed(Exception):  # noqa: N818 - it is the verdict of a leg
+class LegFailed(Exception):
     """A leg did not end as it should; the text says what was seen and what to do about it."""
 
 
@@ -195,6 +195,8 @@ class Walk:
         if not isinstance(tools, list):
             raise LegFailed("the result has no list of tools")
         self.tools = [str(tool.get("name")) for tool in tools if isinstance(tool, dict)]
+        if not self.tools:
+            raise LegFailed("the list is empty: does the key allow an upstream, and does that upstream answer?")
         return f"{len(self.tools)} tools: {', '.join(self.tools[:4])}{' …' if self.tools[4:] else ''}"
 
     def add_note(self) -> str:

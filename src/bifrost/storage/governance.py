@@ -15,13 +15,18 @@ class SqlGovernanceStore:
         self._database = database
         self._queries = queries("governance", database.driver)
 
-    async def add_virtual_key(self, key: VirtualKey, value_hash: str) -> bool:
-        row = asdict(key) | {"value_hash": value_hash, "mcp_configs": msgspec.json.encode(key.mcp_configs).decode()}
+    async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
+        row = _row(key, value_hash, config_mac)
         async with self._database.transaction() as connection:
             if await self._queries.virtual_key_taken(connection, id=key.id, name=key.name, value_hash=value_hash):
                 return False
             await self._queries.add_virtual_key(connection, **row)
         return True
+
+    async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
+        async with self._database.transaction() as connection:
+            changed = await self._queries.reconfigure_virtual_key(connection, **_row(key, value_hash, config_mac))
+        return changed is not None
 
     async def virtual_key_by_hash(self, value_hash: str) -> VirtualKey | None:
         return await self._one("virtual_key_by_hash", value_hash=value_hash)
@@ -44,6 +49,11 @@ class SqlGovernanceStore:
         async with self._database.read() as connection:
             row = await getattr(self._queries, name)(connection, **values)
         return _virtual_key(row) if row else None
+
+
+def _row(key: VirtualKey, value_hash: str, config_mac: str) -> dict[str, Any]:
+    configs = msgspec.json.encode(key.mcp_configs).decode()
+    return asdict(key) | {"value_hash": value_hash, "mcp_configs": configs, "config_mac": config_mac}
 
 
 def _virtual_key(row: Row) -> VirtualKey:

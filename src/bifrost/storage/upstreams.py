@@ -1,6 +1,7 @@
 """The upstreams' store in SQL."""
 
 from dataclasses import asdict
+from typing import Any
 
 import msgspec
 
@@ -13,15 +14,32 @@ class SqlUpstreamStore:
         self._database = database
         self._queries = queries("upstreams", database.driver)
 
-    async def add_upstream(self, upstream: Upstream, now: int) -> bool:
-        tools = msgspec.json.encode(upstream.tools_to_execute).decode()
-        row = asdict(upstream) | {"tools_to_execute": tools, "created_at": now, "updated_at": now}
+    async def upstream_id(self, name: str) -> str | None:
+        async with self._database.read() as connection:
+            found: str | None = await self._queries.upstream_id(connection, name=name)
+        return found
+
+    async def add_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
         async with self._database.transaction() as connection:
-            return await self._queries.add_upstream(connection, **row) is not None
+            return await self._queries.add_upstream(connection, **_row(upstream, config_mac, now)) is not None
+
+    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            return await self._queries.reconfigure_upstream(connection, **_row(upstream, config_mac, now)) is not None
 
     async def upstreams(self) -> list[Upstream]:
         async with self._database.read() as connection:
             return [_upstream(row) async for row in self._queries.upstreams(connection)]
+
+
+def _row(upstream: Upstream, config_mac: str, now: int) -> dict[str, Any]:
+    tools = msgspec.json.encode(upstream.tools_to_execute).decode()
+    return asdict(upstream) | {
+        "tools_to_execute": tools,
+        "config_mac": config_mac,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def _upstream(row: Row) -> Upstream:

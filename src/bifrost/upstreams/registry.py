@@ -33,31 +33,35 @@ class Upstreams:
     _listed: list[Upstream] = field(default_factory=list)
     _listed_at: int = -MAX_AGE_MILLISECONDS
 
-    async def add(self, wanted: NewUpstream) -> bool:
-        """False when the name or slug exists already; then nothing changes. Raises UpstreamInvalid."""
+    async def configure(self, wanted: NewUpstream, config_mac: str) -> None:
+        """Make it as the configuration says, unless it was changed otherwise since. Raises UpstreamInvalid."""
         check(wanted)
-        upstream_id = ids.new_id("up_")
-        added = await self.store.add_upstream(
-            Upstream(
-                id=upstream_id,
-                name=wanted.name,
-                endpoint_slug=wanted.endpoint_slug or wanted.name.lower(),
-                connection_type=wanted.connection_type,
-                connection_string=wanted.connection_string,
-                auth_type=wanted.auth_type,
-                tools_to_execute=wanted.tools_to_execute,
-                allow_on_all_virtual_keys=wanted.allow_on_all_virtual_keys,
-                tool_execution_timeout=wanted.tool_execution_timeout,
-                disabled=wanted.disabled,
-                sealed_headers=self.vault.seal_headers(upstream_id, wanted.headers),
-                sealed_oauth_config=self.vault.seal_oauth_config(upstream_id, wanted.oauth_config),
-            ),
-            self.clock.now(),
-        )
-        if added:
+        now = self.clock.now()
+        known_id = await self.store.upstream_id(wanted.name)
+        upstream = self._upstream(wanted, known_id or ids.new_id("up_"))
+        if known_id is None:
+            if not await self.store.add_upstream(upstream, config_mac, now):
+                raise UpstreamInvalid(f"The endpoint_slug of {wanted.name!r} is taken.", param="endpoint_slug")
             log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
-        self._listed_at = self.clock.now() - MAX_AGE_MILLISECONDS
-        return added
+        elif await self.store.reconfigure_upstream(upstream, config_mac, now):
+            log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type)
+        self._listed_at = now - MAX_AGE_MILLISECONDS
+
+    def _upstream(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
+        return Upstream(
+            id=upstream_id,
+            name=wanted.name,
+            endpoint_slug=wanted.endpoint_slug or wanted.name.lower(),
+            connection_type=wanted.connection_type,
+            connection_string=wanted.connection_string,
+            auth_type=wanted.auth_type,
+            tools_to_execute=wanted.tools_to_execute,
+            allow_on_all_virtual_keys=wanted.allow_on_all_virtual_keys,
+            tool_execution_timeout=wanted.tool_execution_timeout,
+            disabled=wanted.disabled,
+            sealed_headers=self.vault.seal_headers(upstream_id, wanted.headers),
+            sealed_oauth_config=self.vault.seal_oauth_config(upstream_id, wanted.oauth_config),
+        )
 
     async def enabled(self) -> list[Upstream]:
         """Every upstream that is not disabled, by name."""

@@ -6,8 +6,14 @@ from bifrost.upstreams.models import Upstream
 
 
 class UpstreamStore(Protocol):
-    async def add_upstream(self, upstream: Upstream, now: int) -> bool:
+    async def upstream_id(self, name: str) -> str | None: ...
+
+    async def add_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
         """False when the id, name or slug is taken; then nothing was written."""
+        ...
+
+    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
+        """Write it over the upstream of this id, unless that is as configured already or was changed otherwise."""
         ...
 
     async def upstreams(self) -> list[Upstream]:

@@ -31,8 +31,8 @@ def walked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, s
 
 def temporary_gateway(monkeypatch: pytest.MonkeyPatch, failure: Exception | None = None) -> None:
     @contextlib.asynccontextmanager
-    async def running(directory: Path, port: int, *, apart: bool) -> AsyncIterator[Any]:
-        assert apart
+    async def running(directory: Path, port: int, *, show: bool) -> AsyncIterator[Any]:
+        assert not show
         if failure:
             raise failure
         yield SimpleNamespace(url=f"http://localhost:{port}/mcp", key="sk-bf-own")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bifrost.quickstart.dev_directory import UnusableDirectory, demo_key, prepare
+from bifrost.quickstart.dev_directory import UnusableDirectory, claimed, demo_key, prepare
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -18,7 +18,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def test_a_first_run_makes_a_private_directory_with_a_key_and_the_sample(tmp_path: Path) -> None:
     """Contract §10 (section names) and §11 (0600)."""
-    prepared = prepare(tmp_path / "dev")
+    with claimed(tmp_path / "dev"):
+        prepared = prepare(tmp_path / "dev")
     assert (tmp_path / "dev").stat().st_mode & 0o777 == 0o700
     assert prepared.config.stat().st_mode & 0o777 == 0o600
     assert re.fullmatch(r"sk-bf-[A-Za-z0-9_-]{32,}", prepared.key)
@@ -95,5 +96,15 @@ def test_a_file_that_cannot_be_used_is_left_alone_and_named(tmp_path: Path, cont
 def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     """Contract §11: refused with one sentence."""
     (tmp_path / "file").write_text("")
+    with pytest.raises(UnusableDirectory, match="cannot be used"), claimed(tmp_path / "file"):
+        pass
     with pytest.raises(UnusableDirectory, match="cannot be used"):
-        prepare(tmp_path / "file")
+        prepare(tmp_path / "missing")
+
+
+def test_a_directory_is_used_by_one_run_at_a_time(tmp_path: Path) -> None:
+    """Ours: a second run would move the sample upstream away from the first."""
+    with claimed(tmp_path), pytest.raises(UnusableDirectory, match="Another run uses"), claimed(tmp_path):
+        pass
+    with claimed(tmp_path):
+        pass

@@ -148,6 +148,14 @@ def test_a_name_wrapped_in_base64_is_read() -> None:
     assert modern("tools/call", {"name": "whoami"}, {"Mcp-Name": "=?base64?d2hvYW1p?="}).status_code == 200
 
 
+def test_blanks_around_a_header_value_are_no_part_of_it() -> None:
+    """RFC 9110 §5.5; conformance sep-2243-server-accepts-whitespace-header-value."""
+    assert modern("tools/call", {"name": "whoami"}, {"Mcp-Name": "whoami \t"}).status_code == 200
+    assert (
+        send({"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"MCP-Protocol-Version": "2025-11-25 "}).status_code == 200
+    )
+
+
 def test_a_repeated_routing_header_is_refused() -> None:
     """MCP 2026-07-28 streamable-http, Server Validation; T4."""
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}

@@ -8,6 +8,8 @@ from bifrost.gateway.models import Call
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 
+_MODERN_MEMBERS = ("resultType", "ttlMs", "cacheScope")
+
 
 async def answer(message: Message, call: Call, methods: Mapping[str, Method]) -> dict[str, Any]:
     """The members of the result. Raises RpcError, DomainError."""
@@ -18,7 +20,16 @@ async def answer(message: Message, call: Call, methods: Mapping[str, Method]) ->
         return {}
     if method not in methods:
         raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]} yet.")
-    return await methods[method](call, params)
+    return _without_modern_members(await methods[method](call, params))
+
+
+def _without_modern_members(result: dict[str, Any]) -> dict[str, Any]:
+    """What only the stateless revision has, and what would pass an upstream off as this server."""
+    kept = {name: value for name, value in result.items() if name not in _MODERN_MEMBERS}
+    meta = jsonrpc.object_members(kept.get("_meta"))
+    if mcp.META_SERVER_INFO in meta:
+        kept["_meta"] = {name: value for name, value in meta.items() if name != mcp.META_SERVER_INFO}
+    return {name: value for name, value in kept.items() if name != "_meta" or value}
 
 
 def _initialize(asked: str | None) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _is_modern(request: Request, message: Message) -> bool:
 
     A request without a version header is of the older era, unless its body says otherwise, which is a mismatch.
     """
-    header = request.headers.get(mcp.VERSION_HEADER)
+    header = request.headers.get(mcp.VERSION_HEADER, "").strip() or None
     if header is None and modern.declared_version(message) is None:
         return False
     if header in mcp.LEGACY_VERSIONS and modern.declared_version(message) is None:

@@ -64,7 +64,7 @@ def check_version(request: Request, message: Message) -> None:
 
 def declared_version(message: Message) -> str | None:
     """The revision that the body says it speaks; only the stateless revision says so."""
-    meta = _members(message.params.get("_meta")) if message.params else {}
+    meta = jsonrpc.object_members(message.params.get("_meta")) if message.params else {}
     return jsonrpc.text(meta.get(mcp.META_VERSION))
 
 
@@ -74,7 +74,7 @@ def unsupported(version: str) -> RpcError:
 
 
 def _check_meta(raw: Raw | None) -> None:
-    meta = _members(raw)
+    meta = jsonrpc.object_members(raw)
     for member in (mcp.META_VERSION, mcp.META_CAPABILITIES):
         if member not in meta:
             raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {member}.")
@@ -82,15 +82,8 @@ def _check_meta(raw: Raw | None) -> None:
 
 def _completed(result: dict[str, Any]) -> dict[str, Any]:
     """Every result says that it is complete and who gave it (2026-07-28, base)."""
-    meta = _members(result["_meta"]) if isinstance(result.get("_meta"), Raw) else result.get("_meta", {})
+    meta = jsonrpc.object_members(result.get("_meta"))
     return {"resultType": mcp.COMPLETE, **result, "_meta": {**meta, mcp.META_SERVER_INFO: SERVER_INFO}}
-
-
-def _members(raw: Raw | None) -> dict[str, Raw]:
-    try:
-        return jsonrpc.members(raw) if raw is not None else {}
-    except (ValueError, RecursionError):
-        return {}
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -1,4 +1,5 @@
 -- Times are milliseconds since the Unix epoch (UTC). Secrets that we issue are kept as SHA-256 in hex.
+-- `config_mac` tells what the configuration file last said of a row; it is empty once the row is changed otherwise.
 
 CREATE TABLE installation (
     name  TEXT PRIMARY KEY,
@@ -14,6 +15,7 @@ CREATE TABLE virtual_keys (
     is_active   BOOLEAN NOT NULL,
     expires_at  BIGINT,
     mcp_configs TEXT NOT NULL,
+    config_mac  TEXT NOT NULL,
     created_at  BIGINT NOT NULL,
     updated_at  BIGINT NOT NULL
 );
@@ -30,6 +32,7 @@ CREATE TABLE upstreams (
     allow_on_all_virtual_keys BOOLEAN NOT NULL,
     tool_execution_timeout    BIGINT NOT NULL,
     disabled                  BOOLEAN NOT NULL,
+    config_mac                TEXT NOT NULL,
     created_at                BIGINT NOT NULL,
     updated_at                BIGINT NOT NULL
 );

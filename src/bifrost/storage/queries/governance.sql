@@ -1,8 +1,17 @@
 -- name: add_virtual_key!
 INSERT INTO virtual_keys
-    (id, name, description, value_hash, value_hint, is_active, expires_at, mcp_configs, created_at, updated_at)
+    (id, name, description, value_hash, value_hint, is_active, expires_at, mcp_configs, config_mac, created_at,
+     updated_at)
 VALUES
-    (:id, :name, :description, :value_hash, :value_hint, :is_active, :expires_at, :mcp_configs, :created_at, :updated_at);
+    (:id, :name, :description, :value_hash, :value_hint, :is_active, :expires_at, :mcp_configs, :config_mac,
+     :created_at, :updated_at);
+
+-- name: reconfigure_virtual_key^
+UPDATE virtual_keys SET
+    description = :description, value_hash = :value_hash, value_hint = :value_hint, is_active = :is_active,
+    expires_at = :expires_at, mcp_configs = :mcp_configs, config_mac = :config_mac, updated_at = :updated_at
+WHERE name = :name AND config_mac <> '' AND config_mac <> :config_mac
+RETURNING id;
 
 -- name: virtual_key_by_hash^
 SELECT id, name, description, value_hint, is_active, expires_at, mcp_configs, created_at, updated_at
@@ -24,4 +33,4 @@ FROM virtual_keys ORDER BY name;
 SELECT 1 FROM virtual_keys WHERE id = :id OR name = :name OR value_hash = :value_hash;
 
 -- name: deactivate_virtual_key^
-UPDATE virtual_keys SET is_active = FALSE, updated_at = :now WHERE id = :id AND is_active RETURNING id;
+UPDATE virtual_keys SET is_active = FALSE, config_mac = '', updated_at = :now WHERE id = :id AND is_active RETURNING id;
