@@ -89,6 +89,7 @@ class Gateway:
     database: Database
     virtual_keys: VirtualKeys
     upstreams: Upstreams
+    credentials: Credentials
     sweeper: Sweeper
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
@@ -109,6 +110,7 @@ class _Foundation:
     upstreams: Upstreams
     outbound: OutboundClient
     accounts: SqlUpstreamOAuthStore
+    credentials: Credentials
     config: AuthServerConfig
 
     async def endpoint_of(self, indicator: str) -> str | None:
@@ -145,6 +147,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         database=parts.database,
         virtual_keys=parts.virtual_keys,
         upstreams=parts.upstreams,
+        credentials=parts.credentials,
         sweeper=sweeper,
         lifespan=lifespan,
     )
@@ -155,6 +158,9 @@ def _foundation(settings: Settings, clock: Clock, ring: KeyRing) -> _Foundation:
     public_urls = PublicUrls(settings.public_urls)
     vault = Vault(ring)
     accounts = SqlUpstreamOAuthStore(database, vault)
+    outbound = OutboundClient(
+        vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
+    )
     return _Foundation(
         settings=settings,
         clock=clock,
@@ -165,10 +171,9 @@ def _foundation(settings: Settings, clock: Clock, ring: KeyRing) -> _Foundation:
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
         vault=vault,
         upstreams=Upstreams(SqlUpstreamStore(database), vault, clock),
-        outbound=OutboundClient(
-            vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
-        ),
+        outbound=outbound,
         accounts=accounts,
+        credentials=Credentials(accounts, TokenClient(outbound, clock), clock),
         config=AuthServerConfig(
             issuer=public_urls.issuer,
             allow_anonymous=not settings.enforce_auth,
@@ -226,11 +231,10 @@ def _sign_ins(parts: _Foundation) -> SignIns:
 
 
 def _mcp_endpoint(parts: _Foundation, server: _AuthorizationServer) -> McpEndpoint:
-    credentials = Credentials(parts.accounts, TokenClient(parts.outbound, parts.clock), parts.clock)
     auth: dict[str, UpstreamAuth] = {
         "none": NoAuth(),
         "headers": StaticHeaders(parts.vault),
-        "per_user_oauth": PerUserOAuth(credentials),
+        "per_user_oauth": PerUserOAuth(parts.credentials),
     }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
     catalog = Catalog(parts.upstreams, sessions, parts.clock)

@@ -123,7 +123,9 @@ async def authorized(http: httpx2.AsyncClient, browser: httpx2.AsyncClient, **ch
     return client, (await approve(browser, flow_id))["code"]
 
 
-async def signed_in(http: httpx2.AsyncClient, browser: httpx2.AsyncClient, **changes: Any) -> tuple[OAuthClient, dict[str, Any]]:
+async def signed_in(
+    http: httpx2.AsyncClient, browser: httpx2.AsyncClient, **changes: Any
+) -> tuple[OAuthClient, dict[str, Any]]:
     """A client and its token response."""
     client, code = await authorized(http, browser, **changes)
     answer = await client.redeem(code)

@@ -37,7 +37,9 @@ def serving(app: Any) -> Iterator[str]:
 
 
 @contextmanager
-def process(command: list[str], *, ready_url: str, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: list[str], *, ready_url: str, env: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ready when its URL answers 200; killed at the end if it has not ended by itself."""
     with log.open("ab") as output, subprocess.Popen(command, env=dict(env), stdout=output, stderr=output) as running:
         try:

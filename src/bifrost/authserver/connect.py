@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectSession:
-    """What a link stands for: whose accounts are to be connected. `browser_hash` is set once a browser has proven itself."""
+    """What a link stands for: whose accounts are connected. `browser_hash` is the browser's that proved itself."""
 
     id: str
     identity: Identity

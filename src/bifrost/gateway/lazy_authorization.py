@@ -48,7 +48,7 @@ def connect_tool(name: str, service: str) -> dict[str, Any]:
         "name": jsonrpc.raw(name),
         "title": jsonrpc.raw(f"Connect {service}"),
         "description": jsonrpc.raw(
-            f"{service} is available, but not connected yet. Call this to get the link with which the person connects it."
+            f"{service} is available but not connected yet. Call this for the link with which the person connects it."
         ),
         "inputSchema": jsonrpc.raw({"type": "object", "properties": {}}),
         "annotations": jsonrpc.raw({"readOnlyHint": True}),

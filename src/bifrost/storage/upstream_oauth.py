@@ -3,9 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
+from bifrost.base.sealing import SealBrokenError
 from bifrost.storage.database import Connection, Database, Row, queries
-from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn
+from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.vault import Vault
+
+log = structlog.get_logger()
 
 
 class SqlUpstreamOAuthStore:
@@ -93,9 +98,9 @@ class SqlUpstreamOAuthStore:
         async with self._database.transaction() as connection:
             await self._queries.needs_reauth(connection, **_version(credential), reason=reason, now=now)
 
-    async def release_refresh(self, credential: Credential) -> None:
+    async def release_refresh(self, credential: Credential, until: int | None) -> None:
         async with self._database.transaction() as connection:
-            await self._queries.release_refresh(connection, **_version(credential))
+            await self._queries.release_refresh(connection, **_version(credential), until=until)
 
     async def forget_credentials(self, owner: Owner) -> None:
         async with self._database.transaction() as connection:
@@ -131,8 +136,27 @@ class SqlUpstreamOAuthStore:
     def _opened(self, row: Row) -> Credential:
         """State and version are the row's: they change without the sealed part."""
         owner = Owner(row["owner_kind"], row["owner_id"])
-        opened = self._vault.open_credential(row["upstream_id"], owner, row["sealed"])
+        try:
+            opened = self._vault.open_credential(row["upstream_id"], owner, row["sealed"])
+        except SealBrokenError:
+            log.error("upstream_credential_unreadable", upstream=row["upstream_id"], owner=str(owner))
+            return _unreadable(row["upstream_id"], owner, row["version"])
         return replace(opened, owner=owner, state=row["state"], reason=row["reason"], version=row["version"])
+
+
+def _unreadable(upstream_id: str, owner: Owner, version: int) -> Credential:
+    """Tampered with, moved, or sealed with a key that is gone: of no use, and the person can connect again."""
+    return Credential(
+        upstream_id=upstream_id,
+        owner=owner,
+        tokens=TokenSet(access_token=""),
+        registration=Registration(issuer="", client_id=""),
+        token_endpoint="",
+        resource="",
+        state="needs_reauth",
+        reason="The stored sign-in cannot be opened.",
+        version=version,
+    )
 
 
 def _version(credential: Credential) -> dict[str, Any]:

@@ -22,18 +22,23 @@ from bifrost.authserver.errors import (
 from bifrost.authserver.services import Service, Services
 from bifrost.base import ids
 from bifrost.http import cookies, params
+from bifrost.http.client import OutsideUnreachable, OutsideUrlRefused
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.http.params import Parameters
 from bifrost.http.public_urls import PublicUrls
 from bifrost.identity.models import Identity
 from bifrost.protocol.resource import DEFAULT_PATH
+from bifrost.upstreams.errors import SignInImpossible, UpstreamUnavailable
 from bifrost.upstreams.oauth.sign_in import Callback
 
 AUTHORIZE = "/api/oauth/per-user/upstream/authorize"
 PROVE = "/api/oauth/per-user/connect/vk"
 START = "/api/oauth/per-user/connect/start"
 SERVICES_PAGE = "/oauth/consent/mcps"
+
+CANNOT_BEGIN = (SignInImpossible, UpstreamUnavailable, OutsideUrlRefused, OutsideUnreachable)
+"""What keeps a sign-in from beginning; the person comes back to the page that they came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,13 @@ class ConnectEndpoints:
         query = params.query(request)
         if query.get("session") is not None:
             return await self._session_page(request, query)
-        browser = self._browser(request)
+        flow_id, browser = query.get("flow_id"), self._browser(request)
         try:
-            url = await self.connect.begin_for_flow(query.get("flow_id"), browser, query.get("mcp_client_id"))
+            url = await self.connect.begin_for_flow(flow_id, browser, query.get("mcp_client_id"))
         except FlowNotFound as error:
             raise FlowEnded from error
+        except CANNOT_BEGIN as error:
+            return see_other(services_url(str(flow_id), notice=error.code))
         return RedirectResponse(url, 302, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
     async def prove(self, request: Request) -> Response:
@@ -77,7 +84,10 @@ class ConnectEndpoints:
         if secret is None:
             raise WrongBrowser
         _check_csrf(secret, session.id, form)
-        return see_other(await self.connect.begin_for_session(session, secret, form.get("mcp_client_id")))
+        try:
+            return see_other(await self.connect.begin_for_session(session, secret, form.get("mcp_client_id")))
+        except CANNOT_BEGIN as error:
+            return see_other(session_url(session.id, notice=error.code))
 
     async def callback(self, request: Request) -> Response:
         """Every upstream's answer (RFC 6749 §4.1.2): proven by its state and the browser's own cookie, nothing else."""
@@ -89,7 +99,7 @@ class ConnectEndpoints:
         sign_in, outcome = await self.connect.finish(callback, self._browser(request))
         where = sign_in.return_to
         if where.startswith(FLOW):
-            return see_other(f"{SERVICES_PAGE}?{urlencode({'flow_id': where.removeprefix(FLOW), 'notice': outcome})}")
+            return see_other(services_url(where.removeprefix(FLOW), notice=outcome))
         return see_other(session_url(where.removeprefix(SESSION), notice=outcome))
 
     async def client_id_document(self, _request: Request) -> Response:
@@ -155,6 +165,10 @@ class ConnectEndpoints:
 
 def connect_url(flow_id: str, upstream_id: str) -> str:
     return f"{AUTHORIZE}?{urlencode({'mcp_client_id': upstream_id, 'flow_id': flow_id})}"
+
+
+def services_url(flow_id: str, **more: str) -> str:
+    return f"{SERVICES_PAGE}?{urlencode({'flow_id': flow_id, **more})}"
 
 
 def session_url(session_id: str, **more: str) -> str:

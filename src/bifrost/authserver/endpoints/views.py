@@ -16,13 +16,16 @@ _SENTENCES = {
     "anonymous_not_allowed": "This gateway asks everybody for a virtual key.",
     "identity_not_offered": "This way to identify yourself is not offered by this gateway.",
 }
+_IMPOSSIBLE = "This service cannot be connected as it is set up. Please tell whoever runs this gateway."
 _NOTICES = {
     "connected": ("done", "The account is connected."),
     "upstream_denied": ("bad", "The service did not give access. You can try again, or go on without it."),
     "upstream_refused": ("bad", "The service took its permission back before the sign-in was complete. Try again."),
     "upstream_unavailable": ("bad", "The service did not answer. Try again in a moment."),
     "upstream_mixed_up": ("bad", "The answer did not come from the service that was asked, so it was not used."),
-    "upstream_sign_in_impossible": ("bad", "This service cannot be connected at the moment."),
+    "upstream_sign_in_impossible": ("bad", _IMPOSSIBLE),
+    "outside_url_refused": ("bad", _IMPOSSIBLE),
+    "outside_unreachable": ("bad", "The service did not answer. Try again in a moment."),
     "upstream_sign_in_refused": ("bad", "The sign-in at the service was not complete. Try again."),
 }
 _HOUR, _DAY = 3_600, 86_400

@@ -48,7 +48,7 @@ WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :ow
 RETURNING version;
 
 -- name: release_refresh!
-UPDATE upstream_credentials SET lease_until = NULL
+UPDATE upstream_credentials SET lease_until = :until
 WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version;
 
 -- name: needs_reauth!

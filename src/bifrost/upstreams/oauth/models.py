@@ -71,7 +71,7 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A person's own access to one upstream, opened. What renews it is fixed with it: the same issuer, the same client."""
+    """A person's own access to one upstream, opened. What renews it is kept with it: one issuer, one client."""
 
     upstream_id: str
     owner: Owner

@@ -23,6 +23,9 @@ from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, Toke
 AHEAD_MILLISECONDS = 60 * SECOND
 JITTER_MILLISECONDS = 30 * SECOND
 LEASE_MILLISECONDS = 45 * SECOND
+BACK_OFF_MILLISECONDS = 10 * SECOND
+"""After failed attempts, while the old token still works."""
+
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.25
 POLL_SECONDS = 0.05
@@ -71,7 +74,7 @@ class Credentials:
         return credential
 
     def _due(self, credential: Credential) -> bool:
-        """Earlier than the expiry by a tenth of the lifetime, at most a good minute, a little different for each owner."""
+        """Ahead of the expiry by a tenth of the lifetime, at most a good minute, a little different for each owner."""
         ends, tokens = credential.tokens.expires_at, credential.tokens
         if ends is None:
             return False
@@ -103,9 +106,10 @@ class Credentials:
             log.warning("upstream_needs_reauth", upstream=upstream.name, reason=error.code)
             raise ConnectionRequired(upstream.id, upstream.name, KIND) from error
         except TokenUnavailable as error:
-            await self.store.release_refresh(credential)
             if self._expired(credential):
+                await self.store.release_refresh(credential, None)
                 raise UpstreamUnavailable(f"{upstream.name}: its sign-in service does not answer.") from error
+            await self.store.release_refresh(credential, self.clock.now() + BACK_OFF_MILLISECONDS)
             return credential
         await self.store.refreshed(fresh, self.clock.now())
         log.info("upstream_token_renewed", upstream=upstream.name)
@@ -122,7 +126,9 @@ class Credentials:
         return await self.tokens.refresh(credential)
 
     async def _awaited(self, upstream: Upstream, old: Credential) -> Credential:
-        """Another process renews it: wait for what it writes."""
+        """Another process renews it: go on with what still works, else wait for what it writes."""
+        if not self._expired(old):
+            return old
         waited = 0.0
         while waited < WAIT_SECONDS:
             await self.pause(POLL_SECONDS)
@@ -130,9 +136,7 @@ class Credentials:
             current = await self._active(upstream, old.owner)
             if current.version != old.version:
                 return current
-        if self._expired(old):
-            raise UpstreamUnavailable(f"{upstream.name}: its sign-in is being renewed and that takes too long.")
-        return old
+        raise UpstreamUnavailable(f"{upstream.name}: its sign-in is being renewed and that takes too long.")
 
     def _expired(self, credential: Credential) -> bool:
         ends = credential.tokens.expires_at

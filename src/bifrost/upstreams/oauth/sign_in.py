@@ -1,4 +1,4 @@
-"""Signing in to an upstream: begin when a person has asked for it, finish when their browser comes back (RFC 6749 §4.1).
+"""Signing in to an upstream: begun when a person asks for it, finished when the browser comes back (RFC 6749 §4.1).
 
 Nothing about the sign-in exists before the person acted on our page; the state is single-use and bound to the browser,
 the flow and the owner.
@@ -13,11 +13,12 @@ import structlog
 
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
+from bifrost.base.errors import DomainError
 from bifrost.protocol import oauth, pkce
 from bifrost.upstreams.errors import SignInImpossible, SignInRefused
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.discovery import Discovery
-from bifrost.upstreams.oauth.models import SIGN_IN_SECONDS, Credential, Owner, SignIn
+from bifrost.upstreams.oauth.models import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn
 from bifrost.upstreams.oauth.registration import Registrations
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
@@ -51,9 +52,7 @@ class SignIns:
 
     async def begin(self, upstream: Upstream, owner: Owner, browser_hash: str, return_to: str) -> str:
         """The URL of the upstream's own sign-in page. Raises SignInImpossible, OutsideUrlRefused."""
-        config = self.vault.open_oauth_config(upstream)
-        discovered = await self.discovery.discover(upstream, config, await self.probe.challenge(upstream))
-        registration = await self.registrations.of(upstream, config, discovered.server)
+        discovered, registration = await self._prepared(upstream)
         state, verifier = ids.new_secret(), ids.new_secret()
         scope = " ".join(discovered.scopes)
         now = self.clock.now()
@@ -84,6 +83,16 @@ class SignIns:
             **({"scope": scope} if scope else {}),
         }
         return _with_query(discovered.server.authorization_endpoint, parameters)
+
+    async def _prepared(self, upstream: Upstream) -> tuple[Discovered, Registration]:
+        """Who guards the upstream, and our client there. Raises SignInImpossible, OutsideUrlRefused, …Unavailable."""
+        config = self.vault.open_oauth_config(upstream)
+        try:
+            discovered = await self.discovery.discover(upstream, config, await self.probe.challenge(upstream))
+            return discovered, await self.registrations.of(upstream, config, discovered.server)
+        except DomainError as error:
+            log.warning("upstream_sign_in_impossible", upstream=upstream.name, reason=error.message)
+            raise
 
     async def finish(self, callback: Callback, browser_hashes: tuple[str, ...]) -> tuple[SignIn, str]:
         """The sign-in that came back and, in one word, what became of it: `connected`, or a code of why not.

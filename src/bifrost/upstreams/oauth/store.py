@@ -38,7 +38,7 @@ class UpstreamOAuthStore(Protocol):
     async def needs_reauth(self, credential: Credential, reason: str, now: int) -> None:
         """The authorization server refused for good: this version is of no more use."""
 
-    async def release_refresh(self, credential: Credential) -> None:
-        """Nothing came of it: let somebody else try."""
+    async def release_refresh(self, credential: Credential, until: int | None) -> None:
+        """Nothing came of it: let somebody try again, at once or from the time given."""
 
     async def forget_credentials(self, owner: Owner) -> None: ...

@@ -1,4 +1,4 @@
-"""The token endpoint as a client (OAuth 2.1 §3.2): exchange a code, refresh, and tell the two kinds of failure apart."""
+"""The token endpoint as a client (OAuth 2.1 §3.2): exchange a code, refresh, tell the two kinds of failure apart."""
 
 import base64
 from dataclasses import dataclass, field, replace
