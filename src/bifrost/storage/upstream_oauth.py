@@ -139,7 +139,7 @@ class SqlUpstreamOAuthStore:
         try:
             opened = self._vault.open_credential(row["upstream_id"], owner, row["sealed"])
         except SealBrokenError:
-            log.error("upstream_credential_unreadable", upstream=row["upstream_id"], owner=str(owner))
+            log.warning("upstream_credential_unreadable", upstream=row["upstream_id"], owner=str(owner))
             return _unreadable(row["upstream_id"], owner, row["version"])
         return replace(opened, owner=owner, state=row["state"], reason=row["reason"], version=row["version"])
 
