@@ -282,7 +282,7 @@ def _routes(parts: _Foundation, server: _AuthorizationServer, endpoint: McpEndpo
             mcp.route(path, endpoint, "GET", "POST", "DELETE", operation="mcp")
             for path in ("/mcp", "/mcp/", "/mcp/{slug}", "/mcp/{slug}/")
         ),
-        *([Route(route.path, _off) for route in authorization] if mode == "headers" else authorization),
+        *(_switched_off(authorization) if mode == "headers" else authorization),
         Route("/health", health.live),
         Route("/ready", health.ready),
         people.route("/", Home(pages, public_urls), "GET", operation="home"),
@@ -312,6 +312,7 @@ def _authorization_routes(
     ]
 
 
+_EVERYTHING_OF_OAUTH = ("/.well-known/{path:path}", "/api/oauth/per-user/{path:path}")
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -369,9 +370,10 @@ def _origin_rule(public_urls: PublicUrls, more: tuple[str, ...]) -> Callable[[st
     return is_allowed
 
 
-async def _off(_request: Request) -> Response:
-    """The authorization server is switched off: nothing here, in plain text (contract §1, modes)."""
-    return PlainTextResponse("Not Found", 404)
+def _switched_off(authorization: list[Route]) -> list[Route]:
+    """Mode `headers`: no authorization server, whatever the method, in plain text."""
+    nothing = PlainTextResponse("Not Found", 404)
+    return [Route(path, nothing) for path in (*(route.path for route in authorization), *_EVERYTHING_OF_OAUTH)]
 
 
 async def _unknown_path(_request: Request) -> Response:

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
-from bifrost.base.errors import Invalid, TooLarge
+from bifrost.base.errors import Invalid
 from bifrost.http import body
 
 FORM = "application/x-www-form-urlencoded"
@@ -26,7 +26,7 @@ class Parameters:
     def __init__(self, raw: bytes) -> None:
         pieces = [piece for piece in raw.split(b"&") if piece]
         if len(pieces) > MAX_PARAMETERS:
-            raise TooLarge(f"More than {MAX_PARAMETERS} parameters.")
+            raise Invalid(f"There are more than {MAX_PARAMETERS} parameters.")
         self._values: dict[str, list[bytes]] = {}
         for piece in pieces:
             name, _, value = piece.partition(b"=")

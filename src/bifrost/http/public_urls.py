@@ -1,5 +1,6 @@
 """The origins under which the server is known. Absolute URLs come from here and never from a request's headers."""
 
+import re
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -44,7 +45,9 @@ def _authority(origin: str) -> str:
     return origin.partition("://")[2]
 
 
-def _hosts(origin: str) -> tuple[str, str]:
+def _hosts(origin: str) -> tuple[str, ...]:
     """A default port may be left out of Host or written in it."""
     authority = _authority(origin)
+    if re.search(r":[0-9]+$", authority):
+        return (authority,)
     return authority, f"{authority}{':443' if origin.startswith('https://') else ':80'}"

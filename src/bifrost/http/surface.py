@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from bifrost.base.errors import DomainError, MethodNotAllowed, Misdirected, Unexpected
+from bifrost.base.errors import DomainError, MethodNotAllowed, Misdirected, NotFound, Unexpected
 from bifrost.http.cors import Cors
 from bifrost.http.public_urls import PublicUrls
 
@@ -63,6 +63,9 @@ class _Guarded:
     async def _checked(self, request: Request) -> Response:
         if self.surface.public_urls.origin_of(request) is None:
             raise Misdirected("This server is not known under the host that the request names. Use its public URL.")
+        if not request.scope["path"].isprintable():
+            # the router's patterns end with `$`, which also matches before a line feed
+            raise NotFound("There is nothing at this address.")
         if self.surface.cors:
             self.surface.cors.check(request)
             if request.method == "OPTIONS":
