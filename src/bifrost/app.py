@@ -221,7 +221,8 @@ def _sign_ins(parts: _Foundation) -> SignIns:
             store=parts.accounts,
             clock=parts.clock,
             issuer=issuer,
-            client_id_document_url=f"{issuer}{CLIENT_ID_DOCUMENT}" if parts.public_urls.secure else None,
+            client_id_document_url=parts.settings.client.client_id_metadata_document_url
+            or (f"{issuer}{CLIENT_ID_DOCUMENT}" if parts.public_urls.secure else None),
         ),
         tokens=TokenClient(parts.outbound, parts.clock),
         probe=Probe(StreamableHttp(parts.outbound)),

@@ -63,6 +63,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     access_token_ttl: Annotated[int, Meta(ge=60, le=86_400 * 30, description="Seconds.")] = 86_400
     refresh_token_idle_ttl: Annotated[int, Meta(ge=60, description="Seconds without use.")] = 86_400 * 30
     refresh_token_absolute_ttl: Annotated[int, Meta(ge=60, description="Seconds since consent.")] = 86_400 * 180
+    client_id_metadata_document_url: Annotated[
+        str, Meta(description="Where upstreams read about us. Default: our own address, when it is https.")
+    ] = ""
     allowed_networks: Annotated[
         tuple[str, ...],
         Meta(description="Private networks in which upstreams' authorization servers may stand, e.g. 10.0.0.0/8."),

@@ -100,7 +100,8 @@ class Connect:
             raise IdentityNeeded
         upstream = await self._per_user(upstream_id, session.identity)
         owner = Owner(session.identity.kind, session.identity.id)
-        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{SESSION}{session.id}")
+        more = await self._more_scope(upstream, session.identity)
+        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{SESSION}{session.id}", more)
 
     async def begin_for_flow(self, flow_id: str | None, browser: Browser, upstream_id: str | None) -> str:
         """As above, while the consent is open: the credential belongs to the flow until the person finishes it."""
@@ -111,11 +112,17 @@ class Connect:
         if secret is None:
             raise WrongBrowser
         upstream = await self._per_user(upstream_id, flow.identity)
-        return await self.sign_ins.begin(upstream, Owner("flow", flow.id), ids.hash_secret(secret), f"{FLOW}{flow.id}")
+        more, owner = await self._more_scope(upstream, flow.identity), Owner("flow", flow.id)
+        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{FLOW}{flow.id}", more)
 
     async def finish(self, callback: Callback, browser: Browser) -> tuple[SignIn, str]:
         """The sign-in and what became of it. Raises SignInRefused."""
         return await self.sign_ins.finish(callback, tuple(ids.hash_secret(secret) for secret in browser.secrets))
+
+    async def _more_scope(self, upstream: Upstream, identity: Identity) -> str:
+        """What the upstream asked for besides, when it refused a call of this identity."""
+        held = await self.sign_ins.store.credential(upstream.id, Owner(identity.kind, identity.id))
+        return held.more_scope if held else ""
 
     async def _bind(self, session: ConnectSession, browser_hash: str) -> bool:
         return await self.store.prove_connect_session(session.id, browser_hash, self.clock.now())

@@ -94,9 +94,11 @@ class SqlUpstreamOAuthStore:
             written = await self._queries.refreshed(connection, **_version(credential), sealed=sealed, now=now)
         return written is not None
 
-    async def needs_reauth(self, credential: Credential, reason: str, now: int) -> None:
+    async def needs_reauth(self, credential: Credential, reason: str, now: int, *, more_scope: str = "") -> None:
         async with self._database.transaction() as connection:
-            await self._queries.needs_reauth(connection, **_version(credential), reason=reason, now=now)
+            await self._queries.needs_reauth(
+                connection, **_version(credential), reason=reason, more_scope=more_scope, now=now
+            )
 
     async def release_refresh(self, credential: Credential, until: int | None) -> None:
         async with self._database.transaction() as connection:
@@ -141,7 +143,14 @@ class SqlUpstreamOAuthStore:
         except SealBrokenError:
             log.warning("upstream_credential_unreadable", upstream=row["upstream_id"], owner=str(owner))
             return _unreadable(row["upstream_id"], owner, row["version"])
-        return replace(opened, owner=owner, state=row["state"], reason=row["reason"], version=row["version"])
+        return replace(
+            opened,
+            owner=owner,
+            state=row["state"],
+            reason=row["reason"],
+            more_scope=row["more_scope"],
+            version=row["version"],
+        )
 
 
 def _unreadable(upstream_id: str, owner: Owner, version: int) -> Credential:

@@ -16,15 +16,19 @@ class Probe:
     transport: StreamableHttp
 
     async def challenge(self, upstream: Upstream) -> dict[str, str]:
-        """The parameters of its Bearer challenge (RFC 6750 §3); empty when it gave none. Raises UpstreamUnavailable."""
+        """The parameters of its Bearer challenge (RFC 6750 §3); empty when it gave none. Raises UpstreamUnavailable.
+
+        Some let anybody say hello and ask who it is only when something is wanted.
+        """
         greeting = {"protocolVersion": mcp.LATEST_LEGACY, "capabilities": {}, "clientInfo": _CLIENT_INFO}
-        exchange = await self.transport.exchange(
-            upstream.connection_string,
-            body=jsonrpc.request(1, mcp.INITIALIZE, greeting),
-            headers={},
-            seconds=PROBE_SECONDS,
-            upstream=upstream.name,
-        )
-        if exchange.status != _UNAUTHORIZED:
-            return {}
-        return upstream_metadata.bearer_parameters(exchange.challenges)
+        for method, params in ((mcp.INITIALIZE, greeting), (mcp.TOOLS_LIST, {})):
+            exchange = await self.transport.exchange(
+                upstream.connection_string,
+                body=jsonrpc.request(1, method, params),
+                headers={},
+                seconds=PROBE_SECONDS,
+                upstream=upstream.name,
+            )
+            if exchange.status == _UNAUTHORIZED:
+                return upstream_metadata.bearer_parameters(exchange.challenges)
+        return {}

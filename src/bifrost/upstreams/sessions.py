@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 from bifrost import __version__
 from bifrost.base.singleflight import SingleFlight
 from bifrost.identity.models import Identity
-from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol import jsonrpc, mcp, upstream_metadata
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
@@ -26,8 +26,7 @@ MAX_SESSIONS = 10_000
 """Legacy sessions kept in this process; the least recently used one goes first."""
 
 HANDSHAKE_SECONDS = 10.0
-_UNAUTHORIZED = 401
-_CREDENTIALS_REFUSED = (401, 403)
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _SERVER_FAULT = 500
 _SESSION_GONE = 404
 
@@ -130,7 +129,10 @@ class UpstreamSessions:
         if exchange.status == _UNAUTHORIZED and await auth.refused(peer.upstream, peer.identity, credentials):
             credentials = await auth.headers(peer.upstream, peer.identity)
             exchange = await self._post(peer, credentials | headers, body, seconds)
-        if exchange.status in _CREDENTIALS_REFUSED:
+        if exchange.status == _FORBIDDEN:
+            challenge = upstream_metadata.bearer_parameters(exchange.challenges)
+            await auth.forbidden(peer.upstream, peer.identity, challenge)
+        if exchange.status in (_UNAUTHORIZED, _FORBIDDEN):
             raise UpstreamUnavailable(f"{peer.upstream.name} refused this gateway's credentials.")
         if exchange.status >= _SERVER_FAULT and exchange.message is None:
             raise UpstreamUnavailable(f"{peer.upstream.name} failed (HTTP {exchange.status}).")

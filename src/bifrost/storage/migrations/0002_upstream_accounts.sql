@@ -29,6 +29,7 @@ CREATE TABLE upstream_credentials (
     sealed      TEXT NOT NULL,
     state       TEXT NOT NULL,
     reason      TEXT NOT NULL,
+    more_scope  TEXT NOT NULL,
     version     BIGINT NOT NULL,
     lease_until BIGINT,
     created_at  BIGINT NOT NULL,

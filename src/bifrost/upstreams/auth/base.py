@@ -19,3 +19,6 @@ class UpstreamAuth(Protocol):
     async def refused(self, upstream: Upstream, identity: Identity, sent: Mapping[str, str]) -> bool:
         """The upstream answered 401 to these headers: whether new ones can be had, so that asking again makes sense."""
         ...
+
+    async def forbidden(self, upstream: Upstream, identity: Identity, challenge: Mapping[str, str]) -> None:
+        """The upstream answered 403 with this challenge. Raises ConnectionRequired when a person can help."""

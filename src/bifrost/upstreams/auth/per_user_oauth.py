@@ -27,3 +27,9 @@ class PerUserOAuth:
         """Raises ConnectionRequired when a person has to sign in again."""
         token = sent[_AUTHORIZATION].removeprefix("Bearer ")
         return await self.credentials.refused(upstream, Owner(identity.kind, identity.id), token)
+
+    async def forbidden(self, upstream: Upstream, identity: Identity, challenge: Mapping[str, str]) -> None:
+        """Step-up (RFC 6750 §3.1): more scope is asked of the person. Raises ConnectionRequired, UpstreamUnavailable."""
+        if challenge.get("error") == "insufficient_scope":
+            owner = Owner(identity.kind, identity.id)
+            await self.credentials.insufficient(upstream, owner, challenge.get("scope", ""))

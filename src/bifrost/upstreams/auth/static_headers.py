@@ -21,3 +21,6 @@ class StaticHeaders:
 
     async def refused(self, upstream: Upstream, identity: Identity, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - the interface
         return False
+
+    async def forbidden(self, upstream: Upstream, identity: Identity, challenge: Mapping[str, str]) -> None:
+        """Nobody but the administrator can help."""

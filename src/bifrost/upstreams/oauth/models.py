@@ -81,4 +81,6 @@ class Credential:
     resource: str
     state: CredentialState = "active"
     reason: str = ""
+    more_scope: str = ""
+    """What the upstream asked for besides; the next sign-in asks for it too."""
     version: int = 0

@@ -67,6 +67,22 @@ class Credentials:
         await self._renewed(upstream, credential)
         return True
 
+    async def insufficient(self, upstream: Upstream, owner: Owner, wanted: str) -> None:
+        """The upstream wants more scope (RFC 6750 §3.1): ask the person once, for what they gave and what is missing.
+
+        Raises ConnectionRequired, or UpstreamUnavailable when everything it asks for was granted already.
+        """
+        credential = await self._active(upstream, owner)
+        missing = [word for word in wanted.split() if word not in credential.tokens.scope.split()]
+        if not missing:
+            raise UpstreamUnavailable(
+                f"{upstream.name} refuses this call, although it has every permission it asks for."
+            )
+        more = " ".join(dict.fromkeys([*credential.tokens.scope.split(), *missing]))
+        reason = "The service asks for more permissions."
+        await self.store.needs_reauth(credential, reason, self.clock.now(), more_scope=more)
+        raise ConnectionRequired(upstream.id, upstream.name, KIND)
+
     async def _active(self, upstream: Upstream, owner: Owner) -> Credential:
         credential = await self.store.credential(upstream.id, owner)
         if credential is None or credential.state != "active":

@@ -50,11 +50,16 @@ class SignIns:
     vault: Vault
     clock: Clock
 
-    async def begin(self, upstream: Upstream, owner: Owner, browser_hash: str, return_to: str) -> str:
-        """The URL of the upstream's own sign-in page. Raises SignInImpossible, OutsideUrlRefused."""
+    async def begin(
+        self, upstream: Upstream, owner: Owner, browser_hash: str, return_to: str, more_scope: str = ""
+    ) -> str:
+        """The URL of the upstream's own sign-in page. Raises SignInImpossible, OutsideUrlRefused.
+
+        `more_scope` is asked for besides what the upstream's metadata says.
+        """
         discovered, registration = await self._prepared(upstream)
         state, verifier = ids.new_secret(), ids.new_secret()
-        scope = " ".join(discovered.scopes)
+        scope = " ".join(dict.fromkeys([*discovered.scopes, *more_scope.split()]))
         now = self.clock.now()
         await self.store.add_sign_in(
             ids.hash_secret(state),

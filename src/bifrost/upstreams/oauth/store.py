@@ -35,8 +35,8 @@ class UpstreamOAuthStore(Protocol):
         """Write the new pair over exactly the version it came from, and end the lease."""
         ...
 
-    async def needs_reauth(self, credential: Credential, reason: str, now: int) -> None:
-        """The authorization server refused for good: this version is of no more use."""
+    async def needs_reauth(self, credential: Credential, reason: str, now: int, *, more_scope: str = "") -> None:
+        """This version is of no more use: refused for good, or the upstream wants `more_scope` besides."""
 
     async def release_refresh(self, credential: Credential, until: int | None) -> None:
         """Nothing came of it: let somebody try again, at once or from the time given."""
