@@ -16,9 +16,11 @@ from bifrost import bootstrap
 from bifrost.authserver.authorize import Authorize
 from bifrost.authserver.browser import BrowserSecrets
 from bifrost.authserver.clients import Clients
+from bifrost.authserver.connect import Connect
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.endpoints.authorize import AuthorizeEndpoint
 from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.connect import AUTHORIZE, PROVE, START, ConnectEndpoints
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, SERVICES_PAGE, ConsentEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
 from bifrost.authserver.endpoints.register import RegisterEndpoint
@@ -38,9 +40,11 @@ from bifrost.gateway.calls import Calls
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.endpoints import surface as mcp_surface
 from bifrost.gateway.endpoints.mcp import McpEndpoint
+from bifrost.gateway.lazy_authorization import LazyAuthorization
 from bifrost.gateway.methods import Methods
 from bifrost.governance.virtual_keys import VirtualKeys
 from bifrost.http import oauth_error
+from bifrost.http.addresses import AllowedNetworks
 from bifrost.http.client import OutboundClient
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.cors import Cors
@@ -54,14 +58,23 @@ from bifrost.protocol import metadata, oauth, resource
 from bifrost.protocol.redirect_uri import APP_SCHEMES
 from bifrost.settings import Settings
 from bifrost.storage.authserver import SqlAuthServerStore
+from bifrost.storage.connect import SqlConnectStore
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.sweeper import Sweeper
+from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
 from bifrost.telemetry.health import Health
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.auth.none import NoAuth
+from bifrost.upstreams.auth.per_user_oauth import PerUserOAuth
 from bifrost.upstreams.auth.static_headers import StaticHeaders
+from bifrost.upstreams.oauth.discovery import Discovery
+from bifrost.upstreams.oauth.refresh import Credentials
+from bifrost.upstreams.oauth.registration import CALLBACK, CLIENT_ID_DOCUMENT, Registrations
+from bifrost.upstreams.oauth.sign_in import SignIns
+from bifrost.upstreams.oauth.token_client import TokenClient
+from bifrost.upstreams.probe import Probe
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.sessions import UpstreamSessions
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
@@ -76,6 +89,7 @@ class Gateway:
     database: Database
     virtual_keys: VirtualKeys
     upstreams: Upstreams
+    credentials: Credentials
     sweeper: Sweeper
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
@@ -95,6 +109,8 @@ class _Foundation:
     vault: Vault
     upstreams: Upstreams
     outbound: OutboundClient
+    accounts: SqlUpstreamOAuthStore
+    credentials: Credentials
     config: AuthServerConfig
 
     async def endpoint_of(self, indicator: str) -> str | None:
@@ -110,6 +126,7 @@ class _AuthorizationServer:
     register: RegisterEndpoint
     authorize: AuthorizeEndpoint
     consent: ConsentEndpoints
+    connect: ConnectEndpoints
     token: TokenEndpoint
     tokens: Tokens
 
@@ -122,7 +139,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     sweeper = Sweeper(parts.store, parts.clock)
     lifespan = _lifespan(parts, sweeper)
     starlette = Starlette(
-        routes=_routes(parts, server, _mcp_endpoint(parts, server.tokens), pages), lifespan=lambda _app: lifespan()
+        routes=_routes(parts, server, _mcp_endpoint(parts, server), pages), lifespan=lambda _app: lifespan()
     )
     starlette.router.redirect_slashes = False
     return Gateway(
@@ -130,6 +147,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         database=parts.database,
         virtual_keys=parts.virtual_keys,
         upstreams=parts.upstreams,
+        credentials=parts.credentials,
         sweeper=sweeper,
         lifespan=lifespan,
     )
@@ -139,17 +157,23 @@ def _foundation(settings: Settings, clock: Clock, ring: KeyRing) -> _Foundation:
     database = bootstrap.database(settings)
     public_urls = PublicUrls(settings.public_urls)
     vault = Vault(ring)
+    accounts = SqlUpstreamOAuthStore(database, vault)
+    outbound = OutboundClient(
+        vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
+    )
     return _Foundation(
         settings=settings,
         clock=clock,
         ring=ring,
         database=database,
         public_urls=public_urls,
-        store=SqlAuthServerStore(database),
+        store=SqlAuthServerStore(database, accounts),
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
         vault=vault,
         upstreams=Upstreams(SqlUpstreamStore(database), vault, clock),
-        outbound=OutboundClient(),
+        outbound=outbound,
+        accounts=accounts,
+        credentials=Credentials(accounts, TokenClient(outbound, clock), clock),
         config=AuthServerConfig(
             issuer=public_urls.issuer,
             allow_anonymous=not settings.enforce_auth,
@@ -166,41 +190,64 @@ def _authorization_server(parts: _Foundation, pages: Pages) -> _AuthorizationSer
     identities = Identities(parts.virtual_keys, store, config, clock)
     tokens = Tokens(store, identities, config, clock)
     secrets = BrowserSecrets(parts.ring)
+    proxies = TrustedProxies(parts.settings.server.trusted_proxies)
     grants: dict[str, TokenGrant] = {
         oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, parts.endpoint_of),
         oauth.REFRESH_TOKEN: RefreshTokenGrant(store, tokens, identities, clock, parts.endpoint_of),
     }
+    consent = Consent(store, clients, identities, config, clock)
+    services = Services(parts.upstreams, identities, parts.accounts)
+    connect = Connect(SqlConnectStore(parts.database), _sign_ins(parts), parts.upstreams, consent, identities, clock)
     return _AuthorizationServer(
         metadata=Metadata(parts.public_urls, parts.endpoint_of),
         register=RegisterEndpoint(Register(clients, clock)),
         authorize=AuthorizeEndpoint(
             Authorize(clients, store, config, clock, parts.endpoint_of), secrets, parts.public_urls
         ),
-        consent=ConsentEndpoints(
-            consent=Consent(store, clients, identities, config, clock),
-            services=Services(parts.upstreams, parts.virtual_keys),
-            secrets=secrets,
-            pages=pages,
-            public_urls=parts.public_urls,
-            proxies=TrustedProxies(parts.settings.server.trusted_proxies),
-        ),
+        consent=ConsentEndpoints(consent, services, secrets, pages, parts.public_urls, proxies),
+        connect=ConnectEndpoints(connect, services, secrets, pages, parts.public_urls, proxies),
         token=TokenEndpoint(ClientAuth(clients), grants),
         tokens=tokens,
     )
 
 
-def _mcp_endpoint(parts: _Foundation, tokens: Tokens) -> McpEndpoint:
-    auth: dict[str, UpstreamAuth] = {"none": NoAuth(), "headers": StaticHeaders(parts.vault)}
+def _sign_ins(parts: _Foundation) -> SignIns:
+    issuer = parts.public_urls.issuer
+    return SignIns(
+        store=parts.accounts,
+        discovery=Discovery(parts.outbound),
+        registrations=Registrations(
+            client=parts.outbound,
+            store=parts.accounts,
+            clock=parts.clock,
+            issuer=issuer,
+            client_id_document_url=parts.settings.client.client_id_metadata_document_url
+            or (f"{issuer}{CLIENT_ID_DOCUMENT}" if parts.public_urls.secure else None),
+        ),
+        tokens=TokenClient(parts.outbound, parts.clock),
+        probe=Probe(StreamableHttp(parts.outbound)),
+        vault=parts.vault,
+        clock=parts.clock,
+    )
+
+
+def _mcp_endpoint(parts: _Foundation, server: _AuthorizationServer) -> McpEndpoint:
+    auth: dict[str, UpstreamAuth] = {
+        "none": NoAuth(),
+        "headers": StaticHeaders(parts.vault),
+        "per_user_oauth": PerUserOAuth(parts.credentials),
+    }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
     catalog = Catalog(parts.upstreams, sessions, parts.clock)
     callers = Callers(
         virtual_keys=parts.virtual_keys,
-        access_tokens=tokens,
+        access_tokens=server.tokens,
         clock=parts.clock,
         mode=parts.settings.client.mcp_server_auth_mode,
         allow_anonymous=parts.config.allow_anonymous,
     )
-    return McpEndpoint(callers, catalog, Methods(catalog, Calls(catalog, sessions)).table())
+    lazy = LazyAuthorization(server.connect.link)
+    return McpEndpoint(callers, catalog, Methods(catalog, Calls(catalog, sessions, lazy)).table())
 
 
 def _lifespan(parts: _Foundation, sweeper: Sweeper) -> Callable[[], AbstractAsyncContextManager[None]]:
@@ -261,6 +308,7 @@ def _authorization_routes(
             for path in (metadata.AUTHORIZE, "/authorize")
         ),
         *_consent_routes(people, server.consent),
+        *_connect_routes(people, server.connect),
         *(programs.route(path, server.token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
     ]
 
@@ -299,6 +347,16 @@ def _consent_routes(people: Surface, consent: ConsentEndpoints) -> list[Route]:
             people.route(f"/api/oauth/per-user/consent/{name}", action, "POST", operation=f"oauth_consent_{name}")
             for name, action in actions.items()
         ),
+    ]
+
+
+def _connect_routes(people: Surface, connect: ConnectEndpoints) -> list[Route]:
+    return [
+        people.route(AUTHORIZE, connect.authorize, "GET", operation="oauth_upstream_authorize"),
+        people.route(PROVE, connect.prove, "POST", operation="oauth_connect_vk"),
+        people.route(START, connect.start, "POST", operation="oauth_connect_start"),
+        people.route(CALLBACK, connect.callback, "GET", operation="oauth_callback"),
+        people.route(CLIENT_ID_DOCUMENT, connect.client_id_document, "GET", "HEAD", operation="oauth_client_document"),
     ]
 
 

@@ -12,7 +12,7 @@ from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.settings import ConfigurationError, Settings, UpstreamSettings, VirtualKeySettings
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
-from bifrost.upstreams.models import NewUpstream
+from bifrost.upstreams.models import NewUpstream, OAuthConfig
 from bifrost.upstreams.registry import Upstreams
 
 KEY_FILE = "keyring.json"
@@ -97,6 +97,7 @@ def new_upstream(wanted: UpstreamSettings) -> NewUpstream:
         connection_type=wanted.connection_type,
         auth_type=wanted.auth_type,
         headers=wanted.headers,
+        oauth_config=OAuthConfig(**msgspec.structs.asdict(wanted.oauth_config)),
         tools_to_execute=wanted.tools_to_execute,
         allow_on_all_virtual_keys=wanted.allow_on_all_virtual_keys,
         tool_execution_timeout=wanted.tool_execution_timeout,

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from bifrost.base.key_file import KeyFileError, ring_from_text
+from bifrost.http.addresses import AllowedNetworks
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.public_urls import LOOPBACK_HOSTS, is_loopback
 
@@ -62,16 +63,39 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     access_token_ttl: Annotated[int, Meta(ge=60, le=86_400 * 30, description="Seconds.")] = 86_400
     refresh_token_idle_ttl: Annotated[int, Meta(ge=60, description="Seconds without use.")] = 86_400 * 30
     refresh_token_absolute_ttl: Annotated[int, Meta(ge=60, description="Seconds since consent.")] = 86_400 * 180
+    client_id_metadata_document_url: Annotated[
+        str, Meta(description="Where upstreams read about us. Default: our own address, when it is https.")
+    ] = ""
+    allowed_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Private networks in which upstreams' authorization servers may stand, e.g. 10.0.0.0/8."),
+    ] = ()
     allowed_app_schemes: Annotated[
         tuple[str, ...], Meta(description="Redirect URI schemes without a dot, besides the known clients' ones.")
     ] = ()
+
+
+class OAuthConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
+    client_id: Annotated[str, Meta(description="Registered by hand at the upstream's authorization server.")] = ""
+    client_secret: Annotated[str, Meta(description="Its secret, if it has one.")] = ""
+    authorize_url: Annotated[str, Meta(description="Instead of discovery; its own query parameters are kept.")] = ""
+    token_url: Annotated[str, Meta(description="Instead of discovery.")] = ""
+    registration_url: Annotated[str, Meta(description="Instead of discovery.")] = ""
+    scopes: Annotated[tuple[str, ...], Meta(description="Default: what the upstream asks for.")] = ()
+    resource: Annotated[str, Meta(description="Default: what the upstream's metadata says.")] = ""
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Prefix of its tools: letters, digits and _.")]
     connection_string: Annotated[str, Meta(description="URL of the MCP endpoint.")]
     connection_type: Annotated[Literal["http"], Meta(description="Streamable HTTP.")] = "http"
-    auth_type: Annotated[Literal["none", "headers"], Meta(description="How we prove ourselves to it.")] = "none"
+    auth_type: Annotated[
+        Literal["none", "headers", "per_user_oauth"],
+        Meta(description="How we prove ourselves to it; with per_user_oauth everybody connects an own account."),
+    ] = "none"
+    oauth_config: Annotated[
+        OAuthConfigSettings, Meta(description="What is known beforehand of its authorization server.")
+    ] = OAuthConfigSettings()
     headers: Annotated[dict[str, str], Meta(description="Sent with every request (auth_type headers).")] = {}
     tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
     allow_on_all_virtual_keys: Annotated[
@@ -302,8 +326,9 @@ def _check(settings: Settings) -> None:
         _check_unique("governance.virtual_keys", member, [value for value in values if value])
     try:
         TrustedProxies(server.trusted_proxies)
+        AllowedNetworks(settings.client.allowed_networks)
     except ValueError as error:
-        raise ConfigurationError(f"server.trusted_proxies: {error}.") from error
+        raise ConfigurationError(f"server.trusted_proxies or client.allowed_networks: {error}.") from error
     try:
         if settings.encryption_keys:
             ring_from_text(list(settings.encryption_keys))

@@ -1,6 +1,6 @@
 """What can go wrong between a person's browser and the authorization server."""
 
-from bifrost.base.errors import Conflict, Denied, Gone, Invalid, NotFound, TooMany
+from bifrost.base.errors import Conflict, Denied, Gone, Invalid, NotFound, TooMany, Unauthenticated
 
 
 class AuthorizationRefused(Invalid):
@@ -82,3 +82,23 @@ class TooManyGuesses(TooMany):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("Too many wrong keys. Wait a few minutes and try again.", retry_after=retry_after)
+
+
+class ConnectLinkExpired(Invalid):
+    """A connect link that is unknown or over: one answer for both."""
+
+    default_code = "connect_link_expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This link does not exist or has expired. Ask your application for a new one.", param="session"
+        )
+
+
+class FlowEnded(Unauthenticated):
+    """Connecting an upstream for a flow that is unknown, finished or expired (contract §5: 401)."""
+
+    default_code = "flow_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("This sign-in does not exist, is finished, or has expired.", param="flow_id")

@@ -8,6 +8,7 @@ from bifrost.authserver.store import AuthServerStore
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Denied
+from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.governance.virtual_keys import VirtualKeys
 from bifrost.identity.models import Identity, Standing
 
@@ -61,6 +62,11 @@ class Identities:
         if key is None or key.refusal(self.clock.now()):
             return None
         return Standing(key_configs=key.mcp_configs)
+
+    async def policy(self, identity: Identity) -> ToolPolicy:
+        """What this identity reaches of the upstreams."""
+        key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None
+        return ToolPolicy(key_configs=key.mcp_configs if key else () if identity.kind == "vk" else None)
 
     async def label(self, identity: Identity) -> str:
         """The name of its key; an anonymous session has none."""

@@ -1,6 +1,7 @@
 """Many upstreams, one list: fetched once for everybody who may share it, filtered and named for each caller."""
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,12 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Unavailable
 from bifrost.base.singleflight import SingleFlight
 from bifrost.gateway.errors import UnknownEndpoint
+from bifrost.gateway.lazy_authorization import connect_tool
 from bifrost.gateway.models import Call, Endpoint, Tool
 from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp, resource
 from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.sessions import UpstreamSessions
@@ -23,7 +26,9 @@ MAX_AGE_MILLISECONDS = 60 * SECOND
 LIST_SECONDS = 10.0
 MAX_PAGES = 100
 MAX_TOOLS = 5_000
+MAX_LISTINGS = 2_000
 PREFIX_SEPARATOR = "-"
+CONNECT_TOOL = "connect_account"
 
 log = structlog.get_logger()
 
@@ -47,7 +52,7 @@ class Catalog:
     upstreams: Upstreams
     sessions: UpstreamSessions
     clock: Clock
-    _listings: dict[str, _Listing] = field(default_factory=dict)
+    _listings: OrderedDict[tuple[str, str], _Listing] = field(default_factory=OrderedDict)
     _fetching: SingleFlight[tuple[Tool, ...]] = field(default_factory=SingleFlight)
 
     async def endpoint(self, path: str) -> Endpoint:
@@ -66,6 +71,9 @@ class Catalog:
         listings = await asyncio.gather(*(self._listed(upstream, call.caller.identity) for upstream in reached))
         tools, unavailable = [], []
         for upstream, listing in zip(reached, listings, strict=True):
+            if isinstance(listing, ConnectionRequired):
+                tools.append(_named(call.endpoint, upstream, _connect_tool(upstream)))
+                continue
             if listing is None:
                 unavailable.append(upstream.name)
                 continue
@@ -89,20 +97,26 @@ class Catalog:
     async def _candidates(self, endpoint: Endpoint) -> list[Upstream]:
         return [endpoint.only] if endpoint.only else await self.upstreams.enabled()
 
-    async def _listed(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...] | None:
-        """An upstream that is down costs only its own entries."""
+    async def _listed(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...] | ConnectionRequired | None:
+        """An upstream that is down costs only its own entries; one that is not connected shows how to connect it."""
         try:
             return await self._fresh(upstream, identity)
+        except ConnectionRequired as required:
+            return required
         except (Unavailable, RpcError) as error:
             log.warning("tools_unavailable", upstream=upstream.name, reason=str(error))
             return None
 
     async def _fresh(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...]:
-        listing = self._listings.get(upstream.id)
+        # with accounts of their own, two people may see different tools
+        key = (upstream.id, str(identity) if upstream.per_user else "")
+        listing = self._listings.get(key)
         if listing and self.clock.now() - listing.fetched_at < MAX_AGE_MILLISECONDS:
             return listing.tools
-        tools = await self._fetching.do(upstream.id, lambda: self._fetch(upstream, identity))
-        self._listings[upstream.id] = _Listing(tools, self.clock.now())
+        tools = await self._fetching.do(key, lambda: self._fetch(upstream, identity))
+        self._listings[key] = _Listing(tools, self.clock.now())
+        while len(self._listings) > MAX_LISTINGS:
+            self._listings.popitem(last=False)
         return tools
 
     async def _fetch(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...]:
@@ -141,6 +155,10 @@ def _named(endpoint: Endpoint, upstream: Upstream, tool: Tool) -> dict[str, Raw]
         return tool.members
     name = f"{upstream.name}{PREFIX_SEPARATOR}{tool.name}"
     return {**tool.members, "name": Raw(jsonrpc.encode(name))}
+
+
+def _connect_tool(upstream: Upstream) -> Tool:
+    return Tool(name=CONNECT_TOOL, members=connect_tool(CONNECT_TOOL, upstream.name), read_only=True)
 
 
 def _read_tools(raw: Raw | None) -> list[Tool]:

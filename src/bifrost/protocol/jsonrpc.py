@@ -98,6 +98,11 @@ def text(raw: Raw | None) -> str | None:
     return decoded if isinstance(decoded, str) else None
 
 
+def raw(thing: object) -> Raw:
+    """The bytes of a value, to stand among members that came as bytes."""
+    return Raw(_encoder.encode(thing))
+
+
 def encode(thing: object) -> bytes:
     return _encoder.encode(thing)
 

@@ -31,11 +31,13 @@ TOOLS_LIST = "tools/list"
 TOOLS_CALL = "tools/call"
 NOTIFICATION_PREFIX = "notifications/"
 INITIALIZED = "notifications/initialized"
+ELICITATION_CREATE = "elicitation/create"
 
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
 
 COMPLETE = "complete"
+INPUT_REQUIRED = "input_required"
 PRIVATE = "private"
 
 NAMED_METHODS = {TOOLS_CALL: "name", "prompts/get": "name", "resources/read": "uri"}

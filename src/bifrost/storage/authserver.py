@@ -15,11 +15,14 @@ from bifrost.authserver.models import (
 from bifrost.identity.models import Identity
 from bifrost.storage import database as db
 from bifrost.storage.database import Connection, Database, Row, queries
+from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
+from bifrost.upstreams.oauth.models import Owner
 
 
 class SqlAuthServerStore:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, accounts: SqlUpstreamOAuthStore) -> None:
         self._database = database
+        self._accounts = accounts
         self._queries = queries("authserver", database.driver)
 
     async def ping(self) -> None:
@@ -48,11 +51,16 @@ class SqlAuthServerStore:
             await self._queries.add_authorization_code(
                 connection, **_without(asdict(code), "used_at", "failed_attempts")
             )
+            connected, owner = Owner("flow", flow_id), Owner(grant.identity.kind, grant.identity.id)
+            await self._accounts.move_credentials(connection, connected, owner, now)
         return True
 
     async def deny_flow(self, flow_id: str, now: int) -> bool:
         async with self._database.transaction() as connection:
-            return await self._queries.finish_flow(connection, id=flow_id, now=now) is not None
+            if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
+                return False
+            await self._accounts.drop_credentials(connection, Owner("flow", flow_id))
+        return True
 
     async def authorization_code(self, code_hash: str) -> AuthorizationCode | None:
         row = await self._one("authorization_code", code_hash=code_hash)
@@ -111,10 +119,11 @@ class SqlAuthServerStore:
             return await self._queries.key_guess_lock(connection, bucket=bucket, limit=limit, now=now) is not None
 
     async def sweep(self, before: int) -> None:
-        """Delete what expired before this time."""
+        """Delete what expired before this time, and what a flow connected that nobody finished."""
         async with self._database.transaction() as connection:
             for what in ("pending_flows", "access_tokens", "refresh_tokens", "grants", "key_guesses"):
                 await getattr(self._queries, f"sweep_{what}")(connection, before=before)
+            await self._accounts.sweep(connection, before)
 
     async def _add_tokens(self, connection: Connection, tokens: NewTokens) -> bool:
         """False when the grant was revoked meanwhile; then the claimed code or token stays used, which is right."""

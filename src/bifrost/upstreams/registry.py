@@ -60,6 +60,7 @@ class Upstreams:
             tool_execution_timeout=wanted.tool_execution_timeout,
             disabled=wanted.disabled,
             sealed_headers=self.vault.seal_headers(upstream_id, wanted.headers),
+            sealed_oauth_config=self.vault.seal_oauth_config(upstream_id, wanted.oauth_config),
         )
 
     async def enabled(self) -> list[Upstream]:

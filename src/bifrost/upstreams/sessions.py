@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 from bifrost import __version__
 from bifrost.base.singleflight import SingleFlight
 from bifrost.identity.models import Identity
-from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol import jsonrpc, mcp, upstream_metadata
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
@@ -26,7 +26,7 @@ MAX_SESSIONS = 10_000
 """Legacy sessions kept in this process; the least recently used one goes first."""
 
 HANDSHAKE_SECONDS = 10.0
-_CREDENTIALS_REFUSED = (401, 403)
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _SERVER_FAULT = 500
 _SESSION_GONE = 404
 
@@ -111,30 +111,40 @@ class UpstreamSessions:
             )
         session = Session(version, exchange.headers.get(mcp.SESSION_HEADER))
         initialized = jsonrpc.notification(mcp.INITIALIZED)
-        await self._post(peer, _protocol_headers(session, mcp.INITIALIZED, {}), initialized, HANDSHAKE_SECONDS)
+        credentials = await self.auth[peer.upstream.auth_type].headers(peer.upstream, peer.identity)
+        headers = credentials | _protocol_headers(session, mcp.INITIALIZED, {})
+        await self._post(peer, headers, initialized, HANDSHAKE_SECONDS)
         return session
 
     async def _send(
         self, peer: _Peer, session: Session, method: str, params: Mapping[str, Any], seconds: float
     ) -> Exchange:
+        """One request, and once more with renewed credentials when the upstream refused the old ones."""
         sent = {**params, "_meta": _modern_meta(params.get("_meta"))} if session.modern else dict(params)
         body = jsonrpc.request(next(self._ids), method, sent)
-        exchange = await self._post(peer, _protocol_headers(session, method, params), body, seconds)
-        if exchange.status in _CREDENTIALS_REFUSED:
+        headers = _protocol_headers(session, method, params)
+        auth = self.auth[peer.upstream.auth_type]
+        credentials = await auth.headers(peer.upstream, peer.identity)
+        exchange = await self._post(peer, credentials | headers, body, seconds)
+        if exchange.status == _UNAUTHORIZED and await auth.refused(peer.upstream, peer.identity, credentials):
+            credentials = await auth.headers(peer.upstream, peer.identity)
+            exchange = await self._post(peer, credentials | headers, body, seconds)
+        if exchange.status == _FORBIDDEN:
+            challenge = upstream_metadata.bearer_parameters(exchange.challenges)
+            await auth.forbidden(peer.upstream, peer.identity, challenge)
+        if exchange.status in (_UNAUTHORIZED, _FORBIDDEN):
             raise UpstreamUnavailable(f"{peer.upstream.name} refused this gateway's credentials.")
         if exchange.status >= _SERVER_FAULT and exchange.message is None:
             raise UpstreamUnavailable(f"{peer.upstream.name} failed (HTTP {exchange.status}).")
         return exchange
 
-    async def _post(self, peer: _Peer, protocol_headers: dict[str, str], body: bytes, seconds: float) -> Exchange:
-        upstream = peer.upstream
-        credentials = await self.auth[upstream.auth_type].headers(upstream, peer.identity)
+    async def _post(self, peer: _Peer, headers: dict[str, str], body: bytes, seconds: float) -> Exchange:
         return await self.transport.exchange(
-            upstream.connection_string,
+            peer.upstream.connection_string,
             body=body,
-            headers=credentials | protocol_headers,
+            headers=headers,
             seconds=seconds,
-            upstream=upstream.name,
+            upstream=peer.upstream.name,
         )
 
 

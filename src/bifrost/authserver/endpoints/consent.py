@@ -1,14 +1,16 @@
 """The consent pages and the forms on them (contract §5). Every answer to a form is a 303 (OAuth 2.1 §7.5.3)."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from bifrost.authserver.browser import COOKIE, Browser, BrowserSecrets, csrf_token
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.endpoints import views
+from bifrost.authserver.endpoints.connect import connect_url
+from bifrost.authserver.endpoints.forms import checked_form, see_other
 from bifrost.authserver.errors import CrossSiteRequest, IdentityNeeded, KeyRefused, TooManyGuesses, WrongBrowser
 from bifrost.authserver.models import PendingFlow
 from bifrost.authserver.services import Services
@@ -52,54 +54,60 @@ class ConsentEndpoints:
         flow, csrf = await self._opened(request, query)
         client = await self.consent.client_of(flow)
         if flow.identity is None:
-            return _see_other(page_url(IDENTITY_PAGE, flow.id))
+            return see_other(page_url(IDENTITY_PAGE, flow.id))
         label = await self.consent.identities.label(flow.identity)
+        services = await self.services.of(flow.identity, flow.resource, flow_id=flow.id)
         return self.pages.page(
             "services.html",
             **views.request(client, flow, self.consent.config, self.public_urls.issuer),
             csrf=csrf,
             identity={"kind": flow.identity.kind, "label": label},
-            services=await self.services.of(flow.identity, flow.resource),
+            services=[
+                asdict(service)
+                | {"connect_url": connect_url(flow.id, service.upstream_id) if service.connectable else None}
+                for service in services
+            ],
+            notice=views.notice(query.get("notice")),
         )
 
     async def virtual_key(self, request: Request) -> Response:
-        form = await self._form(request)
+        form = await checked_form(request, self.public_urls)
         flow = await self._proven(request, form)
         try:
             value = (form.get("virtual_key") or "").strip()
             await self.consent.choose_key(flow, value, self.proxies.client_address(request))
         except (KeyRefused, TooManyGuesses) as error:
-            return _see_other(page_url(IDENTITY_PAGE, flow.id, error=error.code))
-        return _see_other(page_url(SERVICES_PAGE, flow.id))
+            return see_other(page_url(IDENTITY_PAGE, flow.id, error=error.code))
+        return see_other(page_url(SERVICES_PAGE, flow.id))
 
     async def skip(self, request: Request) -> Response:
-        flow = await self._proven(request, await self._form(request))
+        flow = await self._proven(request, await checked_form(request, self.public_urls))
         try:
             await self.consent.choose_anonymous(flow)
         except Denied as error:
-            return _see_other(page_url(IDENTITY_PAGE, flow.id, error=error.code))
-        return _see_other(page_url(SERVICES_PAGE, flow.id))
+            return see_other(page_url(IDENTITY_PAGE, flow.id, error=error.code))
+        return see_other(page_url(SERVICES_PAGE, flow.id))
 
     async def submit(self, request: Request) -> Response:
-        form = await self._form(request)
+        form = await checked_form(request, self.public_urls)
         browser = self._browser(request)
         flow_id = form.get("flow_id")
         self._check_csrf(browser, flow_id, form)
         try:
-            return _see_other(await self.consent.submit(flow_id, browser))
+            return see_other(await self.consent.submit(flow_id, browser))
         except IdentityNeeded as error:
-            return _see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
+            return see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
 
     async def deny(self, request: Request) -> Response:
-        form = await self._form(request)
+        form = await checked_form(request, self.public_urls)
         browser = self._browser(request)
         self._check_csrf(browser, form.get("flow_id"), form)
-        return _see_other(await self.consent.deny(form.get("flow_id"), browser))
+        return see_other(await self.consent.deny(form.get("flow_id"), browser))
 
     async def not_offered(self, request: Request) -> Response:
         """Identities of the published API that this gateway does not offer (contract §5)."""
-        flow = await self._proven(request, await self._form(request))
-        return _see_other(page_url(IDENTITY_PAGE, flow.id, error="identity_not_offered"))
+        flow = await self._proven(request, await checked_form(request, self.public_urls))
+        return see_other(page_url(IDENTITY_PAGE, flow.id, error="identity_not_offered"))
 
     async def _opened(self, request: Request, parameters: Parameters) -> tuple[PendingFlow, str]:
         """The flow, and the CSRF token of its forms."""
@@ -109,14 +117,6 @@ class ConsentEndpoints:
         if secret is None:
             raise WrongBrowser
         return flow, csrf_token(secret, flow.id)
-
-    async def _form(self, request: Request) -> Parameters:
-        """Our own page sends it: the Origin must be ours, exactly (SameSite does not stop a sibling host)."""
-        if request.headers.getlist("origin") != [self.public_urls.origin_of(request)]:
-            raise CrossSiteRequest
-        form = await params.form(request)
-        form.refuse_repeated()
-        return form
 
     async def _proven(self, request: Request, form: Parameters) -> PendingFlow:
         browser = self._browser(request)
@@ -141,9 +141,3 @@ class ConsentEndpoints:
 def page_url(page: str, flow_id: str, **more: str) -> str:
     """Relative to the issuer: the browser stays on the origin it came by."""
     return f"{page}?{urlencode({'flow_id': flow_id, **more})}"
-
-
-def _see_other(url: str) -> Response:
-    answer = RedirectResponse(url, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-    answer.headers["Location"] = url  # as it is: a registered redirect URI is kept byte for byte
-    return answer

@@ -16,12 +16,30 @@ _SENTENCES = {
     "anonymous_not_allowed": "This gateway asks everybody for a virtual key.",
     "identity_not_offered": "This way to identify yourself is not offered by this gateway.",
 }
+_IMPOSSIBLE = "This service cannot be connected as it is set up. Please tell whoever runs this gateway."
+_NOTICES = {
+    "connected": ("done", "The account is connected."),
+    "upstream_denied": ("bad", "The service did not give access. You can try again, or go on without it."),
+    "upstream_refused": ("bad", "The service took its permission back before the sign-in was complete. Try again."),
+    "upstream_unavailable": ("bad", "The service did not answer. Try again in a moment."),
+    "upstream_mixed_up": ("bad", "The answer did not come from the service that was asked, so it was not used."),
+    "upstream_sign_in_impossible": ("bad", _IMPOSSIBLE),
+    "outside_url_refused": ("bad", _IMPOSSIBLE),
+    "outside_unreachable": ("bad", "The service did not answer. Try again in a moment."),
+    "upstream_sign_in_refused": ("bad", "The sign-in at the service was not complete. Try again."),
+}
 _HOUR, _DAY = 3_600, 86_400
 
 
 def sentence(code: str | None) -> str | None:
     """Only known codes have words: free text from a query is never shown."""
     return _SENTENCES.get(code or "")
+
+
+def notice(code: str | None) -> dict[str, str] | None:
+    """What became of a sign-in at a service."""
+    tone, text = _NOTICES.get(code or "", ("", ""))
+    return {"tone": tone, "text": text} if text else None
 
 
 def request(client: Client, flow: PendingFlow, config: AuthServerConfig, issuer: str) -> dict[str, Any]:

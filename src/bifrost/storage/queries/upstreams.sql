@@ -1,17 +1,18 @@
 -- name: add_upstream^
 INSERT INTO upstreams
-    (id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, tools_to_execute,
-     allow_on_all_virtual_keys, tool_execution_timeout, disabled, config_mac, created_at, updated_at)
+    (id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
+     tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled, config_mac, created_at, updated_at)
 VALUES
-    (:id, :name, :endpoint_slug, :connection_type, :connection_string, :auth_type, :sealed_headers, :tools_to_execute,
-     :allow_on_all_virtual_keys, :tool_execution_timeout, :disabled, :config_mac, :created_at, :updated_at)
+    (:id, :name, :endpoint_slug, :connection_type, :connection_string, :auth_type, :sealed_headers,
+     :sealed_oauth_config, :tools_to_execute, :allow_on_all_virtual_keys, :tool_execution_timeout, :disabled, :config_mac, :created_at, :updated_at)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: reconfigure_upstream^
 UPDATE upstreams SET
     endpoint_slug = :endpoint_slug, connection_type = :connection_type, connection_string = :connection_string,
-    auth_type = :auth_type, sealed_headers = :sealed_headers, tools_to_execute = :tools_to_execute,
+    auth_type = :auth_type, sealed_headers = :sealed_headers,
+    sealed_oauth_config = :sealed_oauth_config, tools_to_execute = :tools_to_execute,
     allow_on_all_virtual_keys = :allow_on_all_virtual_keys, tool_execution_timeout = :tool_execution_timeout,
     disabled = :disabled, config_mac = :config_mac, updated_at = :updated_at
 WHERE id = :id AND config_mac <> '' AND config_mac <> :config_mac
@@ -21,6 +22,6 @@ RETURNING id;
 SELECT id FROM upstreams WHERE name = :name;
 
 -- name: upstreams
-SELECT id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, tools_to_execute,
-       allow_on_all_virtual_keys, tool_execution_timeout, disabled
+SELECT id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
+       tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled
 FROM upstreams ORDER BY name;

@@ -1,5 +1,6 @@
 """auth_type `headers`: the same configured headers for everybody."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bifrost.identity.models import Identity
@@ -16,4 +17,10 @@ class StaticHeaders:
         return f"{identity.kind}:{identity.id}"
 
     async def headers(self, upstream: Upstream, identity: Identity) -> dict[str, str]:  # noqa: ARG002 - the interface
-        return self.vault.open_headers(upstream.id, upstream.sealed_headers)
+        return self.vault.open_headers(upstream)
+
+    async def refused(self, upstream: Upstream, identity: Identity, sent: Mapping[str, str]) -> bool:  # noqa: ARG002 - the interface
+        return False
+
+    async def forbidden(self, upstream: Upstream, identity: Identity, challenge: Mapping[str, str]) -> None:
+        """Nobody but the administrator can help."""

@@ -25,6 +25,8 @@ class Exchange:
     status: int
     headers: Mapping[str, str]
     message: Message | None
+    challenges: tuple[str, ...] = ()
+    """The values of WWW-Authenticate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class StreamableHttp:
         """Raises UpstreamUnavailable, in words that name the upstream and nothing else."""
         try:
             async with self.client.post(url, body=body, headers={**ACCEPT, **headers}, seconds=seconds) as response:
-                return Exchange(response.status, response.headers, await _message(response, upstream))
+                challenges = tuple(response.headers.getall("WWW-Authenticate", ()))
+                return Exchange(response.status, response.headers, await _message(response, upstream), challenges)
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} did not answer within {seconds:g} seconds.") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -1,0 +1,137 @@
+"""Connecting accounts: during consent, and later from the link that a tool call gave (contract §§5, 7).
+
+A link carries no secret. Before an upstream is contacted, the browser has to prove that it belongs to the identity: by
+the secret of a consent it gave, or by the virtual key pasted again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from bifrost.authserver.browser import Browser
+from bifrost.authserver.consent import Consent
+from bifrost.authserver.errors import ConnectLinkExpired, IdentityNeeded, KeyRefused, WrongBrowser
+from bifrost.authserver.identities import Identities
+from bifrost.base import ids
+from bifrost.base.clock import SECOND, Clock
+from bifrost.base.errors import NotFound
+from bifrost.identity.models import Identity
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth.models import Owner, SignIn
+from bifrost.upstreams.oauth.sign_in import Callback, SignIns
+from bifrost.upstreams.registry import Upstreams
+
+SESSION_SECONDS = 15 * 60
+FLOW, SESSION = "flow:", "session:"
+"""Where a sign-in came from, and so where its browser goes back to."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectSession:
+    """What a link stands for: whose accounts are connected. `browser_hash` is the browser's that proved itself."""
+
+    id: str
+    identity: Identity
+    expires_at: int
+    browser_hash: str | None = field(default=None, repr=False)
+
+
+class ConnectStore(Protocol):
+    async def add_connect_session(self, session: ConnectSession, now: int) -> None: ...
+
+    async def connect_session(self, session_id: str) -> ConnectSession | None: ...
+
+    async def prove_connect_session(self, session_id: str, browser_hash: str, now: int) -> bool:
+        """Bind the session to this browser; False when it is another's already, or expired."""
+        ...
+
+    async def browser_gave_consent(self, browser_hash: str, identity: Identity, now: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    store: ConnectStore
+    sign_ins: SignIns
+    upstreams: Upstreams
+    consent: Consent
+    identities: Identities
+    clock: Clock
+
+    async def offer(self, identity: Identity) -> str:
+        """A new session for a person who lacks a connection; its id goes into a link."""
+        now = self.clock.now()
+        session = ConnectSession(id=ids.new_id("con_"), identity=identity, expires_at=now + SESSION_SECONDS * SECOND)
+        await self.store.add_connect_session(session, now)
+        return session.id
+
+    async def session(self, session_id: str | None) -> ConnectSession:
+        """Raises ConnectLinkExpired: unknown and expired look the same."""
+        session = await self.store.connect_session(session_id) if session_id else None
+        if session is None or session.expires_at <= self.clock.now():
+            raise ConnectLinkExpired
+        return session
+
+    async def proven(self, session: ConnectSession, browser: Browser) -> str | None:
+        """The secret of the browser that may act for this session; None when it has yet to prove itself."""
+        for secret in browser.secrets:
+            hashed = ids.hash_secret(secret)
+            if session.browser_hash == hashed:
+                return secret
+            gave_consent = await self.store.browser_gave_consent(hashed, session.identity, self.clock.now())
+            if gave_consent and await self._bind(session, hashed):
+                return secret
+        return None
+
+    async def prove_by_key(self, session: ConnectSession, secret: str, key: str, address: str) -> None:
+        """Raises TooManyGuesses, KeyRefused, WrongBrowser."""
+        identity = await self.identities.by_key(key, flow_id=session.id, address=address)
+        if identity != session.identity:
+            raise KeyRefused("This is not the key that the link was made for.", param="virtual_key")
+        if not await self._bind(session, ids.hash_secret(secret)):
+            raise WrongBrowser
+
+    async def begin_for_session(self, session: ConnectSession, secret: str, upstream_id: str | None) -> str:
+        """The upstream's sign-in page. Raises NotFound, SignInImpossible, Denied."""
+        refusal = await self.identities.refusal(session.identity)
+        if refusal:
+            raise IdentityNeeded
+        upstream = await self._per_user(upstream_id, session.identity)
+        owner = Owner(session.identity.kind, session.identity.id)
+        more = await self._more_scope(upstream, session.identity)
+        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{SESSION}{session.id}", more)
+
+    async def begin_for_flow(self, flow_id: str | None, browser: Browser, upstream_id: str | None) -> str:
+        """As above, while the consent is open: the credential belongs to the flow until the person finishes it."""
+        flow = await self.consent.open_flow(flow_id, browser)
+        if flow.identity is None:
+            raise IdentityNeeded
+        secret = browser.secret_of(flow)
+        if secret is None:
+            raise WrongBrowser
+        upstream = await self._per_user(upstream_id, flow.identity)
+        more, owner = await self._more_scope(upstream, flow.identity), Owner("flow", flow.id)
+        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{FLOW}{flow.id}", more)
+
+    async def finish(self, callback: Callback, browser: Browser) -> tuple[SignIn, str]:
+        """The sign-in and what became of it. Raises SignInRefused."""
+        return await self.sign_ins.finish(callback, tuple(ids.hash_secret(secret) for secret in browser.secrets))
+
+    async def _more_scope(self, upstream: Upstream, identity: Identity) -> str:
+        """What the upstream asked for besides, when it refused a call of this identity."""
+        held = await self.sign_ins.store.credential(upstream.id, Owner(identity.kind, identity.id))
+        return held.more_scope if held else ""
+
+    async def _bind(self, session: ConnectSession, browser_hash: str) -> bool:
+        return await self.store.prove_connect_session(session.id, browser_hash, self.clock.now())
+
+    async def _per_user(self, upstream_id: str | None, identity: Identity) -> Upstream:
+        """Only what this identity may use, and only where an account of its own makes sense."""
+        for upstream in await self.upstreams.enabled():
+            if upstream.id == upstream_id and upstream.per_user:
+                policy = await self.identities.policy(identity)
+                if policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys):
+                    return upstream
+        raise NotFound("There is no such service to connect.")

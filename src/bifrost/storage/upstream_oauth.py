@@ -1,0 +1,177 @@
+"""Sign-ins at upstreams and the credentials they gave, in SQL. Everything secret is sealed before it gets here."""
+
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from bifrost.base.sealing import SealBrokenError
+from bifrost.storage.database import Connection, Database, Row, queries
+from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn, TokenSet
+from bifrost.upstreams.vault import Vault
+
+log = structlog.get_logger()
+
+
+class SqlUpstreamOAuthStore:
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._queries = queries("upstream_oauth", database.driver)
+
+    async def registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> Registration | None:
+        async with self._database.read() as connection:
+            sealed = await self._queries.registration(
+                connection, upstream_id=upstream_id, issuer=issuer, redirect_uri=redirect_uri
+            )
+        return self._vault.open_registration(upstream_id, sealed) if sealed else None
+
+    async def keep_registration(
+        self, upstream_id: str, redirect_uri: str, registration: Registration, now: int
+    ) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.keep_registration(
+                connection,
+                upstream_id=upstream_id,
+                issuer=registration.issuer,
+                redirect_uri=redirect_uri,
+                sealed=self._vault.seal_registration(upstream_id, registration),
+                created_at=now,
+            )
+
+    async def forget_registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.forget_registration(
+                connection, upstream_id=upstream_id, issuer=issuer, redirect_uri=redirect_uri
+            )
+
+    async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.add_sign_in(
+                connection,
+                state_hash=state_hash,
+                upstream_id=sign_in.upstream_id,
+                browser_hash=sign_in.browser_hash,
+                sealed=self._vault.seal_sign_in(state_hash, sign_in),
+                created_at=now,
+                expires_at=sign_in.expires_at,
+            )
+
+    async def claim_sign_in(self, state_hash: str, browser_hashes: tuple[str, ...], now: int) -> SignIn | None:
+        async with self._database.transaction() as connection:
+            for browser_hash in browser_hashes:
+                sealed = await self._queries.claim_sign_in(
+                    connection, state_hash=state_hash, browser_hash=browser_hash, now=now
+                )
+                if sealed:
+                    return self._vault.open_sign_in(state_hash, sealed)
+        return None
+
+    async def keep_credential(self, credential: Credential, now: int) -> None:
+        async with self._database.transaction() as connection:
+            await self._keep(connection, credential, now)
+
+    async def credential(self, upstream_id: str, owner: Owner) -> Credential | None:
+        async with self._database.read() as connection:
+            row = await self._queries.credential(
+                connection, upstream_id=upstream_id, owner_kind=owner.kind, owner_id=owner.id
+            )
+        return self._opened(row) if row else None
+
+    async def credentials_of(self, owner: Owner) -> list[Credential]:
+        async with self._database.read() as connection:
+            found = self._queries.credentials_of(connection, owner_kind=owner.kind, owner_id=owner.id)
+            return [self._opened(row) async for row in found]
+
+    async def lease_refresh(self, credential: Credential, until: int, now: int) -> bool:
+        async with self._database.transaction() as connection:
+            leased = await self._queries.lease_refresh(connection, **_version(credential), until=until, now=now)
+        return leased is not None
+
+    async def refreshed(self, credential: Credential, now: int) -> bool:
+        sealed = self._vault.seal_credential(credential)
+        async with self._database.transaction() as connection:
+            written = await self._queries.refreshed(connection, **_version(credential), sealed=sealed, now=now)
+        return written is not None
+
+    async def needs_reauth(self, credential: Credential, reason: str, now: int, *, more_scope: str = "") -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.needs_reauth(
+                connection, **_version(credential), reason=reason, more_scope=more_scope, now=now
+            )
+
+    async def release_refresh(self, credential: Credential, until: int | None) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.release_refresh(connection, **_version(credential), until=until)
+
+    async def forget_credentials(self, owner: Owner) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.forget_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)
+
+    async def move_credentials(self, connection: Connection, source: Owner, target: Owner, now: int) -> None:
+        """Inside the transaction of a submit: what the flow connected becomes the identity's, sealed anew for it."""
+        found = self._queries.credentials_of(connection, owner_kind=source.kind, owner_id=source.id)
+        for row in [row async for row in found]:
+            await self._keep(connection, replace(self._opened(row), owner=target), now)
+        await self.drop_credentials(connection, source)
+
+    async def drop_credentials(self, connection: Connection, owner: Owner) -> None:
+        await self._queries.forget_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)
+
+    async def sweep(self, connection: Connection, before: int) -> None:
+        await self._queries.sweep_sign_ins(connection, before=before)
+        await self._queries.sweep_connect_sessions(connection, before=before)
+        await self._queries.sweep_flow_credentials(connection)
+
+    async def _keep(self, connection: Connection, credential: Credential, now: int) -> None:
+        await self._queries.keep_credential(
+            connection,
+            upstream_id=credential.upstream_id,
+            owner_kind=credential.owner.kind,
+            owner_id=credential.owner.id,
+            sealed=self._vault.seal_credential(credential),
+            state=credential.state,
+            reason=credential.reason,
+            now=now,
+        )
+
+    def _opened(self, row: Row) -> Credential:
+        """State and version are the row's: they change without the sealed part."""
+        owner = Owner(row["owner_kind"], row["owner_id"])
+        try:
+            opened = self._vault.open_credential(row["upstream_id"], owner, row["sealed"])
+        except SealBrokenError:
+            log.warning("upstream_credential_unreadable", upstream=row["upstream_id"], owner=str(owner))
+            return _unreadable(row["upstream_id"], owner, row["version"])
+        return replace(
+            opened,
+            owner=owner,
+            state=row["state"],
+            reason=row["reason"],
+            more_scope=row["more_scope"],
+            version=row["version"],
+        )
+
+
+def _unreadable(upstream_id: str, owner: Owner, version: int) -> Credential:
+    """Tampered with, moved, or sealed with a key that is gone: of no use, and the person can connect again."""
+    return Credential(
+        upstream_id=upstream_id,
+        owner=owner,
+        tokens=TokenSet(access_token=""),
+        registration=Registration(issuer="", client_id=""),
+        token_endpoint="",
+        resource="",
+        state="needs_reauth",
+        reason="The stored sign-in cannot be opened.",
+        version=version,
+    )
+
+
+def _version(credential: Credential) -> dict[str, Any]:
+    return {
+        "upstream_id": credential.upstream_id,
+        "owner_kind": credential.owner.kind,
+        "owner_id": credential.owner.id,
+        "version": credential.version,
+    }

@@ -1,0 +1,159 @@
+"""Keeping credentials fresh: ahead of expiry, one refresh in flight for each credential over all processes.
+
+The right to refresh is a lease in the row. The new pair is written before it is used, and the refresh is a task of its
+own: a caller that goes away never leaves a rotated token unstored.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from bifrost.base.clock import SECOND, Clock
+from bifrost.base.singleflight import SingleFlight
+from bifrost.protocol import oauth
+from bifrost.upstreams.errors import ConnectionRequired, UpstreamUnavailable
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth.models import Credential, Owner, TokenSet
+from bifrost.upstreams.oauth.store import UpstreamOAuthStore
+from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
+
+AHEAD_MILLISECONDS = 60 * SECOND
+JITTER_MILLISECONDS = 30 * SECOND
+LEASE_MILLISECONDS = 45 * SECOND
+BACK_OFF_MILLISECONDS = 10 * SECOND
+"""After failed attempts, while the old token still works."""
+
+ATTEMPTS = 3
+FIRST_PAUSE_SECONDS = 0.25
+POLL_SECONDS = 0.05
+WAIT_SECONDS = 20.0
+KIND = "oauth"
+
+_REASONS = {
+    oauth.INVALID_GRANT: "The service no longer accepts the sign-in.",
+    oauth.INVALID_CLIENT: "The service no longer knows this gateway.",
+    oauth.UNAUTHORIZED_CLIENT: "The service no longer lets this gateway renew the sign-in.",
+}
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Credentials:
+    store: UpstreamOAuthStore
+    tokens: TokenClient
+    clock: Clock
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _flights: SingleFlight[Credential] = field(default_factory=SingleFlight)
+
+    async def usable(self, upstream: Upstream, owner: Owner) -> Credential:
+        """A credential that works now, renewed if it soon would not. Raises ConnectionRequired, UpstreamUnavailable."""
+        credential = await self._active(upstream, owner)
+        if not self._due(credential):
+            return credential
+        return await self._renewed(upstream, credential)
+
+    async def refused(self, upstream: Upstream, owner: Owner, access_token: str) -> bool:
+        """The upstream refused this token before its time: renew it once. False when there is nothing to renew with."""
+        credential = await self._active(upstream, owner)
+        if credential.tokens.access_token != access_token:
+            return True  # somebody renewed it meanwhile
+        if not credential.tokens.refresh_token:
+            await self.store.needs_reauth(credential, "The service refused the access token.", self.clock.now())
+            return False
+        await self._renewed(upstream, credential)
+        return True
+
+    async def insufficient(self, upstream: Upstream, owner: Owner, wanted: str) -> None:
+        """The upstream wants more scope (RFC 6750 §3.1): ask the person once, for what they gave and what is missing.
+
+        Raises ConnectionRequired, or UpstreamUnavailable when everything it asks for was granted already.
+        """
+        credential = await self._active(upstream, owner)
+        missing = [word for word in wanted.split() if word not in credential.tokens.scope.split()]
+        if not missing:
+            raise UpstreamUnavailable(
+                f"{upstream.name} refuses this call, although it has every permission it asks for."
+            )
+        more = " ".join(dict.fromkeys([*credential.tokens.scope.split(), *missing]))
+        reason = "The service asks for more permissions."
+        await self.store.needs_reauth(credential, reason, self.clock.now(), more_scope=more)
+        raise ConnectionRequired(upstream.id, upstream.name, KIND)
+
+    async def _active(self, upstream: Upstream, owner: Owner) -> Credential:
+        credential = await self.store.credential(upstream.id, owner)
+        if credential is None or credential.state != "active":
+            raise ConnectionRequired(upstream.id, upstream.name, KIND)
+        return credential
+
+    def _due(self, credential: Credential) -> bool:
+        """Ahead of the expiry by a tenth of the lifetime, at most a good minute, a little different for each owner."""
+        ends, tokens = credential.tokens.expires_at, credential.tokens
+        if ends is None:
+            return False
+        jitter = zlib.crc32(str(credential.owner).encode()) % JITTER_MILLISECONDS
+        ahead = min(AHEAD_MILLISECONDS + jitter, (ends - tokens.issued_at) // 10)
+        return self.clock.now() >= ends - ahead
+
+    async def _renewed(self, upstream: Upstream, credential: Credential) -> Credential:
+        if not credential.tokens.refresh_token:
+            return await self._without_refresh_token(upstream, credential)
+        key = (credential.upstream_id, str(credential.owner))
+        return await self._flights.do(key, lambda: self._renew(upstream, credential))
+
+    async def _without_refresh_token(self, upstream: Upstream, credential: Credential) -> Credential:
+        if not self._expired(credential):
+            return credential
+        await self.store.needs_reauth(credential, "The sign-in has expired.", self.clock.now())
+        raise ConnectionRequired(upstream.id, upstream.name, KIND)
+
+    async def _renew(self, upstream: Upstream, credential: Credential) -> Credential:
+        now = self.clock.now()
+        if not await self.store.lease_refresh(credential, now + LEASE_MILLISECONDS, now):
+            return await self._awaited(upstream, credential)
+        try:
+            fresh = replace(credential, tokens=await self._fetch(credential), version=credential.version + 1)
+        except TokenRefused as error:
+            reason = _REASONS.get(error.code, "The service refused to renew the sign-in.")
+            await self.store.needs_reauth(credential, reason, self.clock.now())
+            log.warning("upstream_needs_reauth", upstream=upstream.name, reason=error.code)
+            raise ConnectionRequired(upstream.id, upstream.name, KIND) from error
+        except TokenUnavailable as error:
+            if self._expired(credential):
+                await self.store.release_refresh(credential, None)
+                raise UpstreamUnavailable(f"{upstream.name}: its sign-in service does not answer.") from error
+            await self.store.release_refresh(credential, self.clock.now() + BACK_OFF_MILLISECONDS)
+            return credential
+        await self.store.refreshed(fresh, self.clock.now())
+        log.info("upstream_token_renewed", upstream=upstream.name)
+        return fresh
+
+    async def _fetch(self, credential: Credential) -> TokenSet:
+        pause = FIRST_PAUSE_SECONDS
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self.tokens.refresh(credential)
+            except TokenUnavailable:
+                await self.pause(pause)
+                pause *= 2
+        return await self.tokens.refresh(credential)
+
+    async def _awaited(self, upstream: Upstream, old: Credential) -> Credential:
+        """Another process renews it: go on with what still works, else wait for what it writes."""
+        if not self._expired(old):
+            return old
+        waited = 0.0
+        while waited < WAIT_SECONDS:
+            await self.pause(POLL_SECONDS)
+            waited += POLL_SECONDS
+            current = await self._active(upstream, old.owner)
+            if current.version != old.version:
+                return current
+        raise UpstreamUnavailable(f"{upstream.name}: its sign-in is being renewed and that takes too long.")
+
+    def _expired(self, credential: Credential) -> bool:
+        ends = credential.tokens.expires_at
+        return ends is not None and ends <= self.clock.now()

@@ -1,0 +1,119 @@
+"""Our client at an upstream's authorization server: configured, else our own metadata document, else registered there.
+
+Credentials are kept for one issuer and never sent to another (RFC 9700 §4.4, mix-up).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+
+from bifrost.base.clock import Clock
+from bifrost.base.errors import Invalid
+from bifrost.http import strict_json
+from bifrost.http.client import OutboundClient
+from bifrost.protocol import oauth
+from bifrost.protocol.upstream_metadata import AuthorizationServer
+from bifrost.upstreams.errors import SignInImpossible
+from bifrost.upstreams.models import OAuthConfig, Upstream
+from bifrost.upstreams.oauth.models import Registration
+from bifrost.upstreams.oauth.store import UpstreamOAuthStore
+
+CALLBACK = "/api/oauth/callback"
+"""One callback for every upstream: providers pin a single URI; which upstream it is, the state says."""
+
+CLIENT_ID_DOCUMENT = "/oauth/client-metadata.json"
+
+_CREATED = (200, 201)
+_METHODS = (oauth.NONE, oauth.CLIENT_SECRET_BASIC, oauth.CLIENT_SECRET_POST)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Registrations:
+    client: OutboundClient
+    store: UpstreamOAuthStore
+    clock: Clock
+    issuer: str
+    client_id_document_url: str | None
+    """The address of our own client id metadata document, where authorization servers can reach it."""
+
+    @property
+    def redirect_uri(self) -> str:
+        return f"{self.issuer}{CALLBACK}"
+
+    async def of(self, upstream: Upstream, config: OAuthConfig, server: AuthorizationServer) -> Registration:
+        """Raises SignInImpossible."""
+        if config.client_id:
+            return _configured(config, server)
+        if server.client_id_metadata_documents and self.client_id_document_url:
+            return Registration(issuer=server.issuer, client_id=self.client_id_document_url)
+        known = await self.store.registration(upstream.id, server.issuer, self.redirect_uri)
+        return known or await self._register(upstream, server)
+
+    def document(self) -> dict[str, Any]:
+        """Our own client id metadata document: its address is our client_id."""
+        return {"client_id": f"{self.issuer}{CLIENT_ID_DOCUMENT}", **_metadata(self.redirect_uri, oauth.NONE)}
+
+    async def forget(self, upstream_id: str, registration: Registration) -> None:
+        """The authorization server no longer knows it; the next sign-in registers again."""
+        await self.store.forget_registration(upstream_id, registration.issuer, self.redirect_uri)
+
+    async def _register(self, upstream: Upstream, server: AuthorizationServer) -> Registration:
+        if server.registration_endpoint is None:
+            raise SignInImpossible(
+                f"{upstream.name}: its authorization server does not register clients by itself; "
+                "register this gateway there and set oauth_config.client_id."
+            )
+        method = next((name for name in _METHODS if name in server.token_endpoint_auth_methods), oauth.NONE)
+        fetched = await self.client.fetch(
+            server.registration_endpoint,
+            method="POST",
+            body=msgspec.json.encode(_metadata(self.redirect_uri, method)),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        registration = _registered(fetched.status, fetched.body, server.issuer, method)
+        if registration is None:
+            raise SignInImpossible(f"{upstream.name}: its authorization server refused to register this gateway.")
+        await self.store.keep_registration(upstream.id, self.redirect_uri, registration, self.clock.now())
+        log.info("upstream_client_registered", upstream=upstream.name, issuer=server.issuer)
+        return registration
+
+
+def _metadata(redirect_uri: str, method: str) -> dict[str, Any]:
+    return {
+        "client_name": "Bifrost MCP gateway",
+        "redirect_uris": [redirect_uri],
+        "grant_types": list(oauth.GRANT_TYPES),
+        "response_types": [oauth.RESPONSE_TYPE],
+        "token_endpoint_auth_method": method,
+        "application_type": "web",
+    }
+
+
+def _configured(config: OAuthConfig, server: AuthorizationServer) -> Registration:
+    methods = (oauth.CLIENT_SECRET_BASIC, oauth.CLIENT_SECRET_POST) if config.client_secret else (oauth.NONE,)
+    offered = [method for method in methods if method in server.token_endpoint_auth_methods]
+    return Registration(
+        issuer=server.issuer,
+        client_id=config.client_id,
+        client_secret=config.client_secret,
+        auth_method=offered[0] if offered else methods[0],
+    )
+
+
+def _registered(status: int, body: bytes, issuer: str, asked: str) -> Registration | None:
+    """RFC 7591 §3.2.1. What the server says about the method counts, not what was asked for."""
+    try:
+        answer: Any = strict_json.loads(body) if status in _CREATED else None
+    except Invalid:
+        return None
+    client_id = answer.get("client_id") if isinstance(answer, dict) else None
+    if not isinstance(client_id, str) or not client_id:
+        return None
+    secret, method = answer.get("client_secret") or "", answer.get("token_endpoint_auth_method") or asked
+    if not isinstance(secret, str) or method not in _METHODS or (method != oauth.NONE and not secret):
+        return None
+    return Registration(issuer=issuer, client_id=client_id, client_secret=secret, auth_method=method)

@@ -1,0 +1,166 @@
+"""Signing in to an upstream: begun when a person asks for it, finished when the browser comes back (RFC 6749 §4.1).
+
+Nothing about the sign-in exists before the person acted on our page; the state is single-use and bound to the browser,
+the flow and the owner.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import structlog
+
+from bifrost.base import ids
+from bifrost.base.clock import SECOND, Clock
+from bifrost.base.errors import DomainError
+from bifrost.protocol import oauth, pkce
+from bifrost.upstreams.errors import SignInImpossible, SignInRefused
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth.discovery import Discovery
+from bifrost.upstreams.oauth.models import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn
+from bifrost.upstreams.oauth.registration import Registrations
+from bifrost.upstreams.oauth.store import UpstreamOAuthStore
+from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
+from bifrost.upstreams.probe import Probe
+from bifrost.upstreams.vault import Vault
+
+CONNECTED = "connected"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """The parameters of an authorization response, as they came."""
+
+    state: str | None
+    code: str | None
+    error: str | None
+    iss: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignIns:
+    store: UpstreamOAuthStore
+    discovery: Discovery
+    registrations: Registrations
+    tokens: TokenClient
+    probe: Probe
+    vault: Vault
+    clock: Clock
+
+    async def begin(
+        self, upstream: Upstream, owner: Owner, browser_hash: str, return_to: str, more_scope: str = ""
+    ) -> str:
+        """The URL of the upstream's own sign-in page. Raises SignInImpossible, OutsideUrlRefused.
+
+        `more_scope` is asked for besides what the upstream's metadata says.
+        """
+        discovered, registration = await self._prepared(upstream)
+        state, verifier = ids.new_secret(), ids.new_secret()
+        scope = " ".join(dict.fromkeys([*discovered.scopes, *more_scope.split()]))
+        now = self.clock.now()
+        await self.store.add_sign_in(
+            ids.hash_secret(state),
+            SignIn(
+                upstream_id=upstream.id,
+                owner=owner,
+                browser_hash=browser_hash,
+                return_to=return_to,
+                discovered=discovered,
+                registration=registration,
+                code_verifier=verifier,
+                scope=scope,
+                expires_at=now + SIGN_IN_SECONDS * SECOND,
+            ),
+            now,
+        )
+        log.info("upstream_sign_in_begun", upstream=upstream.name, owner=owner.kind)
+        parameters = {
+            "response_type": oauth.RESPONSE_TYPE,
+            "client_id": registration.client_id,
+            "redirect_uri": self.registrations.redirect_uri,
+            "code_challenge": _challenge(verifier),
+            "code_challenge_method": pkce.METHOD,
+            "state": state,
+            "resource": discovered.resource,
+            **({"scope": scope} if scope else {}),
+        }
+        return _with_query(discovered.server.authorization_endpoint, parameters)
+
+    async def _prepared(self, upstream: Upstream) -> tuple[Discovered, Registration]:
+        """Who guards the upstream, and our client there. Raises SignInImpossible, OutsideUrlRefused, …Unavailable."""
+        config = self.vault.open_oauth_config(upstream)
+        try:
+            discovered = await self.discovery.discover(upstream, config, await self.probe.challenge(upstream))
+            return discovered, await self.registrations.of(upstream, config, discovered.server)
+        except DomainError as error:
+            log.warning("upstream_sign_in_impossible", upstream=upstream.name, reason=error.message)
+            raise
+
+    async def finish(self, callback: Callback, browser_hashes: tuple[str, ...]) -> tuple[SignIn, str]:
+        """The sign-in that came back and, in one word, what became of it: `connected`, or a code of why not.
+
+        Raises SignInRefused when it is no sign-in of this browser.
+        """
+        sign_in = await self._claimed(callback, browser_hashes)
+        try:
+            await self._complete(sign_in, callback)
+        except (SignInRefused, SignInImpossible) as error:
+            log.warning("upstream_sign_in_failed", upstream=sign_in.upstream_id, reason=error.code)
+            return sign_in, error.code
+        log.info("upstream_connected", upstream=sign_in.upstream_id, owner=sign_in.owner.kind)
+        return sign_in, CONNECTED
+
+    async def _complete(self, sign_in: SignIn, callback: Callback) -> None:
+        _check_issuer(callback, sign_in)
+        if callback.error or not callback.code:
+            raise SignInRefused("The service did not give access.", code="upstream_denied")
+        try:
+            tokens = await self.tokens.exchange(sign_in, callback.code, self.registrations.redirect_uri)
+        except TokenRefused as error:
+            if error.code == oauth.INVALID_CLIENT:
+                await self.registrations.forget(sign_in.upstream_id, sign_in.registration)
+            raise SignInRefused("The service took its permission back.", code="upstream_refused") from error
+        except TokenUnavailable as error:
+            raise SignInImpossible("The service did not answer.", code="upstream_unavailable") from error
+        await self.store.keep_credential(
+            Credential(
+                upstream_id=sign_in.upstream_id,
+                owner=sign_in.owner,
+                tokens=tokens,
+                registration=sign_in.registration,
+                token_endpoint=sign_in.discovered.server.token_endpoint,
+                resource=sign_in.discovered.resource,
+            ),
+            self.clock.now(),
+        )
+
+    async def _claimed(self, callback: Callback, browser_hashes: tuple[str, ...]) -> SignIn:
+        sign_in = None
+        if callback.state:
+            sign_in = await self.store.claim_sign_in(ids.hash_secret(callback.state), browser_hashes, self.clock.now())
+        if sign_in is None:
+            raise SignInRefused("This sign-in is not known in this browser, was already used, or has expired.")
+        return sign_in
+
+
+def _check_issuer(callback: Callback, sign_in: SignIn) -> None:
+    """RFC 9207 §2.4, for refusals as well: compared byte for byte, and required where it was announced."""
+    server = sign_in.discovered.server
+    if callback.iss is None and not server.iss_in_responses:
+        return
+    if callback.iss != server.issuer:
+        raise SignInRefused(
+            "The answer came from another server than the one that was asked.", code="upstream_mixed_up"
+        )
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def _with_query(url: str, parameters: dict[str, str]) -> str:
+    """Query parameters that a configured URL already has are kept (RFC 6749 §3.1)."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"

@@ -1,0 +1,44 @@
+"""What is remembered of sign-ins at upstreams and the credentials they gave."""
+
+from typing import Protocol
+
+from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn
+
+
+class UpstreamOAuthStore(Protocol):
+    async def registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> Registration | None: ...
+
+    async def keep_registration(
+        self, upstream_id: str, redirect_uri: str, registration: Registration, now: int
+    ) -> None: ...
+
+    async def forget_registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> None: ...
+
+    async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None: ...
+
+    async def claim_sign_in(self, state_hash: str, browser_hashes: tuple[str, ...], now: int) -> SignIn | None:
+        """Use it up: unknown, used, expired, or another browser's gives None. Exactly one of parallel claims wins."""
+        ...
+
+    async def keep_credential(self, credential: Credential, now: int) -> None:
+        """Write it over whatever this owner had at this upstream."""
+
+    async def credential(self, upstream_id: str, owner: Owner) -> Credential | None: ...
+
+    async def credentials_of(self, owner: Owner) -> list[Credential]: ...
+
+    async def lease_refresh(self, credential: Credential, until: int, now: int) -> bool:
+        """The right to refresh this very version, over all processes, until the time given."""
+        ...
+
+    async def refreshed(self, credential: Credential, now: int) -> bool:
+        """Write the new pair over exactly the version it came from, and end the lease."""
+        ...
+
+    async def needs_reauth(self, credential: Credential, reason: str, now: int, *, more_scope: str = "") -> None:
+        """This version is of no more use: refused for good, or the upstream wants `more_scope` besides."""
+
+    async def release_refresh(self, credential: Credential, until: int | None) -> None:
+        """Nothing came of it: let somebody try again, at once or from the time given."""
+
+    async def forget_credentials(self, owner: Owner) -> None: ...

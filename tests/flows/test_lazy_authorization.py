@@ -1,0 +1,138 @@
+"""A call that needs an account which is not connected yet, and the link that connects it."""
+
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from tests.flows import _connecting as people
+from tests.support import oauth
+from tests.support.clock import FakeClock
+from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway
+from tests.support.oauth_upstream import OAuthUpstream
+
+pytestmark = pytest.mark.anyio
+
+KEY_HEADER = {"x-bf-vk": VIRTUAL_KEY}
+MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "guarded-whoami"}
+
+
+def link_in(answer: httpx2.Response) -> str:
+    facts: dict[str, Any] = answer.json()["result"]["_meta"]["mcp_auth_required"]
+    link = urlsplit(facts["authorize_url"])
+    assert f"{link.scheme}://{link.netloc}" == ISSUER, "the link is absolute"
+    return f"{link.path}?{link.query}"
+
+
+async def press(browser: httpx2.AsyncClient, page: httpx2.Response, action: str, **form: str) -> httpx2.Response:
+    """Send the form of this page that goes to `action`, as a browser would."""
+    found = re.search(rf'<form method="post" action="{action}">(.*?)</form>', page.text, re.DOTALL)
+    assert found, page.text
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', found[1]))
+    fields = {name: unescape(value) for name, value in hidden.items()}
+    return await browser.post(action, data={**fields, **form}, headers={"Origin": ISSUER})
+
+
+async def prove(browser: httpx2.AsyncClient, link: str, key: str) -> httpx2.Response:
+    return await press(browser, await browser.get(link), "/api/oauth/per-user/connect/vk", virtual_key=key)
+
+
+async def test_the_list_shows_a_service_that_is_not_connected(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §7: connecting stays possible when a model only sees tools."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        (tool,) = (await running.http.post("/mcp", json=body, headers=KEY_HEADER)).json()["result"]["tools"]
+        assert tool["name"] == "guarded-connect_account"
+        answer = await people.whoami(running, KEY_HEADER, name=tool["name"])
+        assert link_in(answer)
+
+
+async def test_a_client_that_opens_urls_gets_a_request_for_input(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §7, 2026-07-28: `input_required` with URL elicitation when the client declared it, text when not."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
+        cases: list[tuple[dict[str, Any], str]] = [({"elicitation": {"url": {}}}, "input_required"), ({}, "complete")]
+        for capabilities, kind in cases:
+            meta = {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": capabilities,
+            }
+            result = (await people.whoami(running, {**KEY_HEADER, **MODERN}, _meta=meta)).json()["result"]
+            assert result["resultType"] == kind
+            assert result["_meta"]["mcp_auth_required"]["kind"] == "oauth"
+            if kind == "input_required":
+                (request,) = result["inputRequests"].values()
+                assert request["method"] == "elicitation/create"
+                assert request["params"]["mode"] == "url"
+                assert request["params"]["url"] == result["_meta"]["mcp_auth_required"]["authorize_url"]
+
+
+async def test_the_key_pasted_again_proves_the_person(database_url: str, tmp_path: Path) -> None:
+    """Contract §7: the link opens our page, which asks before any upstream is contacted; then the call works."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(database_url, tmp_path, guarded) as running, running.browser() as browser:
+        link = link_in(await people.whoami(running, KEY_HEADER))
+        asked = await browser.get(link)
+        assert "Is this you?" in asked.text
+        assert "guarded" not in asked.text, "nothing of the session is shown before the proof"
+        proven = await prove(browser, link, VIRTUAL_KEY)
+        page = await browser.get(proven.headers["location"])
+        assert guarded.authorizations == []
+        started = await press(browser, page, "/api/oauth/per-user/connect/start")
+        assert started.status_code == 303
+        back = await browser.get(await people.at_the_service(started.headers["location"], "alice"))
+        assert "The account is connected" in (await browser.get(back.headers["location"])).text
+        assert people.text_of(await people.whoami(running, KEY_HEADER)) == "alice"
+
+
+async def test_a_browser_that_just_gave_consent_is_known(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §7: the cookie of an earlier consent of the same identity is proof enough."""
+    async with (
+        people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running,
+        running.browser() as browser,
+    ):
+        flow_id = await oauth.begin(browser, await oauth.register(running.http))
+        await oauth.approve(browser, flow_id)
+        page = await browser.get(link_in(await people.whoami(running, KEY_HEADER)))
+        assert "Your services" in page.text
+
+
+async def _stranger(running: TestGateway, browser: httpx2.AsyncClient, link: str) -> None:
+    flow_id = await oauth.begin(browser, await oauth.register(running.http))
+    await oauth.approve(browser, flow_id, people.SECOND_KEY)
+    assert "Is this you?" in (await browser.get(link)).text
+
+
+async def test_a_link_opened_by_somebody_else_goes_nowhere(sqlite_url: str, tmp_path: Path) -> None:
+    """TC-107, TC-108: another identity's browser, another key, a stolen form: no upstream is contacted."""
+    guarded = OAuthUpstream()
+    async with (
+        people.connected_gateway(sqlite_url, tmp_path, guarded) as running,
+        running.browser() as owner,
+        running.browser() as stranger,
+    ):
+        link = link_in(await people.whoami(running, KEY_HEADER))
+        await _stranger(running, stranger, link)
+        wrong = await prove(stranger, link, people.SECOND_KEY)
+        assert "error=key_refused" in wrong.headers["location"]
+        await prove(owner, link, VIRTUAL_KEY)
+        page = await owner.get(link)
+        assert (await press(stranger, page, "/api/oauth/per-user/connect/start")).status_code == 403
+        assert guarded.authorizations == []
+
+
+async def test_a_link_is_over_after_a_quarter_of_an_hour(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """TC-108: unknown and expired links look the same."""
+    async with (
+        people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream(), clock=clock) as running,
+        running.browser() as browser,
+    ):
+        link = link_in(await people.whoami(running, KEY_HEADER))
+        clock.advance(seconds=901)
+        late = await browser.get(link)
+        unknown = await browser.get("/api/oauth/per-user/upstream/authorize", params={"session": "con_unknown"})
+        assert (late.status_code, unknown.status_code) == (400, 400)
+        assert re.sub(r"evt_[\w-]+", "", late.text) == re.sub(r"evt_[\w-]+", "", unknown.text)

@@ -1,0 +1,118 @@
+"""Upstream credentials are renewed ahead of time, once, and never lost."""
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.flows import _connecting as people
+from tests.support.clock import FakeClock
+from tests.support.gateway import VIRTUAL_KEY, running_gateway, upstream
+from tests.support.oauth_upstream import OAuthUpstream
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_token_is_renewed_before_it_expires(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """R13: just before expiry the upstream sees one refresh and no refused call."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded, clock=clock) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        await people.whoami(running, alice)
+        clock.advance(seconds=3_600 - 120)
+        await people.whoami(running, alice)
+        assert guarded.refreshes == 0
+        clock.advance(seconds=100)
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+        assert guarded.refreshes == 1
+        assert guarded.token_requests[-1]["resource"] == guarded.url
+
+
+async def test_a_stampede_is_one_refresh_over_all_processes(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """R12, TC-118: two gateways on one database, 40 calls at expiry: one refresh upstream, no failed call."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(database_url, tmp_path, guarded, clock=clock) as first:
+        alice = await people.signed_in_with(first, VIRTUAL_KEY, "alice")
+        await people.whoami(first, alice)
+        entry = upstream("guarded", guarded.url, auth_type="per_user_oauth")
+        async with running_gateway(
+            database_url, tmp_path, clock=clock, mcp={"client_configs": [entry]}, governance=people.KEYS
+        ) as second:
+            clock.advance(seconds=3_600)
+            answers = await asyncio.gather(
+                *(people.whoami(running, alice) for running in (first, second) for _ in range(20))
+            )
+            assert [people.text_of(answer) for answer in answers] == ["alice"] * 40
+            assert guarded.refreshes == 1
+
+
+async def test_a_refused_token_is_renewed_and_the_call_repeated(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §8: one transparent retry after an upstream 401."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        await people.whoami(running, alice)
+        guarded.access.clear()
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+        assert guarded.refreshes == 1
+
+
+async def test_a_definite_refusal_asks_the_person_to_connect_again(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §8: invalid_grant → needs_reauth with a reason in words; the call answers with the link."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        await people.whoami(running, alice)
+        guarded.access.clear()
+        guarded.refresh.clear()
+        result = (await people.whoami(running, alice)).json()["result"]
+        assert result["isError"] is True
+        assert "/api/oauth/per-user/upstream/authorize?session=" in result["content"][0]["text"]
+        (row,) = await running.rows("upstream_credentials")
+        assert (row["state"], row["reason"]) == ("needs_reauth", "The service no longer accepts the sign-in.")
+
+
+async def test_a_service_that_is_down_costs_nothing_while_the_token_lives(
+    sqlite_url: str, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §8: a transient failure is retried and changes nothing; after expiry the call says so in words."""
+    pauses: list[float] = []
+
+    async def no_pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded, clock=clock) as running:
+        monkeypatch.setattr(running.gateway.credentials, "pause", no_pause)
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        await people.whoami(running, alice)
+        guarded.refresh_status = 503
+        clock.advance(seconds=3_590)
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+        assert (guarded.refreshes, len(pauses)) == (3, 2)
+        clock.advance(seconds=20)
+        refused = (await people.whoami(running, alice)).json()
+        assert refused["error"]["message"] == "guarded: its sign-in service does not answer."
+        guarded.refresh_status = 200
+        clock.advance(seconds=60)
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+
+
+async def test_a_credential_copied_to_another_owner_does_not_open(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §8: the owner is associated data of the seal; the stolen row is of no use and the call fails closed."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        bob = await people.signed_in_with(running, people.SECOND_KEY, "bob")
+        async with running.gateway.database.transaction() as connection:
+            await connection.execute(
+                "UPDATE upstream_credentials SET sealed = (SELECT sealed FROM upstream_credentials "
+                "WHERE owner_id = 'vk-test') WHERE owner_id = 'vk-two'"
+            )
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+        answer: httpx2.Response = await people.whoami(running, bob)
+        assert "alice" not in answer.text
+        assert answer.json()["result"]["isError"] is True

@@ -1,0 +1,140 @@
+"""An MCP server that guards itself: its own authorization server, accounts by name, and everything it saw.
+
+The page of its authorization server is not shown: `/authorize?…&account=alice` signs alice in at once.
+"""
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from bifrost.base.ids import new_secret
+
+TOOL = {"name": "whoami", "description": "Say whose account this is.", "inputSchema": {"type": "object"}}
+
+
+@dataclass
+class OAuthUpstream:
+    """Knobs to turn while it runs, and what it has seen."""
+
+    origin: str = ""
+    lifetime: int | None = 3_600
+    iss: str | None = "own"
+    registers: bool = True
+    refresh_status: int = 200
+    deny: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    registrations: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[dict[str, str]] = field(default_factory=list)
+    token_requests: list[dict[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Account and bearer of every tools/call."""
+    access: dict[str, str] = field(default_factory=dict)
+    refresh: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin}/mcp"
+
+    @property
+    def refreshes(self) -> int:
+        return sum(form["grant_type"] == "refresh_token" for form in self.token_requests)
+
+    def app(self) -> Starlette:
+        handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {
+            "/.well-known/oauth-protected-resource/mcp": self._resource,
+            "/.well-known/oauth-authorization-server": self._server,
+            "/register": self._register,
+            "/authorize": self._authorize,
+            "/token": self._token,
+            "/mcp": self._mcp,
+        }
+        return Starlette(routes=[Route(path, handler, methods=["GET", "POST"]) for path, handler in handlers.items()])
+
+    async def _resource(self, _request: Request) -> Response:
+        return JSONResponse({"resource": self.url, "authorization_servers": [self.origin]})
+
+    async def _server(self, _request: Request) -> Response:
+        document = {
+            "issuer": self.origin,
+            "authorization_endpoint": f"{self.origin}/authorize",
+            "token_endpoint": f"{self.origin}/token",
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "authorization_response_iss_parameter_supported": self.iss is not None,
+            **({"registration_endpoint": f"{self.origin}/register"} if self.registers else {}),
+        }
+        return JSONResponse(document | self.metadata)
+
+    async def _register(self, request: Request) -> Response:
+        body = await request.json()
+        self.registrations.append(body)
+        return JSONResponse({**body, "client_id": f"client-{len(self.registrations)}"}, 201)
+
+    async def _authorize(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        self.authorizations.append(query)
+        answer = {"state": query["state"]}
+        if self.iss is not None:
+            answer["iss"] = self.origin if self.iss == "own" else self.iss
+        if self.deny:
+            answer["error"] = "access_denied"
+        else:
+            answer["code"] = new_secret()
+            self.codes[answer["code"]] = query
+        return RedirectResponse(f"{query['redirect_uri']}?{urlencode(answer)}", 302)
+
+    async def _token(self, request: Request) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        self.token_requests.append(form)
+        if form["grant_type"] == "refresh_token":
+            if self.refresh_status != 200:
+                return JSONResponse({"error": "temporarily_unavailable"}, self.refresh_status)
+            account = self.refresh.pop(form["refresh_token"], None)
+        else:
+            request_ = self.codes.pop(form["code"], None)
+            account = request_["account"] if request_ and _proves(form, request_) else None
+        return self._issue(account) if account else JSONResponse({"error": "invalid_grant"}, 400)
+
+    def _issue(self, account: str) -> Response:
+        access, refresh = f"at-{new_secret()}", f"rt-{new_secret()}"
+        self.access[access], self.refresh[refresh] = account, account
+        answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "refresh_token": refresh}
+        return JSONResponse(answer if self.lifetime is None else {**answer, "expires_in": self.lifetime})
+
+    async def _mcp(self, request: Request) -> Response:
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        account = self.access.get(bearer)
+        if account is None:
+            metadata = f"{self.origin}/.well-known/oauth-protected-resource/mcp"
+            return Response(status_code=401, headers={"WWW-Authenticate": f'Bearer resource_metadata="{metadata}"'})
+        message = await request.json()
+        if "id" not in message:
+            return Response(status_code=202)
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], **self._answer(message, account, bearer)})
+
+    def _answer(self, message: dict[str, Any], account: str, bearer: str) -> dict[str, Any]:
+        if message["method"] == "initialize":
+            info = {"name": "guarded", "version": "1"}
+            return {"result": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}}
+        if message["method"] == "tools/list":
+            return {"result": {"tools": [TOOL]}}
+        if message["method"] == "tools/call":
+            self.calls.append((account, bearer))
+            return {"result": {"content": [{"type": "text", "text": account}]}}
+        return {"error": {"code": -32601, "message": "unknown method"}}
+
+
+def _proves(form: dict[str, str], request: dict[str, str]) -> bool:
+    digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return challenge == request["code_challenge"] and form["redirect_uri"] == request["redirect_uri"]

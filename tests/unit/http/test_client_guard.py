@@ -1,0 +1,178 @@
+"""The outbound client in front of real listeners: what it refuses, it never dials."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bifrost.http import client as client_module
+from bifrost.http.addresses import is_public
+from bifrost.http.client import OutboundClient, OutsideUnreachable, OutsideUrlRefused
+
+pytestmark = pytest.mark.anyio
+
+
+class Listener:
+    """Counts connections and answers each with the same bytes."""
+
+    def __init__(self, answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") -> None:
+        self.answer = answer
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self.port = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self.answer)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[Callable[..., Any]]:
+    servers: list[asyncio.Server] = []
+
+    async def listen(listener: Listener) -> Listener:
+        server = await asyncio.start_server(listener, "127.0.0.1", 0)
+        servers.append(server)
+        listener.port = server.sockets[0].getsockname()[1]
+        return listener
+
+    yield listen
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[OutboundClient]:
+    client = OutboundClient(vets=is_public, development=False)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def developing() -> AsyncIterator[OutboundClient]:
+    client = OutboundClient(vets=is_public, development=True)
+    yield client
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "https://user@example.com/",
+        "https://example.com/#fragment",
+        "https://example.com\\@evil.example/",
+        "https://ex ample.com/",
+        "https://",
+        "//example.com/",
+        "https://example.com/\r\nHost: evil",
+    ],
+)
+async def test_a_url_that_is_not_plain_https_is_refused(guarded: OutboundClient, url: str) -> None:
+    """Contract §8: https only, nothing hidden in the URL."""
+    with pytest.raises(OutsideUrlRefused):
+        await guarded.fetch(url)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"]
+)
+async def test_loopback_is_never_dialled_in_production(
+    guarded: OutboundClient, listening: Callable[..., Any], host: str
+) -> None:
+    """TC-098: every spelling resolves to an address, and the address is judged where the socket is made."""
+    listener = await listening(Listener())
+    with pytest.raises(OutsideUnreachable):
+        await guarded.fetch(f"https://{host}:{listener.port}/")
+    assert listener.connections == 0
+
+
+async def test_a_name_that_turns_bad_after_the_first_look_is_not_dialled(
+    guarded: OutboundClient, listening: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TC-100, DNS rebinding: a resolver that changes its mind; whatever it says is judged when it is used."""
+    listener = await listening(Listener())
+    answers = iter(["1.1.1.1", "127.0.0.1", "127.0.0.1"])
+    dialled: list[str] = []
+    original = OutboundClient._socket
+
+    async def resolve(*_args: Any, **_kwargs: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), listener.port))]
+
+    def judged(self: OutboundClient, address: Any) -> socket.socket:
+        dialled.append(str(address[4][0]))
+        if address[4][0] == "1.1.1.1":
+            raise OSError("the outside is not reached in tests")
+        return original(self, address)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(OutboundClient, "_socket", judged)
+    for _ in range(2):
+        with pytest.raises(OutsideUnreachable):
+            await guarded.fetch(f"https://rebinding.example:{listener.port}/")
+    assert dialled[0] == "1.1.1.1"
+    assert "127.0.0.1" in dialled
+    assert listener.connections == 0
+
+
+async def test_a_redirect_is_an_answer_and_not_followed(
+    developing: OutboundClient, listening: Callable[..., Any]
+) -> None:
+    """TC-099, TC-127, R64: credentials and body are not sent on."""
+    other = await listening(Listener())
+    location = f"Location: http://127.0.0.1:{other.port}/\r\n".encode()
+    listener = await listening(
+        Listener(b"HTTP/1.1 307 Temporary Redirect\r\n" + location + b"Content-Length: 0\r\n\r\n")
+    )
+    fetched = await developing.fetch(f"http://127.0.0.1:{listener.port}/", method="POST", body=b"secret")
+    assert fetched.status == 307
+    assert other.connections == 0
+
+
+async def test_an_answer_is_cut_off_at_its_cap_after_unpacking(
+    developing: OutboundClient, listening: Callable[..., Any]
+) -> None:
+    """TC-101: a small gzip that unfolds into megabytes."""
+    packed = gzip.compress(b"0" * 4_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    listener = await listening(Listener(head + packed))
+    with pytest.raises(OutsideUnreachable):
+        await developing.fetch(f"http://127.0.0.1:{listener.port}/")
+
+
+async def test_no_cookie_is_kept_and_no_proxy_is_asked(
+    developing: OutboundClient, listening: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A jar or a proxy shared by everybody would mix people up, or see them."""
+    listener = await listening(Listener(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for _ in range(2):
+        assert (await developing.fetch(f"http://127.0.0.1:{listener.port}/")).body == b"{}"
+    assert all(b"cookie" not in request.lower() for request in listener.requests)
+
+
+async def test_every_failure_looks_the_same(guarded: OutboundClient, listening: Callable[..., Any]) -> None:
+    """TC-104: open, closed, refused and unresolvable tell a stranger nothing about the network."""
+    listener = await listening(Listener())
+    messages = set()
+    for host in (f"127.0.0.1:{listener.port}", "127.0.0.1:9", "10.0.0.1", "no-such-host.invalid"):
+        with pytest.raises(OutsideUnreachable) as caught:
+            await guarded.fetch(f"https://{host}/")
+        messages.add(caught.value.message)
+    assert len(messages) == 1
+
+
+def test_the_client_library_judges_where_the_socket_is_made() -> None:
+    """The guard stands on aiohttp's `socket_factory`; without it nothing would be judged."""
+    assert "socket_factory" in aiohttp.TCPConnector.__init__.__annotations__
+    assert client_module.MAX_FETCHED_BYTES <= 1024 * 1024
