@@ -9,7 +9,6 @@ from starlette.routing import Route
 
 from bifrost.authserver.endpoints import views
 from bifrost.authserver.models import AuthServerConfig, Client, PendingFlow
-from bifrost.authserver.services import Service
 from bifrost.http.pages import Pages, way_back
 
 ISSUER = "https://mcp.engineering.example"
@@ -22,18 +21,26 @@ _CONFIG = AuthServerConfig(
     refresh_token_idle_seconds=86_400 * 30,
     refresh_token_absolute_seconds=86_400 * 180,
 )
+_SESSION = {"session_id": "session_specimen", "csrf": "0"}
+_USER = {"kind": "user", "label": "ada@example.org"}
+
+
+def _service(name: str, description: str, state: str) -> dict[str, Any]:
+    return {
+        "upstream_id": name,
+        "name": name,
+        "description": description,
+        "state": state,
+        "connectable": state != "ready",
+        "connect_url": None if state == "ready" else f"/{name}",
+    }
+
+
 _SERVICES = [
-    Service(
-        name="calendar", description="Rooms and appointments of the whole office", state="connected", connect_url="/1"
-    ),
-    Service(name="issue_tracker", description="", state="needs_reauth", connect_url="/2"),
-    Service(
-        name="relationship_archive_of_the_northern_region_",
-        description="x" * 120,
-        state="not_connected",
-        connect_url="/3",
-    ),
-    Service(name="weather", description="Ready to use", state="ready"),
+    _service("calendar", "Rooms and appointments of the whole office", "connected"),
+    _service("issue_tracker", "", "needs_reauth"),
+    _service("relationship_archive_of_the_northern_region_", "x" * 120, "not_connected"),
+    _service("weather", "Shared by everybody here; no account of yours is needed.", "ready"),
 ]
 
 
@@ -69,9 +76,17 @@ def _identity(**more: Any) -> Response:
 
 def _services() -> Response:
     facts = _facts(STACKED, "https://editor.example/callback", "editor.example")
-    return Pages().page(
-        "services.html", **facts, identity={"kind": "user", "label": "ada@example.org"}, services=_SERVICES
-    )
+    notice = views.notice("upstream_denied")
+    return Pages().page("services.html", **facts, identity=_USER, services=_SERVICES, notice=notice)
+
+
+def _connect() -> Response:
+    notice = views.notice("connected")
+    return Pages().page("connect.html", **_SESSION, identity=_USER, services=_SERVICES, notice=notice)
+
+
+def _prove() -> Response:
+    return Pages().page("prove.html", **_SESSION, by_key=True, error=views.sentence("key_refused"))
 
 
 def _returning() -> Response:
@@ -92,6 +107,8 @@ SPECIMENS = {
     "/long-names": _identity,
     "/verified": lambda: _identity(**_facts("Editor", "https://editor.example/callback", "editor.example")),
     "/services-in-every-state": _services,
+    "/connecting-later": _connect,
+    "/proving-who-one-is": _prove,
     "/returning-by-itself": _returning,
 }
 

@@ -20,7 +20,10 @@ from bifrost.settings import load
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Connection, Database
 from bifrost.storage.migrate import migrate
+from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
+from bifrost.upstreams.vault import Vault
 from tests.support.clock import START, FakeClock
+from tests.support.gateway import RING
 
 T = TypeVar("T")
 NOW = START
@@ -35,6 +38,11 @@ _numbers = count(1)
 def database(url: str) -> Database:
     """What the product opens for this URL."""
     return bootstrap.database(load(None, {}, {"storage": {"url": url}}))
+
+
+def grants_store(opened_database: Database) -> SqlAuthServerStore:
+    """The store as the product builds it."""
+    return SqlAuthServerStore(opened_database, SqlUpstreamOAuthStore(opened_database, Vault(RING)))
 
 
 @asynccontextmanager
@@ -52,7 +60,7 @@ async def opened(url: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def two_processes(url: str) -> AsyncIterator[tuple[SqlAuthServerStore, SqlAuthServerStore]]:
     async with opened(url) as one, opened(url) as other:
-        yield SqlAuthServerStore(one), SqlAuthServerStore(other)
+        yield grants_store(one), grants_store(other)
 
 
 async def fetch(connection: Connection, statement: str) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from tests.contract._stores import (
     consented,
     flow,
     grant,
+    grants_store,
     opened,
     redeemed,
     refresh_of,
@@ -53,7 +54,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def store(database: Database) -> SqlAuthServerStore:
-    return SqlAuthServerStore(database)
+    return grants_store(database)
 
 
 @pytest.mark.parametrize("state", [None, "plain", "ünï ☃ \U0001f511 %20+&=\"'<>\\", "x" * 4_096])

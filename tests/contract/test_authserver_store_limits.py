@@ -7,7 +7,7 @@ import pytest
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Database
 from bifrost.storage.sweeper import KEPT_MILLISECONDS, Sweeper
-from tests.contract._stores import MINUTE, NOW, flow, opened, redeemed, refresh_of, rows, token, tokens
+from tests.contract._stores import MINUTE, NOW, flow, grants_store, opened, redeemed, refresh_of, rows, token, tokens
 from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def store(database: Database) -> SqlAuthServerStore:
-    return SqlAuthServerStore(database)
+    return grants_store(database)
 
 
 async def _guess(

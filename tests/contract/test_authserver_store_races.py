@@ -16,6 +16,7 @@ from tests.contract._stores import (
     consented,
     flow,
     grant,
+    grants_store,
     opened,
     redeemed,
     refresh_of,
@@ -41,7 +42,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def processes(database: Database, database_url: str) -> AsyncIterator[Iterator[SqlAuthServerStore]]:
     """In turn, the stores of two processes: each has connections of its own."""
     async with opened(database_url) as other:
-        yield cycle((SqlAuthServerStore(database), SqlAuthServerStore(other)))
+        yield cycle((grants_store(database), grants_store(other)))
 
 
 async def test_of_many_redeemers_exactly_one_gets_the_tokens_of_each_code(

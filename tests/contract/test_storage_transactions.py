@@ -18,6 +18,7 @@ from tests.contract._stores import (
     fetch,
     flow,
     grant,
+    grants_store,
     opened,
     redeemed,
     refresh_of,
@@ -53,7 +54,7 @@ async def other(database: Database, database_url: str) -> AsyncIterator[Database
 
 @pytest.fixture
 def store(database: Database) -> SqlAuthServerStore:
-    return SqlAuthServerStore(database)
+    return grants_store(database)
 
 
 async def _everything(database: Database) -> dict[str, list[str]]:
@@ -67,7 +68,7 @@ async def _kept(database: Database) -> list[str]:
 async def _works(database: Database) -> None:
     """A whole transaction, at once."""
     async with asyncio.timeout(AT_ONCE):
-        store = SqlAuthServerStore(database)
+        store = grants_store(database)
         pending = flow()
         await store.add_pending_flow(pending)
         assert await store.pending_flow(pending.id) == pending
@@ -161,7 +162,7 @@ async def test_a_caller_cancelled_while_it_waits_for_a_lock_leaves_the_database_
     database: Database, other: Database
 ) -> None:
     """Contract §11: the lock is somebody else's; who waited for it and was cancelled holds nothing afterwards."""
-    store = SqlAuthServerStore(database)
+    store = grants_store(database)
     given, code = await consented(store)
     async with other.transaction() as holder:
         await fetch(holder, "UPDATE authorization_codes SET failed_attempts = 1")
@@ -177,7 +178,7 @@ async def test_a_caller_cancelled_while_it_waits_for_a_lock_leaves_the_database_
 
 async def test_every_moment_of_a_transaction_can_be_cancelled(database: Database, other: Database) -> None:
     """Contract §11: wherever the cancellation comes, the call has happened as a whole or not at all."""
-    store = SqlAuthServerStore(database)
+    store = grants_store(database)
     outcomes = []
     turns = 0
     # later and later, until the call is over before it is cancelled
@@ -192,7 +193,7 @@ async def test_every_moment_of_a_transaction_can_be_cancelled(database: Database
         assert ended is True or isinstance(ended, asyncio.CancelledError)
 
         async with asyncio.timeout(AT_ONCE):
-            after = await SqlAuthServerStore(other).authorization_code(code.code_hash)
+            after = await grants_store(other).authorization_code(code.code_hash)
             access = await store.access_token(pair.access.token_hash)
             refresh = await store.refresh_token(refresh_of(pair).token_hash)
         assert after

@@ -28,6 +28,7 @@ from tests.contract._stores import (
     fetch,
     flow,
     grant,
+    grants_store,
     opened,
     redeemed,
     rows,
@@ -57,22 +58,22 @@ _UPSTREAM = Upstream(
 )  # fmt: skip
 
 CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
-    "ping": lambda d: SqlAuthServerStore(d).ping(),
-    "add_pending_flow": lambda d: SqlAuthServerStore(d).add_pending_flow(flow()),
-    "pending_flow": lambda d: SqlAuthServerStore(d).pending_flow("flow"),
-    "choose_identity": lambda d: SqlAuthServerStore(d).choose_identity("flow", KEY, NOW),
-    "submit_flow": lambda d: SqlAuthServerStore(d).submit_flow("flow", grant(), code_of(grant()), NOW),
-    "deny_flow": lambda d: SqlAuthServerStore(d).deny_flow("flow", NOW),
-    "authorization_code": lambda d: SqlAuthServerStore(d).authorization_code(HASH),
-    "count_failed_attempt": lambda d: SqlAuthServerStore(d).count_failed_attempt(HASH),
-    "redeem_code": lambda d: SqlAuthServerStore(d).redeem_code(HASH, tokens("grant"), NOW),
-    "access_token": lambda d: SqlAuthServerStore(d).access_token(HASH),
-    "refresh_token": lambda d: SqlAuthServerStore(d).refresh_token(HASH),
-    "rotate_refresh_token": lambda d: SqlAuthServerStore(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
-    "revoke_grant": lambda d: SqlAuthServerStore(d).revoke_grant("grant", "test", NOW),
-    "admit_key_guess": lambda d: _wrong_guess(SqlAuthServerStore(d)),
-    "key_guesses_locked": lambda d: SqlAuthServerStore(d).key_guesses_locked("b", limit=5, now=NOW),
-    "sweep": lambda d: SqlAuthServerStore(d).sweep(NOW),
+    "ping": lambda d: grants_store(d).ping(),
+    "add_pending_flow": lambda d: grants_store(d).add_pending_flow(flow()),
+    "pending_flow": lambda d: grants_store(d).pending_flow("flow"),
+    "choose_identity": lambda d: grants_store(d).choose_identity("flow", KEY, NOW),
+    "submit_flow": lambda d: grants_store(d).submit_flow("flow", grant(), code_of(grant()), NOW),
+    "deny_flow": lambda d: grants_store(d).deny_flow("flow", NOW),
+    "authorization_code": lambda d: grants_store(d).authorization_code(HASH),
+    "count_failed_attempt": lambda d: grants_store(d).count_failed_attempt(HASH),
+    "redeem_code": lambda d: grants_store(d).redeem_code(HASH, tokens("grant"), NOW),
+    "access_token": lambda d: grants_store(d).access_token(HASH),
+    "refresh_token": lambda d: grants_store(d).refresh_token(HASH),
+    "rotate_refresh_token": lambda d: grants_store(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
+    "revoke_grant": lambda d: grants_store(d).revoke_grant("grant", "test", NOW),
+    "admit_key_guess": lambda d: _wrong_guess(grants_store(d)),
+    "key_guesses_locked": lambda d: grants_store(d).key_guesses_locked("b", limit=5, now=NOW),
+    "sweep": lambda d: grants_store(d).sweep(NOW),
     "add_virtual_key": lambda d: SqlGovernanceStore(d).add_virtual_key(_VIRTUAL_KEY, HASH, ""),
     "reconfigure_virtual_key": lambda d: SqlGovernanceStore(d).reconfigure_virtual_key(_VIRTUAL_KEY, HASH, "mac"),
     "virtual_key_by_hash": lambda d: SqlGovernanceStore(d).virtual_key_by_hash(HASH),
@@ -135,7 +136,7 @@ def _locked_by_another_process(path: str) -> Iterator[None]:
 async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_writing_only(sqlite_url: str) -> None:
     """Contract §10: several worker processes share the file; readers are never locked out."""
     async with opened(sqlite_url) as shared:
-        store = SqlAuthServerStore(shared)
+        store = grants_store(shared)
         given, code = await consented(store)
         async with shared.transaction() as connection:
             await fetch(connection, "PRAGMA busy_timeout = 50")
@@ -192,7 +193,7 @@ async def _end_backends(administrator: Database) -> None:
 async def test_a_pool_heals_after_its_idle_connections_were_ended(postgresql_url: str) -> None:
     """Contract §10: a database that restarts is felt for a moment, and nobody restarts the gateway."""
     async with opened(postgresql_url) as pool, opened(postgresql_url) as administrator:
-        store = SqlAuthServerStore(pool)
+        store = grants_store(pool)
         await together(store.ping() for _ in range(postgresql.POOL_SIZE))
         await _end_backends(administrator)
         outcomes = await together(_outcome(store.ping()) for _ in range(2 * postgresql.POOL_SIZE))
@@ -204,7 +205,7 @@ async def test_a_pool_heals_after_its_idle_connections_were_ended(postgresql_url
 async def test_a_transaction_whose_connection_is_ended_is_unavailable_and_leaves_nothing(postgresql_url: str) -> None:
     """Contract §2: nothing was written, and the same request may be sent again."""
     async with opened(postgresql_url) as pool, opened(postgresql_url) as administrator:
-        store = SqlAuthServerStore(pool)
+        store = grants_store(pool)
         pending = flow()
 
         async def ended_halfway() -> None:
@@ -235,7 +236,7 @@ async def test_whoever_finds_every_connection_taken_waits_only_so_long(
     monkeypatch.setattr(postgresql, "POOL_SIZE", 2)
     async with opened(postgresql_url) as pool:
         monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 0.05)
-        store = SqlAuthServerStore(pool)
+        store = grants_store(pool)
         async with pool.transaction(), pool.transaction():
             assert await together(_outcome(store.ping()) for _ in range(5)) == ["unavailable"] * 5
         assert await together(_outcome(store.ping()) for _ in range(2)) == ["fine"] * 2
@@ -247,7 +248,7 @@ async def test_whoever_waits_too_long_for_somebody_elses_row_is_told_so(
     """Contract §2: a lock that is not released is storage that does not answer, and nothing was written."""
     monkeypatch.setattr(postgresql, "LOCK_MILLISECONDS", 50)
     async with opened(postgresql_url) as one, opened(postgresql_url) as other:
-        store = SqlAuthServerStore(one)
+        store = grants_store(one)
         given, code = await consented(store)
         async with other.transaction() as holder:
             await fetch(holder, "UPDATE authorization_codes SET failed_attempts = 0")
@@ -259,7 +260,7 @@ async def test_whoever_waits_too_long_for_somebody_elses_row_is_told_so(
 async def test_guesses_go_on_counting_after_the_storage_was_away(database_url: str) -> None:
     """Contract §5: a failure of the storage neither adds to a count nor forgets it."""
     async with opened(database_url) as once:
-        store = SqlAuthServerStore(once)
+        store = grants_store(once)
         assert await _wrong_guess(store) is True
         await once.close()
         with pytest.raises(StorageUnavailable):

@@ -108,7 +108,7 @@ async def test_a_credential_copied_to_another_owner_does_not_open(sqlite_url: st
         alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
         bob = await people.signed_in_with(running, people.SECOND_KEY, "bob")
         async with running.gateway.database.transaction() as connection:
-            await connection.execute(
+            await connection.run(
                 "UPDATE upstream_credentials SET sealed = (SELECT sealed FROM upstream_credentials "
                 "WHERE owner_id = 'vk-test') WHERE owner_id = 'vk-two'"
             )

@@ -95,8 +95,7 @@ class Connect:
 
     async def begin_for_session(self, session: ConnectSession, secret: str, upstream_id: str | None) -> str:
         """The upstream's sign-in page. Raises NotFound, SignInImpossible, Denied."""
-        refusal = await self.identities.refusal(session.identity)
-        if refusal:
+        if await self.identities.standing(session.identity) is None:
             raise IdentityNeeded
         upstream = await self._per_user(upstream_id, session.identity)
         owner = Owner(session.identity.kind, session.identity.id)

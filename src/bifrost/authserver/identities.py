@@ -65,8 +65,8 @@ class Identities:
 
     async def policy(self, identity: Identity) -> ToolPolicy:
         """What this identity reaches of the upstreams."""
-        key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None
-        return ToolPolicy(key_configs=key.mcp_configs if key else () if identity.kind == "vk" else None)
+        standing = await self.standing(identity)
+        return ToolPolicy(key_configs=standing.key_configs if standing else ())
 
     async def label(self, identity: Identity) -> str:
         """The name of its key; an anonymous session has none."""

@@ -29,7 +29,7 @@ class PerUserOAuth:
         return await self.credentials.refused(upstream, Owner(identity.kind, identity.id), token)
 
     async def forbidden(self, upstream: Upstream, identity: Identity, challenge: Mapping[str, str]) -> None:
-        """Step-up (RFC 6750 §3.1): more scope is asked of the person. Raises ConnectionRequired, UpstreamUnavailable."""
+        """Step-up (RFC 6750 §3.1): the person is asked for more. Raises ConnectionRequired, UpstreamUnavailable."""
         if challenge.get("error") == "insufficient_scope":
             owner = Owner(identity.kind, identity.id)
             await self.credentials.insufficient(upstream, owner, challenge.get("scope", ""))

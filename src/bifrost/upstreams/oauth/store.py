@@ -36,7 +36,7 @@ class UpstreamOAuthStore(Protocol):
         ...
 
     async def needs_reauth(self, credential: Credential, reason: str, now: int, *, more_scope: str = "") -> None:
-        """This version is of no more use: refused for good, or the upstream wants `more_scope` besides."""
+        """Of no more use in this version: refused for good, or the upstream wants `more_scope` besides."""
 
     async def release_refresh(self, credential: Credential, until: int | None) -> None:
         """Nothing came of it: let somebody try again, at once or from the time given."""
