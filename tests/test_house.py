@@ -29,9 +29,11 @@ COVERED_BY_STORIES = {
     "bootstrap.py": "tests/flows/test_sign_in.py",
     # use-cases whose whole point is the store: told as stories over a real database
     "authserver/authorize.py": "tests/flows/test_authorization_endpoint.py",
+    "authserver/connect.py": "tests/flows/test_connecting.py",
     "authserver/consent.py": "tests/flows/test_consent_lifecycle.py",
     "authserver/identities.py": "tests/flows/test_consent_lock.py",
     "authserver/register.py": "tests/flows/test_registration.py",
+    "authserver/revoke.py": "tests/flows/test_revocation.py",
     "authserver/services.py": "tests/flows/test_consent.py",
     "authserver/tokens.py": "tests/flows/test_token_endpoint.py",
     "authserver/grants/authorization_code.py": "tests/flows/test_token_endpoint.py",
@@ -40,20 +42,25 @@ COVERED_BY_STORIES = {
     # HTTP of a slice: nothing is left of it without its application
     "authserver/endpoints/authorize.py": "tests/flows/test_authorization_success.py",
     "authserver/endpoints/client_auth.py": "tests/flows/test_token_clients.py",
-    "authserver/endpoints/consent.py": "tests/flows/test_consent_forgery.py",
+    "authserver/endpoints/connect.py": "tests/flows/test_connecting.py",
+    "authserver/endpoints/consent.py": "tests/flows/test_consent_pages.py",
+    "authserver/endpoints/forms.py": "tests/flows/test_consent_forgery.py",
     "authserver/endpoints/metadata.py": "tests/flows/test_metadata.py",
     "authserver/endpoints/register.py": "tests/flows/test_registration_bodies.py",
+    "authserver/endpoints/revoke.py": "tests/flows/test_revocation.py",
     "authserver/endpoints/token.py": "tests/flows/test_token_endpoint.py",
-    "gateway/calls.py": "tests/flows/test_mcp_gate.py",
-    "gateway/catalog.py": "tests/flows/test_mcp_gate.py",
-    "gateway/methods.py": "tests/flows/test_mcp_gate.py",
+    "gateway/calls.py": "tests/flows/test_mcp_filters.py",
+    "gateway/catalog.py": "tests/flows/test_mcp_upstreams.py",
+    "gateway/lazy_authorization.py": "tests/flows/test_lazy_authorization.py",
+    "gateway/methods.py": "tests/flows/test_mcp_upstreams.py",
     "gateway/endpoints/credentials.py": "tests/flows/test_mcp_credentials.py",
-    "gateway/endpoints/legacy.py": "tests/flows/test_mcp_gate.py",
+    "gateway/endpoints/legacy.py": "tests/flows/test_mcp_legacy.py",
     "gateway/endpoints/mcp.py": "tests/flows/test_mcp_gate.py",
-    "gateway/endpoints/modern.py": "tests/flows/test_mcp_gate.py",
+    "gateway/endpoints/modern.py": "tests/flows/test_mcp_modern.py",
     "gateway/endpoints/surface.py": "tests/flows/test_mcp_gate.py",
     # SQL: the same tests for every store on both databases
     "storage/authserver.py": "tests/contract/test_authserver_store.py",
+    "storage/connect.py": "tests/contract/test_upstream_accounts_store.py",
     "storage/database.py": "tests/contract/test_storage_unavailable.py",
     "storage/governance.py": "tests/contract/test_governance_store.py",
     "storage/migrate.py": "tests/contract/test_migrations.py",
@@ -61,7 +68,16 @@ COVERED_BY_STORIES = {
     "storage/sqlite.py": "tests/contract/test_storage_transactions.py",
     "storage/sqlite_driver.py": "tests/contract/test_storage_transactions.py",
     "storage/sweeper.py": "tests/contract/test_authserver_store_limits.py",
+    "storage/upstream_oauth.py": "tests/contract/test_upstream_accounts_store.py",
     "storage/upstreams.py": "tests/contract/test_upstreams_store.py",
+    # signing in to upstreams: a conversation with another server, told as stories with one
+    "upstreams/probe.py": "tests/flows/test_connecting.py",
+    "upstreams/auth/per_user_oauth.py": "tests/flows/test_upstream_refresh.py",
+    "upstreams/oauth/discovery.py": "tests/flows/test_connecting.py",
+    "upstreams/oauth/refresh.py": "tests/flows/test_upstream_refresh.py",
+    "upstreams/oauth/registration.py": "tests/flows/test_connecting.py",
+    "upstreams/oauth/sign_in.py": "tests/flows/test_connecting.py",
+    "upstreams/oauth/token_client.py": "tests/flows/test_upstream_refresh.py",
     # a file with one idea, tested beside its neighbour
     "upstreams/auth/none.py": "tests/unit/upstreams/auth/test_static_headers.py",
     "quickstart/eras.py": "tests/unit/quickstart/test_upstream.py",
@@ -78,7 +94,7 @@ def has_logic(path: Path) -> bool:
     """Whether any function does something: a protocol's methods only have a docstring or `...`, an error's one call."""
     for function in functions(ast.parse(path.read_text())):
         body = [one for one in function.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
-        if body and function.name != "__init__" and not _is_property_of_data(function):
+        if body and function.name not in ("__init__", "__str__") and not _is_property_of_data(function):
             return True
     return False
 

@@ -89,6 +89,9 @@ The table shows every error in every form, though most are raised at one kind of
 """
 
 _EXAMPLES: dict[str, Any] = {
+    "upstream_id": "up_example",
+    "upstream_name": "example",
+    "kind": "oauth",
     "message": "What happened.",
     "code": "some_code",
     "param": "parameter",
@@ -145,14 +148,16 @@ def sections() -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _sections(struct: StructType, path: str, *, in_list: bool) -> Iterator[tuple[str, list[list[str]]]]:
-    rows = [_row(field, path, in_list=in_list) for field in struct.fields if _struct(field.type) is not field.type]
+    rows = [
+        _row(field, path, in_list=in_list) for field in struct.fields if not isinstance(_plain(field.type), StructType)
+    ]
     if rows:
         yield (f"`{path}`" if path else "At the top"), rows
     for field in struct.fields:
         inner = _struct(field.type)
         if inner is None:
             continue
-        listed = inner is not field.type
+        listed = isinstance(_plain(field.type), VarTupleType)
         where = f"{path}.{field.encode_name}".lstrip(".") + ("[]" if listed else "")
         yield from _sections(inner, where, in_list=in_list or listed)
 
@@ -275,19 +280,18 @@ def _status(kind: type[DomainError]) -> int | None:
 def _error_row(kind: type[DomainError]) -> list[str]:
     error = example(kind)
     code = "one of OAuth's" if error.code == _EXAMPLES["code"] else f"`{error.code}`"
-    oauth_form = oauth_error.render(_request(), error, "")
-    by_oauth = f"{oauth_form.status_code} `{json.loads(bytes(oauth_form.body))['error']}`"
     if _status(kind) is None:
-        return [f"`{kind.__name__}`", _meaning(kind), code, "-", "see below", "-"]
+        return [f"`{kind.__name__}`", _meaning(kind), code, "-", "see below" if kind is OAuthError else "-", "-"]
     by_json = gateway_error.body(error, event_id="", operation="")
-    answer = mcp_surface.renderer(_URLS, "both")(_request(), error, "mcp")
+    by_oauth = oauth_error.render(_request(), error, "")
+    by_mcp = mcp_surface.renderer(_URLS, "both")(_request(), error, "mcp")
     return [
         f"`{kind.__name__}`",
         _meaning(kind),
         code,
         f"{by_json['status_code']} `{by_json['type']}`",
-        "400, one of OAuth's" if code.startswith("one") and kind is OAuthError else by_oauth,
-        _mcp_form(answer),
+        "see below" if kind is OAuthError else f"{by_oauth.status_code} `{json.loads(bytes(by_oauth.body))['error']}`",
+        _mcp_form(by_mcp),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from bifrost.authserver.endpoints.connect import AUTHORIZE, PROVE, START, Connec
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, SERVICES_PAGE, ConsentEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
 from bifrost.authserver.endpoints.register import RegisterEndpoint
+from bifrost.authserver.endpoints.revoke import RevokeEndpoint
 from bifrost.authserver.endpoints.token import TokenEndpoint
 from bifrost.authserver.grants.authorization_code import AuthorizationCodeGrant
 from bifrost.authserver.grants.base import TokenGrant
@@ -31,6 +33,7 @@ from bifrost.authserver.grants.refresh_token import RefreshTokenGrant
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import AuthServerConfig
 from bifrost.authserver.register import Register
+from bifrost.authserver.revoke import Revoke
 from bifrost.authserver.services import Services
 from bifrost.authserver.tokens import Tokens
 from bifrost.base.clock import Clock, SystemClock
@@ -51,7 +54,7 @@ from bifrost.http.cors import Cors
 from bifrost.http.home import Home
 from bifrost.http.middleware import RequestContext
 from bifrost.http.pages import Pages
-from bifrost.http.public_urls import PublicUrls, is_loopback
+from bifrost.http.public_urls import PublicUrls
 from bifrost.http.surface import Surface
 from bifrost.identity.callers import Callers
 from bifrost.protocol import metadata, oauth, resource
@@ -128,6 +131,7 @@ class _AuthorizationServer:
     consent: ConsentEndpoints
     connect: ConnectEndpoints
     token: TokenEndpoint
+    revoke: RevokeEndpoint
     tokens: Tokens
 
 
@@ -207,6 +211,7 @@ def _authorization_server(parts: _Foundation, pages: Pages) -> _AuthorizationSer
         consent=ConsentEndpoints(consent, services, secrets, pages, parts.public_urls, proxies),
         connect=ConnectEndpoints(connect, services, secrets, pages, parts.public_urls, proxies),
         token=TokenEndpoint(ClientAuth(clients), grants),
+        revoke=RevokeEndpoint(ClientAuth(clients), Revoke(store, clock)),
         tokens=tokens,
     )
 
@@ -310,9 +315,11 @@ def _authorization_routes(
         *_consent_routes(people, server.consent),
         *_connect_routes(people, server.connect),
         *(programs.route(path, server.token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
+        programs.route(metadata.REVOKE, server.revoke, "POST", operation="oauth_revoke"),
     ]
 
 
+_LOOPBACK_ORIGIN = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 _EVERYTHING_OF_OAUTH = ("/.well-known/{path:path}", "/api/oauth/per-user/{path:path}")
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -366,7 +373,7 @@ def _origin_rule(public_urls: PublicUrls, more: tuple[str, ...]) -> Callable[[st
     local = public_urls.only_loopback
 
     def is_allowed(origin: str) -> bool:
-        return origin in allowed or (local and origin.startswith(("http://", "https://")) and is_loopback(origin))
+        return origin in allowed or (local and bool(_LOOPBACK_ORIGIN.fullmatch(origin)))
 
     return is_allowed
 

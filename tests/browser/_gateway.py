@@ -69,8 +69,8 @@ class BrowserGateway:
 class Application:
     gateway: BrowserGateway
     registration: dict[str, Any]
-    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(32))  # noqa: TID251 - a client's own secret
-    state: str = field(default_factory=lambda: "state " + secrets.token_urlsafe(8))  # noqa: TID251 - as above
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    state: str = field(default_factory=lambda: "state " + secrets.token_urlsafe(8))
 
     @property
     def redirect_uri(self) -> str:

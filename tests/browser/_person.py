@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page
 
 from tests.browser._chromium import Window
 from tests.browser._gateway import Application
-
-HERE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +15,6 @@ class Person:
     @property
     def page(self) -> Page:
         return self.window.page
-
-    @property
-    def heading(self) -> str:
-        return self.page.locator("h1").inner_text()
 
     @property
     def key_field(self) -> Locator:
@@ -52,10 +46,10 @@ class Person:
         self.page.get_by_role("button", name=name, exact=True).click()
 
     def expects_step(self, step: str) -> None:
-        expect(self.page.get_by_text(step, exact=True)).to_be_visible(timeout=HERE_SECONDS * 1_000)
+        self.page.get_by_text(step, exact=True).wait_for()
 
     def expects_heading(self, heading: str) -> None:
-        expect(self.page.locator("h1")).to_have_text(heading, timeout=HERE_SECONDS * 1_000)
+        self.page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
 
     def expects_client(self) -> None:
         """The page that the callback listener shows."""

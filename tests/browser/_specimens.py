@@ -21,7 +21,7 @@ _CONFIG = AuthServerConfig(
     refresh_token_idle_seconds=86_400 * 30,
     refresh_token_absolute_seconds=86_400 * 180,
 )
-_SESSION = {"session_id": "session_specimen", "csrf": "0"}
+_SESSION: dict[str, Any] = {"session_id": "session_specimen", "csrf": "0"}
 _USER = {"kind": "user", "label": "ada@example.org"}
 
 

@@ -22,6 +22,7 @@ UNUSED = "http://127.0.0.1:9/mcp"
 SERVICES = ("weather", "issue_tracker", "relationship_archive_of_the_northern_region")
 KEY_NAME = "Ada's <b>own</b> key"
 _AN_HOUR = 3_600
+STEP_SECONDS = 10
 
 NewPerson = Callable[..., Person]
 
@@ -176,7 +177,7 @@ def _sections() -> dict[str, Any]:
 
 def _person(chromium: Browser, **options: Any) -> Person:
     context = chromium.new_context(ignore_https_errors=True, viewport=DESKTOP, **options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(STEP_SECONDS * 1_000)
     return Person(Window(context.new_page()))
 
 

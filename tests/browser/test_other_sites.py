@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bifrost.authserver.browser import csrf_token
 from tests.browser._gateway import ACTION, CLIENT_NAME, BrowserGateway, flow_id_of
 from tests.browser._person import Person
 from tests.browser._servers import Recording, Site, bound, serving
@@ -72,6 +73,7 @@ def test_another_browser_learns_nothing(
         for secret in (CLIENT_NAME, urlsplit(loopback_uri).netloc, flow_id_of(person.page.url), "mcp:", "Deny"):
             assert secret not in shown
         assert stranger.page.locator("form, a").count() == 0
+    assert _forged_skip(gateway, stranger, flow_id_of(person.page.url)) == 403
     assert gateway.everything() == before
     person.skips()
 
@@ -159,6 +161,15 @@ def test_no_page_can_be_framed(
     assert _frame_address(person, "theirs") == "chrome-error://chromewebdata/"
     person.window.wait_until(lambda: any("frame-ancestors" in text for text in person.window.violations))
     person.window.violations.clear()  # this once, it is meant to be stopped
+
+
+def _forged_skip(gateway: BrowserGateway, stranger: Person, flow_id: str) -> int:
+    """The status for a form with the CSRF token that a stranger can work out: that of their own cookie."""
+    cookies = stranger.page.context.cookies()
+    csrf = csrf_token(cookies[0]["value"], flow_id) if cookies else ""
+    form: dict[str, str | float | bool] = {"flow_id": flow_id, "csrf": csrf}
+    url, headers = f"{gateway.origin}{ACTION}/skip", {"Origin": gateway.origin}
+    return stranger.page.context.request.post(url, form=form, headers=headers, max_redirects=0).status
 
 
 def _frame_address(person: Person, name: str) -> Any:

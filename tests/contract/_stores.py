@@ -15,6 +15,7 @@ from bifrost.authserver.models import AuthorizationCode, Grant, NewTokens, Pendi
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base.clock import SECOND
 from bifrost.base.ids import hash_secret
+from bifrost.base.sealing import KeyRing
 from bifrost.identity.models import Identity
 from bifrost.settings import load
 from bifrost.storage.authserver import SqlAuthServerStore
@@ -27,6 +28,7 @@ from tests.support.gateway import RING
 
 T = TypeVar("T")
 NOW = START
+VAULT = Vault(KeyRing([b"k" * 32]))
 MINUTE = 60 * SECOND
 KEY = Identity("vk", "vk-1")
 CONSTRAINT_BROKEN = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)
@@ -57,10 +59,8 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await made.close()
 
 
-@asynccontextmanager
-async def two_processes(url: str) -> AsyncIterator[tuple[SqlAuthServerStore, SqlAuthServerStore]]:
-    async with opened(url) as one, opened(url) as other:
-        yield grants_store(one), grants_store(other)
+def authserver_store(opened_database: Database) -> SqlAuthServerStore:
+    return SqlAuthServerStore(opened_database, SqlUpstreamOAuthStore(opened_database, VAULT))
 
 
 async def fetch(connection: Connection, statement: str) -> list[dict[str, Any]]:

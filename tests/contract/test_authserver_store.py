@@ -278,3 +278,16 @@ async def test_revoking_a_grant_ends_its_tokens_and_no_others(database: Database
     assert row["revoked_reason"] == "first"
     assert await store.rotate_refresh_token(refresh_of(pair).token_hash, tokens(given.id), NOW + 3) is False
     assert len(await rows(database, "access_tokens")) == 2
+
+
+async def test_deleting_an_access_token_leaves_its_grant_and_its_refresh_token(store: SqlAuthServerStore) -> None:
+    """RFC 7009 §2.1: an access token may be revoked by itself; doing it twice is no error."""
+    _, _, pair = await redeemed(store)
+    _, _, other = await redeemed(store)
+    for _ in range(2):
+        await store.delete_access_token(pair.access.token_hash)
+        assert await store.access_token(pair.access.token_hash) is None
+    kept = await store.refresh_token(refresh_of(pair).token_hash)
+    assert kept
+    assert kept.revoked_at is None
+    assert await store.access_token(other.access.token_hash) is not None

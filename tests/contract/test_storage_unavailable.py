@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.contract._stores import (
     KEY,
     MINUTE,
     NOW,
+    authserver_store,
     code_of,
     consented,
     database,
@@ -70,6 +72,7 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "access_token": lambda d: grants_store(d).access_token(HASH),
     "refresh_token": lambda d: grants_store(d).refresh_token(HASH),
     "rotate_refresh_token": lambda d: grants_store(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
+    "delete_access_token": lambda d: authserver_store(d).delete_access_token(HASH),
     "revoke_grant": lambda d: grants_store(d).revoke_grant("grant", "test", NOW),
     "admit_key_guess": lambda d: _wrong_guess(grants_store(d)),
     "key_guesses_locked": lambda d: grants_store(d).key_guesses_locked("b", limit=5, now=NOW),
@@ -118,7 +121,7 @@ async def test_a_database_can_be_closed_twice_and_opened_again(opened_database: 
     await opened_database.close()
     await opened_database.close()
     await opened_database.open()
-    await SqlAuthServerStore(opened_database).ping()
+    await authserver_store(opened_database).ping()
 
 
 @contextmanager
@@ -162,8 +165,16 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, name: s
             await broken.open()
     finally:
         await broken.close()
+        await _no_threads_left()
     if content:
         assert path.read_bytes() == content
+
+
+async def _no_threads_left() -> None:
+    """A connection that could not be made ends its thread a moment later, and says so to this event loop."""
+    for thread in threading.enumerate():
+        if "_connection_worker" in thread.name:
+            await asyncio.to_thread(thread.join, 5)
 
 
 @pytest.mark.parametrize("what", ["nobody listens", "no such database", "no such user"])
@@ -275,7 +286,7 @@ async def _wrong_guess(store: SqlAuthServerStore) -> bool:
 
 async def test_nothing_waits_for_the_event_loop_of_a_closed_database(opened_database: Database) -> None:
     """Contract §11: at the end of the process no thread and no task is left behind."""
-    await SqlAuthServerStore(opened_database).ping()
+    await authserver_store(opened_database).ping()
     await opened_database.close()
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and "aiosqlite" in repr(task)]
     assert left == []

@@ -1,6 +1,8 @@
 """Consent pages and actions belong to one browser (contract §5): the cookie decides, before anything is shown."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,11 +99,12 @@ async def test_only_a_hash_of_the_secret_is_stored(running: TestGateway) -> None
             assert piece not in repr(stored)
 
 
-async def test_a_flow_without_a_stored_hash_belongs_to_nobody(running: TestGateway) -> None:
+async def test_a_flow_without_a_stored_hash_belongs_to_nobody(running: TestGateway, sqlite_url: str) -> None:
     """TC-071: an emptied column must not open the flow to every browser."""
     async with sign_in(running) as flow:
-        async with running.gateway.database.transaction() as connection:
-            await connection.execute("UPDATE pending_flows SET browser_hash = ''")
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as another, another:
+            another.execute("UPDATE pending_flows SET browser_hash = ''")
+        assert (await flow.row())["browser_hash"] == ""
         for cookie in (None, flow.cookie, f"{COOKIE}="):
             assert (await flow.get(PAGES[0], cookie)).status_code == 403
             assert (await flow.post("skip", cookie)).status_code == 403

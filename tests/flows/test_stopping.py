@@ -23,6 +23,9 @@ async def test_the_sweeper_ends_whenever_it_is_stopped(running: TestGateway) -> 
     """Contract §11: SIGTERM must not wait for a sweep that has missed its cancellation."""
     missed = []
     for moment in range(MOMENTS):
+        # a connection of its own, so that what one moment may have broken does not hide the next one
+        await running.gateway.database.close()
+        await running.gateway.database.open()
         sweeping = asyncio.create_task(running.gateway.sweeper.run())
         await _turns(moment)
         sweeping.cancel()

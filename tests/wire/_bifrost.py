@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import re
-from bifrost.base.ids import new_secret
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx2
 
+from bifrost.base.ids import new_secret
 from tests.support.servers import free_port, process
 
 COMMAND = str(Path(sys.executable).with_name("bifrost"))
@@ -42,7 +42,7 @@ def run(
 
 def environment(**more: str) -> dict[str, str]:
     """Nothing of the tests' own environment but what finds programs."""
-    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **more}  # noqa: TID251 - handed to a process
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **more}
 
 
 def until(happens: Callable[[], bool], what: str) -> None:
@@ -102,8 +102,8 @@ class Person:
     """A client program with a verifier and a state of its own, and the browser of whoever uses it."""
 
     origin: str
-    state: str = field(default_factory=lambda: new_secret())
-    verifier: str = field(default_factory=lambda: new_secret())
+    state: str = field(default_factory=new_secret)
+    verifier: str = field(default_factory=new_secret)
     redirect_uri: str = "http://127.0.0.1:33418/callback"
     client_id: str = ""
     flow_id: str = ""

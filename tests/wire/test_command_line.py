@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.support.servers import free_port, process
-from tests.wire._bifrost import COMMAND, KEY, MODULE, Installation, Person, environment, refusal, run
+from tests.wire._bifrost import COMMAND, KEY, MODULE, Installation, Person, environment, run
 from tests.wire._stored import stored
 
 pytestmark = pytest.mark.wire
@@ -48,14 +48,9 @@ def test_a_key_is_made_shown_once_used_and_revoked_beside_a_running_server(datab
         assert KEY not in listed.stdout
         assert value not in listed.stdout
 
-        assert "for Ann" in refusal(installation.run("keys", "create", "for Ann"))
         revoked = installation.run("keys", "revoke", "for Ann")
         assert (revoked.returncode, "for Ann" in revoked.stdout) == (0, True)
         assert person.call(value) == 403
-        assert "nobody" in refusal(installation.run("keys", "revoke", "nobody"))
-
-        (line,) = [line for line in installation.run("keys", "list").stdout.splitlines() if "for Ann" in line]
-        assert "revoked" in line
         kept = stored(database_url)
     assert b"for Ann" in kept
     assert value.encode() not in kept

@@ -6,7 +6,6 @@ until the sweeper takes the row; here it also proves that the search would find 
 
 import base64
 import json
-from bifrost.base.ids import new_secret
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from bifrost.base.ids import new_secret
 from tests.support.servers import serving
 from tests.wire._bifrost import TOKEN, Installation, Person
 from tests.wire._stored import stored

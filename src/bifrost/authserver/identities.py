@@ -57,7 +57,7 @@ class Identities:
     async def standing(self, identity: Identity) -> Standing | None:
         """What the identity may use now; None when it may not be used any more. Asked again at every use."""
         if identity.kind == "session":
-            return Standing(key_configs=None) if self.config.allow_anonymous else None
+            return Standing() if self.config.allow_anonymous else None
         key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None
         if key is None or key.refusal(self.clock.now()):
             return None

@@ -6,6 +6,7 @@ DomainError
 ├─ Denied             known, but not allowed
 ├─ NotFound           no such thing (or none that the caller may know of)
 ├─ MethodNotAllowed   the address is right, the HTTP method is not
+├─ TooSlow            the request did not arrive in time
 ├─ Conflict           somebody was faster, or it already happened
 ├─ Gone               it existed and has expired
 ├─ TooLarge           a body or a member over its limit
@@ -53,6 +54,10 @@ class MethodNotAllowed(DomainError):
         self.allowed = allowed
 
 
+class TooSlow(DomainError):
+    default_code = "request_timeout"
+
+
 class Conflict(DomainError):
     default_code = "conflict"
 
@@ -93,8 +98,12 @@ class Unavailable(DomainError):
         self.retry_after = retry_after
 
 
+class StorageFault(Unavailable):
+    """The database does not answer. Nothing was written; the same request may be sent again."""
+
+
 class Unexpected(DomainError):
     default_code = "server_error"
 
     def __init__(self) -> None:
-        super().__init__("Something went wrong on our side. The reference below finds it in the server's log.")
+        super().__init__("Something went wrong on our side. The request id finds it in the server's log.")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 import socket
 from typing import Any
@@ -12,11 +13,14 @@ from starlette.types import ASGIApp
 from bifrost import bootstrap, settings
 from bifrost.app import build
 from bifrost.base.clock import SystemClock
+from bifrost.http.server_protocol import LimitedProtocol
 from bifrost.settings import ConfigurationError, Settings
 from bifrost.telemetry import logging
 
 GRACE_SECONDS = 10
 BACKLOG = 2_048
+MAX_FILES = 65_536
+_FILES = resource.RLIMIT_NOFILE
 
 
 def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
@@ -42,7 +46,9 @@ def run(chosen: argparse.Namespace) -> int:
         "host": server.host,
         "port": server.port,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": LimitedProtocol,
+        "ws": "none",
+        "limit_concurrency": max_connections(),
         "lifespan": "on",
         "log_config": None,
         "access_log": False,
@@ -85,6 +91,18 @@ async def _prepared(loaded: Settings) -> None:
         await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams, ring)
     finally:
         await gateway.database.close()
+
+
+def max_connections() -> int:
+    """Half of the files that the process may have open: a call may need a connection to an upstream as well.
+
+    The soft limit, often 1 024 for the sake of programs older than this one, is raised as far as the system allows.
+    """
+    soft, hard = (MAX_FILES if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(_FILES))
+    files = min(max(soft, min(hard, MAX_FILES)), MAX_FILES)
+    if files > soft:
+        resource.setrlimit(_FILES, (files, resource.getrlimit(_FILES)[1]))
+    return files // 2
 
 
 def _check_port(host: str, port: int) -> None:

@@ -8,13 +8,13 @@ from bifrost.governance.models import ALL_TOOLS, McpConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPolicy:
-    """The filters of one request. `key_configs` is None for a caller without a virtual key.
+    """The filters of one request.
 
-    A key reaches only upstreams that its `mcp_configs` name, or that are open to all keys. The two header filters
-    only ever narrow.
+    A caller reaches only upstreams that the `mcp_configs` of its key name, or that are open to all keys. The two header
+    filters only ever narrow.
     """
 
-    key_configs: Sequence[McpConfig] | None
+    key_configs: Sequence[McpConfig]
     include_clients: Collection[str] | None = None
     include_tools: Collection[str] | None = None
 
@@ -30,7 +30,7 @@ class ToolPolicy:
         """Whether any tool of this upstream can be allowed; spares asking an upstream in vain."""
         if self.include_clients is not None and not _lists(self.include_clients, upstream):
             return False
-        if self.key_configs is None or open_to_all_keys:
+        if open_to_all_keys:
             return True
         return any(config.mcp_client_name == upstream and config.tools_to_execute for config in self.key_configs)
 
@@ -41,8 +41,6 @@ class ToolPolicy:
         return wanted is None or _lists(wanted, f"{upstream}-{tool}") or f"{upstream}-{ALL_TOOLS}" in wanted
 
     def _key_allows(self, upstream: str, tool: str, *, open_to_all_keys: bool) -> bool:
-        if self.key_configs is None:
-            return True
         named = [config for config in self.key_configs if config.mcp_client_name == upstream]
         if not named:
             return open_to_all_keys

@@ -1,22 +1,37 @@
-"""Reading a request body: never more than the endpoint's limit, and only of the kind it reads."""
+"""Reading a request body: never more than the endpoint's limit, only of the kind it reads, and not for ever."""
+
+import asyncio
 
 from starlette.requests import Request
 
-from bifrost.base.errors import Invalid, TooLarge, Unsupported
+from bifrost.base.errors import Invalid, TooLarge, TooSlow, Unsupported
+
+MAX_DIGITS = 20
+"""Of a Content-Length: what 64 bits need. Python refuses to convert thousands of them."""
+SECONDS = 30.0
+"""For a whole body, however its parts arrive."""
 
 
 async def read(request: Request, *, limit: int, content_type: str) -> bytes:
-    """The body, at most `limit` bytes. Raises TooLarge, Unsupported, Invalid."""
+    """The body, at most `limit` bytes. Raises TooLarge, TooSlow, Unsupported, Invalid."""
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent != content_type:
         raise Unsupported(f"Send the body as {content_type}.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Unsupported("Send the body without a content encoding.")
     declared = request.headers.get("content-length", "0")
-    if not declared.isascii() or not declared.isdigit():
+    if not declared.isascii() or not declared.isdigit() or len(declared) > MAX_DIGITS:
         raise Invalid("The Content-Length is not a number.")
     if int(declared) > limit:
         raise TooLarge(f"The body is larger than {limit} bytes.")
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await _received(request, limit)
+    except TimeoutError as error:
+        raise TooSlow(f"The body did not arrive within {SECONDS:g} seconds.") from error
+
+
+async def _received(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

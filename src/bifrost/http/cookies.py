@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-MAX_VALUES = 8
+MAX_VALUES = 32
 
 
 def values(request: Request, name: str) -> list[str]:

@@ -10,7 +10,8 @@ from bifrost.base.errors import Denied
 
 ALLOWED_HEADERS = ", ".join(
     ("Accept", "Authorization", "Content-Type", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
-    + ("Mcp-Session-Id", "X-Api-Key", "X-Bf-Mcp-Include-Clients", "X-Bf-Mcp-Include-Tools", "X-Bf-Vk")
+    + ("Api-Key", "Mcp-Session-Id", "X-Api-Key", "X-Goog-Api-Key", "X-Bf-Vk")
+    + ("X-Bf-Mcp-Include-Clients", "X-Bf-Mcp-Include-Tools", "X-Bf-Mcp-Session-Id")
 )
 EXPOSED_HEADERS = "WWW-Authenticate, Mcp-Session-Id, X-Request-Id, Retry-After"
 MAX_AGE_SECONDS = 600
@@ -24,8 +25,8 @@ class Cors:
 
     def check(self, request: Request) -> None:
         """A foreign Origin is refused before anything else is looked at, credentials included. Raises Denied."""
-        origin = request.headers.get("origin")
-        if origin is not None and self.allowed and not self.allowed(origin):
+        origins = request.headers.getlist("origin")
+        if origins and self.allowed and (len(origins) > 1 or not self.allowed(origins[0])):
             raise Denied("Requests from this web origin are not allowed.", code="origin_not_allowed")
 
     def allow(self, request: Request, response: Response) -> None:

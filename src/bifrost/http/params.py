@@ -14,6 +14,7 @@ from bifrost.http import body
 
 FORM = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 64 * 1024
+"""Of a query as well."""
 MAX_PARAMETERS = 64
 MAX_CHARACTERS = 4_096
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -24,6 +25,10 @@ class Parameters:
     """Names and raw values; a value is decoded, and refused, when it is asked for."""
 
     def __init__(self, raw: bytes) -> None:
+        if len(raw) > MAX_FORM_BYTES:
+            raise Invalid(f"The parameters are longer than {MAX_FORM_BYTES} bytes.")
+        if raw.count(b"&") > MAX_PARAMETERS:  # before anything is cut: an empty piece costs as much as another
+            raise Invalid(f"There are more than {MAX_PARAMETERS} parameters.")
         pieces = [piece for piece in raw.split(b"&") if piece]
         if len(pieces) > MAX_PARAMETERS:
             raise Invalid(f"There are more than {MAX_PARAMETERS} parameters.")

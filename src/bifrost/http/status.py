@@ -8,6 +8,7 @@ TABLE: dict[type[errors.DomainError], tuple[int, str]] = {
     errors.Denied: (403, "permission_error"),
     errors.NotFound: (404, "not_found_error"),
     errors.MethodNotAllowed: (405, "method_not_allowed_error"),
+    errors.TooSlow: (408, "request_timeout_error"),
     errors.Conflict: (409, "conflict_error"),
     errors.Gone: (410, "expired_error"),
     errors.TooLarge: (413, "too_large_error"),
@@ -32,4 +33,6 @@ def headers(error: errors.DomainError) -> dict[str, str]:
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.MethodNotAllowed):
         return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, errors.TooSlow):
+        return {"Connection": "close"}  # the rest of the request is not waited for (RFC 9110 §15.5.9)
     return {}

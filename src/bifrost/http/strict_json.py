@@ -1,6 +1,7 @@
 """JSON with one reading only: no duplicate keys, no NaN, bounded depth and numbers, real Unicode."""
 
 import json
+import math
 from typing import Any
 
 from bifrost.base.errors import Invalid
@@ -64,7 +65,10 @@ def _bounded_int(digits: str) -> int:
 
 
 def _bounded_float(digits: str) -> float:
-    return float(_bounded(digits))
+    number = float(_bounded(digits))
+    if math.isinf(number):
+        raise Invalid("The JSON contains a number that is too large.")
+    return number
 
 
 def _bounded(digits: str) -> str:

@@ -40,11 +40,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls, and what they may. `key_configs` is None for a caller without a virtual key."""
+    """Who calls, and what they may. Without a virtual key there are no `key_configs`."""
 
     identity: Identity
     scope: str
-    key_configs: tuple[McpConfig, ...] | None = None
+    key_configs: tuple[McpConfig, ...] = ()
     client_id: str | None = None
 
 
@@ -80,7 +80,9 @@ class Callers:
         return await self._token(value, resource)
 
     async def _key(self, value: str) -> Caller:
-        key = await self.virtual_keys.presented(value) if self.mode != "oauth" else None
+        if self.mode == "oauth":
+            raise Unauthenticated("This gateway takes access tokens only: sign in instead of sending a virtual key.")
+        key = await self.virtual_keys.presented(value)
         if key is None:
             raise Unauthenticated("The virtual key is not known here.")
         refusal = key.refusal(self.clock.now())

@@ -18,9 +18,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What an identity that may still be used reaches; `key_configs` is None for one without a virtual key."""
+    """What an identity that may still be used reaches.
 
-    key_configs: tuple[McpConfig, ...] | None
+    Without a virtual key there are no `key_configs`: such an identity reaches only what is open to every key, so that
+    leaving a key out never gives more than presenting one.
+    """
+
+    key_configs: tuple[McpConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

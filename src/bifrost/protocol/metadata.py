@@ -10,6 +10,7 @@ from bifrost.protocol import oauth, pkce, scope
 REGISTER = "/api/oauth/per-user/register"
 AUTHORIZE = "/api/oauth/per-user/authorize"
 TOKEN = "/api/oauth/per-user/token"  # noqa: S105 - a path
+REVOKE = "/api/oauth/per-user/revoke"
 
 AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 OPENID_CONFIGURATION = "/.well-known/openid-configuration"
@@ -23,11 +24,13 @@ def authorization_server(issuer: str) -> dict[str, Any]:
         "authorization_endpoint": issuer + AUTHORIZE,
         "token_endpoint": issuer + TOKEN,
         "registration_endpoint": issuer + REGISTER,
+        "revocation_endpoint": issuer + REVOKE,
         "scopes_supported": [*scope.SUPPORTED, scope.OFFLINE_ACCESS],
         "response_types_supported": [oauth.RESPONSE_TYPE],
         "response_modes_supported": ["query"],
         "grant_types_supported": list(oauth.GRANT_TYPES),
         "token_endpoint_auth_methods_supported": list(oauth.AUTH_METHODS),
+        "revocation_endpoint_auth_methods_supported": list(oauth.AUTH_METHODS),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
     }

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#@\\]+)(?P<path>/[^?#]*)?")
 _ENDPOINT = re.compile(r"/mcp(?:/(?P<slug>[a-z0-9][a-z0-9_-]{0,63}))?")
+_PORT = re.compile(r":[0-9]+$")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 DEFAULT_PATH = "/mcp"
@@ -25,8 +26,9 @@ def endpoint_path(resource: str, origins: Collection[str]) -> str | None:
 
 def origin(scheme: str, authority: str) -> str:
     """RFC 6454 §6.2 of a URL's scheme and authority."""
-    scheme = scheme.lower()
-    return f"{scheme}://{authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+    scheme, authority = scheme.lower(), authority.lower()
+    host = authority.removesuffix(_DEFAULT_PORTS.get(scheme, " "))
+    return f"{scheme}://{authority if _PORT.search(host) else host}"
 
 
 def slug(path: str) -> str | None:

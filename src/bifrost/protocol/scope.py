@@ -23,11 +23,11 @@ def granted(requested: str | None) -> str:
 
 
 def narrowed(requested: str | None, grant: str) -> str | None:
-    """RFC 6749 §6: absent means the same as granted; a scope that was not granted makes it None."""
-    if not requested:
+    """RFC 6749 §6: absent means the same as granted, and so do words that mean nothing here; more makes it None."""
+    words = set((requested or "").split(" ")) & set(SUPPORTED)
+    if not words:
         return grant
-    words = set(requested.split(" ")) & set(SUPPORTED)
-    if not words or not all(allows(grant, word) for word in words):
+    if not all(allows(grant, word) for word in words):
         return None
     return " ".join(word for word in SUPPORTED if word in words)
 

@@ -99,6 +99,7 @@ def _first_config(upstream_port: int) -> dict[str, Any]:
                     "connection_string": _address(upstream_port),
                     "auth_type": "none",
                     "tools_to_execute": ["*"],
+                    "allow_on_all_virtual_keys": True,
                 }
             ]
         },

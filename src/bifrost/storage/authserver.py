@@ -90,6 +90,10 @@ class SqlAuthServerStore:
             used = await self._queries.use_refresh_token(connection, token_hash=token_hash, now=now)
             return used is not None and await self._add_tokens(connection, tokens)
 
+    async def delete_access_token(self, token_hash: str) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.delete_access_token(connection, token_hash=token_hash)
+
     async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool:
         async with self._database.transaction() as connection:
             return await self._queries.revoke_grant(connection, id=grant_id, reason=reason, now=now) is not None

@@ -12,28 +12,33 @@ from typing import Any, Protocol
 
 import aiosql
 
-from bifrost.base.errors import Unavailable
+from bifrost.base.errors import StorageFault
 
 Row = Mapping[str, Any]
 Connection = Any
 Queries = Any
 
 
-class StorageUnavailable(Unavailable):
+class StorageUnavailable(StorageFault):
     """The database does not answer. Nothing was written; the same request may be sent again."""
 
     default_code = "temporarily_unavailable"
 
-    def __init__(self) -> None:
-        super().__init__("The storage does not answer right now. Try again in a few seconds.")
+    def __init__(self, message: str = "", *, reason: str = "") -> None:
+        """`reason` is the database's own, for an administrator; the message is for whoever sent the request."""
+        super().__init__(message or "The storage does not answer right now. Try again in a few seconds.")
+        self.reason = reason
 
 
 class Database(Protocol):
     driver: str
     """The name that aiosql knows the driver by."""
 
+    target: str
+    """Which database it is, for people: never with a password."""
+
     async def open(self) -> None:
-        """Connect. Raises StorageUnavailable."""
+        """Connect. What fails leaves nothing open. Raises StorageUnavailable."""
 
     async def close(self) -> None: ...
 
@@ -43,6 +48,10 @@ class Database(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """All or nothing. An exception inside rolls back. Raises StorageUnavailable."""
+        ...
+
+    async def check_writable(self) -> None:
+        """Find out within about a second whether writing is possible; nothing is written. Raises StorageUnavailable."""
         ...
 
     def migration_lock(self) -> AbstractAsyncContextManager[Connection]:

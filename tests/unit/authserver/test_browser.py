@@ -45,16 +45,27 @@ def test_no_two_secrets_are_equal_and_none_needs_quoting_in_a_cookie() -> None:
     assert all(character.isalnum() or character in "-_." for secret in made for character in secret)
 
 
-@pytest.mark.parametrize(
-    "planted",
-    ["", ".", "x", "x.", ".x", "a.b", "x" * 43, "ü.ü", "x" * 43 + "." + "y" * 32, FOREIGN.new(), SECRETS.new() + "x"]
-    + [
-        "x" + SECRETS.new(),
-        SECRETS.new().replace(".", ""),
-        SECRETS.new().partition(".")[0] + ".",
-        f"{SECRETS.new()}.x",
-    ],
-)
+OURS = SECRETS.new()
+PLANTED = {
+    "empty": "",
+    "only a dot": ".",
+    "no mac": "x",
+    "empty mac": "x.",
+    "empty secret": ".x",
+    "short": "a.b",
+    "no dot": "x" * 43,
+    "not ascii": "ü.ü",
+    "made up": "x" * 43 + "." + "y" * 32,
+    "of another server": FOREIGN.new(),
+    "longer mac": OURS + "x",
+    "longer secret": "x" + OURS,
+    "without its dot": OURS.replace(".", ""),
+    "without its mac": OURS.partition(".")[0] + ".",
+    "with more behind it": f"{OURS}.x",
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED.keys())
 def test_a_secret_that_this_server_did_not_make_is_never_adopted(planted: str) -> None:
     """Contract §4: whoever plants a cookie must not know the secret of the flow that follows."""
     browser = SECRETS.presented([planted])

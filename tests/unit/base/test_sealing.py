@@ -11,6 +11,7 @@ from bifrost.base.sealing import KeyRing, SealBrokenError, decode, encode, key_i
 OLD, NEW, FOREIGN = b"o" * 32, b"n" * 32, b"f" * 32
 RING = KeyRing([OLD])
 ROTATED = KeyRing([NEW, OLD])
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.binary(max_size=400), st.text(st.characters(codec="utf-8"), max_size=20))
@@ -41,8 +42,7 @@ def test_a_sealed_value_with_one_character_changed_does_not_open(position: int, 
     sealed = RING.seal(b"secret of some length", use="test", owner="row")
     head, _, body = sealed.rpartition(".")
     position %= len(body)
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    other = alphabet[(alphabet.index(body[position]) + shift) % 64]
+    other = ALPHABET[(ALPHABET.index(body[position]) + shift) % 64]
     changed = f"{head}.{body[:position]}{other}{body[position + 1 :]}"
     if decode(changed.rpartition(".")[2]) == decode(body):
         return  # the unused bits of the last character
@@ -114,6 +114,17 @@ def test_a_name_with_one_character_changed_is_no_name(position: int, other: str)
         return
     with pytest.raises(SealBrokenError):
         RING.open_name(changed, use="test")
+
+
+@pytest.mark.parametrize("plain", [b"", b"1", b"12", b"123"])
+def test_a_name_is_written_in_one_way_only(plain: bytes) -> None:
+    """Contract §3: one client has one id, so the unused bits of the last character count too."""
+    name = RING.seal_name(plain, use="test")
+    same_bytes = [name[:-1] + last for last in ALPHABET if decode(name[:-1] + last) == decode(name)]
+    assert name in same_bytes
+    for other in {*same_bytes, name + "=", name + "=="} - {name}:
+        with pytest.raises(SealBrokenError):
+            RING.open_name(other, use="test")
 
 
 def test_a_name_opens_only_for_its_own_use() -> None:

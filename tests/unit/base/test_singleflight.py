@@ -112,6 +112,7 @@ async def test_a_failure_that_nobody_waits_for_is_quiet() -> None:
     await _settle()
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
+    del caller  # its traceback would keep the flight alive
     heard: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context))
     failing.let_go.set()

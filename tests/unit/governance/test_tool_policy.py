@@ -17,9 +17,8 @@ def configs(**tools: tuple[str, ...]) -> tuple[McpConfig, ...]:
 
 
 OFFERED = {(): False, ("read",): True, ("other",): False, ALL: True}
-KEYS: dict[tuple[McpConfig, ...] | None, tuple[bool, bool]] = {
+KEYS: dict[tuple[McpConfig, ...], tuple[bool, bool]] = {
     # the key's configs: whether they allow notes-read while the upstream is closed to other keys, and while it is open
-    None: (True, True),
     (): (False, True),
     configs(notes=ALL): (True, True),
     configs(notes=("read",)): (True, True),
@@ -38,7 +37,7 @@ TOOLS |= {frozenset({"notes-write"}): False, frozenset({"tickets-read", "notes-r
 @pytest.mark.parametrize("open_to_all_keys", [False, True])
 @pytest.mark.parametrize("key", KEYS)
 def test_a_tool_is_allowed_exactly_when_every_filter_allows_it(
-    key: tuple[McpConfig, ...] | None, *, open_to_all_keys: bool
+    key: tuple[McpConfig, ...], *, open_to_all_keys: bool
 ) -> None:
     """Contract §7: tools_to_execute ∩ request headers ∩ mcp_configs, the whole truth table."""
     for (offered, a), (clients, b), (tools, c) in product(OFFERED.items(), CLIENTS.items(), TOOLS.items()):
@@ -51,6 +50,14 @@ def test_a_key_that_names_an_upstream_with_no_tools_gets_none_even_if_it_is_open
     """Contract §9: `[]` is none."""
     policy = ToolPolicy(key_configs=configs(notes=()))
     assert not policy.allows("notes", "read", offered=ALL, open_to_all_keys=True)
+
+
+def test_without_a_key_only_what_is_open_to_every_key_is_reached() -> None:
+    """Contract §7: leaving a key out never gives more than presenting one."""
+    nobody = ToolPolicy(key_configs=())
+    assert nobody.allows("notes", "read", offered=ALL, open_to_all_keys=True)
+    assert not nobody.allows("notes", "read", offered=ALL, open_to_all_keys=False)
+    assert not nobody.reaches("notes", open_to_all_keys=False)
 
 
 def test_two_entries_for_one_upstream_add_up() -> None:
@@ -66,8 +73,7 @@ TOOL = st.sampled_from(["read", "write", "*", "x-y"])
 LIST = st.lists(TOOL, max_size=3).map(tuple)
 POLICY = st.builds(
     ToolPolicy,
-    key_configs=st.none()
-    | st.lists(st.builds(McpConfig, mcp_client_name=NAME, tools_to_execute=LIST), max_size=3).map(tuple),
+    key_configs=st.lists(st.builds(McpConfig, mcp_client_name=NAME, tools_to_execute=LIST), max_size=3).map(tuple),
     include_clients=st.none() | st.frozensets(NAME | st.just("*"), max_size=2),
     include_tools=st.none() | st.frozensets(st.builds("{}-{}".format, NAME, TOOL) | st.just("*"), max_size=2),
 )
@@ -95,7 +101,6 @@ def test_the_headers_of_a_request_only_ever_narrow(
 @pytest.mark.parametrize(
     ("key", "open_to_all_keys", "reached"),
     [
-        (None, False, True),
         ((), False, False),
         ((), True, True),
         (configs(notes=ALL), False, True),
@@ -104,7 +109,7 @@ def test_the_headers_of_a_request_only_ever_narrow(
     ],
 )
 def test_an_upstream_is_asked_only_if_it_may_have_something(
-    key: tuple[McpConfig, ...] | None, *, open_to_all_keys: bool, reached: bool
+    key: tuple[McpConfig, ...], *, open_to_all_keys: bool, reached: bool
 ) -> None:
     """Contract §7: a tool the caller may not use does not exist for them."""
     assert ToolPolicy(key_configs=key).reaches("notes", open_to_all_keys=open_to_all_keys) is reached

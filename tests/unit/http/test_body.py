@@ -1,8 +1,10 @@
 """Reading a body."""
 
+import asyncio
+
 import pytest
 
-from bifrost.base.errors import Invalid, TooLarge, Unsupported
+from bifrost.base.errors import Invalid, TooLarge, TooSlow, Unsupported
 from bifrost.http import body
 from tests.unit._requests import request
 
@@ -39,13 +41,35 @@ async def test_a_declared_length_over_the_limit_is_refused_before_anything_is_re
     assert asked == []
 
 
-@pytest.mark.parametrize("length", ["-1", "abc", "1.5", "", " ", "٣", "+1", "0x1"])
+@pytest.mark.parametrize(
+    "length", ["9" * 5_000, "0" * 5_000 + "3", "9" * 21, "-1", "abc", "1.5", "", " ", "٣", "+1", "0x1"]
+)
 async def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     """RFC 9110 §8.6."""
     sent = request([("content-type", JSON)], body=b"")
     sent.scope["headers"].append((b"content-length", length.encode()))
     with pytest.raises(Invalid):
         await body.read(sent, limit=10, content_type=JSON)
+
+
+async def test_a_declared_length_of_twenty_digits_is_too_large() -> None:
+    """RFC 9110 §15.5.14: a number all the same."""
+    with pytest.raises(TooLarge):
+        await body.read(request({"content-type": JSON, "content-length": "9" * 20}), limit=10, content_type=JSON)
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9110 §15.5.9: the time is for the whole, so a byte now and then does not lengthen it."""
+    monkeypatch.setattr(body, "SECONDS", 0.05)
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0.001)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    sent = request({"content-type": JSON})
+    sent._receive = receive
+    with pytest.raises(TooSlow):
+        await asyncio.wait_for(body.read(sent, limit=1_000_000, content_type=JSON), 10)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])

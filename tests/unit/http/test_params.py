@@ -1,5 +1,6 @@
 """Parameters of queries and forms."""
 
+import tracemalloc
 from urllib.parse import quote_plus, urlencode
 
 import pytest
@@ -123,6 +124,23 @@ def test_there_is_a_largest_number_of_parameters() -> None:
     Parameters(b"&".join(b"p%d=1" % number for number in range(MAX_PARAMETERS)))
     with pytest.raises(Invalid):
         Parameters(b"&".join(b"p%d=1" % number for number in range(MAX_PARAMETERS + 1)))
+
+
+@pytest.mark.parametrize("raw", [b"&" * 20_000_000, b"a=1&" * 5_000_000, b"a=" + b"x" * 20_000_000, b"&" * 65])
+def test_parameters_without_end_are_refused_before_they_are_taken_apart(raw: bytes) -> None:
+    """Contract §2: the refusal costs less than the request."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid):
+            Parameters(raw)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_empty_pieces_between_parameters_are_passed_over() -> None:
+    """URL standard, urlencoded parsing."""
+    assert Parameters(b"&" * 63 + b"a=1&").get("a") == "1"
 
 
 @given(st.binary(max_size=80))

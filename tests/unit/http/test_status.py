@@ -15,6 +15,7 @@ from bifrost.http import status
         (errors.Denied("x"), 403),
         (errors.NotFound("x"), 404),
         (errors.MethodNotAllowed(("GET",)), 405),
+        (errors.TooSlow("x"), 408),
         (errors.Conflict("x"), 409),
         (errors.Gone("x"), 410),
         (errors.TooLarge("x"), 413),
@@ -59,4 +60,5 @@ def test_what_passes_says_when_to_come_back_and_a_wrong_method_says_the_right_on
     assert status.headers(errors.TooMany("x", retry_after=30)) == {"Retry-After": "30"}
     assert status.headers(errors.Unavailable("x", retry_after=5)) == {"Retry-After": "5"}
     assert status.headers(errors.MethodNotAllowed(("GET", "HEAD"))) == {"Allow": "GET, HEAD"}
+    assert status.headers(errors.TooSlow("x")) == {"Connection": "close"}
     assert status.headers(errors.Invalid("x")) == {}

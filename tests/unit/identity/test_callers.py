@@ -147,7 +147,7 @@ async def test_a_named_session_is_an_identity_that_only_its_holder_can_name() ->
     """Contract §7: x-bf-mcp-session-id; the id itself is kept nowhere."""
     caller = await (await callers()).authenticate(Credentials(session_id=SESSION), "/mcp")
     assert caller.identity == Identity("session", f"hdr_{hash_secret(SESSION)}")
-    assert caller.key_configs is None
+    assert caller.key_configs == ()
     with pytest.raises(Unauthenticated):
         await (await callers(allow_anonymous=False)).authenticate(Credentials(session_id=SESSION), "/mcp")
 

@@ -46,7 +46,7 @@ def test_unknown_scopes_are_dropped_and_nothing_left_means_the_default(asked: st
         ("mcp:read", "mcp:write", "mcp:read"),
         ("mcp:write", "mcp:read", None),
         (BOTH, "mcp:read", None),
-        ("openid", "mcp:read", None),
+        ("openid", "mcp:read", "mcp:read"),
         ("mcp:read openid", "mcp:read", "mcp:read"),
     ],
 )

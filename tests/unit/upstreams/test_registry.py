@@ -155,7 +155,7 @@ async def test_headers_are_kept_sealed_for_their_own_upstream(upstreams: Upstrea
     (upstream,) = kept.listed.values()
     assert "hunter2" not in upstream.sealed_headers
     assert "sealed_headers" not in repr(upstream)
-    assert VAULT.open_headers(upstream.id, upstream.sealed_headers) == {"X-Key": "hunter2"}
+    assert VAULT.open_headers(upstream) == {"X-Key": "hunter2"}
     assert "hunter2" not in repr(replace(WANTED, auth_type="headers", headers={"X-Key": "hunter2"}))
 
 

@@ -34,7 +34,7 @@ class Metadata:
 
     async def _check_path(self, request: Request) -> None:
         suffix = _suffix(request)
-        if suffix and await self.endpoint_of(f"{self.public_urls.issuer}{suffix}") is None:
+        if suffix and (not suffix.startswith("/") or await self.endpoint_of(self.public_urls.issuer + suffix) is None):
             raise NotFound("There is no MCP endpoint at this address.")
 
 

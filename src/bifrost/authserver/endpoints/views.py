@@ -7,6 +7,10 @@ from bifrost.authserver.models import AuthServerConfig, Client, PendingFlow
 from bifrost.protocol import redirect_uri, scope
 
 MAX_NAME_CHARACTERS = 64
+MAX_COMBINING_MARKS = 2
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Fillers that Unicode calls letters and fonts show as nothing."""
+
 UNNAMED = "An unnamed application"
 
 _SENTENCES = {
@@ -61,8 +65,18 @@ def request(client: Client, flow: PendingFlow, config: AuthServerConfig, issuer:
 
 
 def shown_name(name: str) -> str:
-    """Without control, format and bidirectional characters (Unicode category C), in one line, at most 64 characters."""
-    kept = "".join(character if unicodedata.category(character)[0] not in "CZ" else " " for character in name)
+    """In one line, at most 64 characters, without control, format, bidirectional or invisible characters.
+
+    Unicode categories C and Z go, letters that show nothing go, and a letter keeps at most two combining marks.
+    """
+    kept, marks = "", 0
+    for character in unicodedata.normalize("NFC", name):
+        category = unicodedata.category(character)
+        marks = marks + 1 if category[0] == "M" else 0
+        if category[0] in "CZ" or character in _BLANK_LETTERS:
+            kept += " "
+        elif marks <= MAX_COMBINING_MARKS:
+            kept += character
     return " ".join(kept.split())[:MAX_NAME_CHARACTERS] or UNNAMED
 
 

@@ -28,7 +28,7 @@ class AuthorizationCodeGrant:
         if presented is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter code is missing.", param="code")
         code = await self.store.authorization_code(ids.hash_secret(presented))
-        if code is None or code.expires_at <= self.clock.now():
+        if code is None or (code.used_at is None and code.expires_at <= self.clock.now()):
             raise _invalid_grant()
         await self._check(code, client, parameters)
         if code.used_at is not None:

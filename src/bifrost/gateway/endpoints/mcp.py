@@ -9,7 +9,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bifrost.base.errors import DomainError, MethodNotAllowed, Unexpected
+from bifrost.base.errors import DomainError, MethodNotAllowed, StorageFault, Unexpected
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.endpoints import legacy, modern, surface
 from bifrost.gateway.endpoints.credentials import INCLUDE_CLIENTS, INCLUDE_TOOLS, credentials, listed
@@ -32,6 +32,9 @@ _MODERN_STATUS = {
     mcp.HEADER_MISMATCH: 400,
     mcp.UNSUPPORTED_VERSION: 400,
 }
+
+_REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault)
+"""What the HTTP status must say too: the scope challenge, and that storage does not answer."""
 
 log = structlog.get_logger()
 
@@ -73,7 +76,8 @@ class McpEndpoint:
         except RpcError as error:
             status_code = _MODERN_STATUS.get(error.code, 200) if is_modern else 200
             return surface.rpc_error(error, message.id, status_code)
-        except InsufficientScope:
+        except _REFUSED_AS_A_WHOLE:
+            request.scope[surface.RPC_ID] = message.id
             raise
         except DomainError as error:
             return surface.refusal(request, error, message.id, 200)

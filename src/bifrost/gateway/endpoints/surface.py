@@ -14,10 +14,13 @@ from bifrost.identity.callers import AuthMode, MissingCredentials
 from bifrost.protocol import bearer, jsonrpc, metadata, scope
 from bifrost.protocol.jsonrpc import Id, RpcError
 
+RPC_ID = "mcp_request_id"
+"""Where the endpoint leaves the id of the request that it refuses as a whole."""
+
 
 def renderer(public_urls: PublicUrls, mode: AuthMode) -> Callable[[Request, DomainError, str], Response]:
     def render(request: Request, error: DomainError, _operation: str) -> Response:
-        answer = refusal(request, error, None, status.of(error)[0])
+        answer = refusal(request, error, request.scope.get(RPC_ID), status.of(error)[0])
         answer.headers.update(status.headers(error))
         challenge = _challenge(request, error, public_urls, mode)
         if challenge:

@@ -69,6 +69,9 @@ SELECT t.scope, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.
 FROM access_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
 
+-- name: delete_access_token!
+DELETE FROM access_tokens WHERE token_hash = :token_hash;
+
 -- name: add_refresh_token!
 INSERT INTO refresh_tokens (token_hash, grant_id, created_at, expires_at, used_at)
 VALUES (:token_hash, :grant_id, :created_at, :expires_at, NULL);

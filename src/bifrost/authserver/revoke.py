@@ -1,0 +1,35 @@
+"""Revocation (RFC 7009): a client gives a token back."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from bifrost.authserver.models import Client
+from bifrost.authserver.store import AuthServerStore
+from bifrost.base import ids
+from bifrost.base.clock import Clock
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    store: AuthServerStore
+    clock: Clock
+
+    async def revoke(self, client: Client, token: str) -> None:
+        """An unknown token, or another client's, changes nothing and is no error (RFC 7009 §2.2).
+
+        A refresh token takes its grant and all its access tokens along (§2.1); an access token goes alone.
+        """
+        token_hash = ids.hash_secret(token)
+        if token.startswith(ids.REFRESH_TOKEN):
+            row = await self.store.refresh_token(token_hash)
+            if row is not None and row.client_id == client.client_id:
+                await self.store.revoke_grant(row.grant_id, "revoked_by_client", self.clock.now())
+                log.info("grant_revoked", grant=row.grant_id, client=client.client_name)
+            return
+        access = await self.store.access_token(token_hash)
+        if access is not None and access.client_id == client.client_id:
+            await self.store.delete_access_token(token_hash)
+            log.info("access_token_revoked", grant=access.grant_id, client=client.client_name)
