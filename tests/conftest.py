@@ -1,5 +1,6 @@
 """Fixtures that every suite uses."""
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -30,8 +31,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(scope="session")
-def postgresql_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("postgresql")
+def postgresql_directory() -> Path:
+    """Not below pytest's own directory: the server runs as a user of its own, and pytest closes that for others."""
+    return Path(tempfile.mkdtemp(prefix="bifrost-postgresql-"))
 
 
 @pytest.fixture

@@ -200,6 +200,8 @@ def in_words(kind: Type) -> str:
         return ("one of " if len(kind.values) > 1 else "") + ", ".join(f"`{value}`" for value in kind.values)
     if isinstance(kind, VarTupleType):
         return f"list of {_many(kind.item_type)}"
+    if isinstance(kind, StructType):
+        return "object: " + ", ".join(f"`{field.encode_name}`" for field in kind.fields)
     if isinstance(kind, DictType):
         return "object of texts"
     if isinstance(kind, UnionType):

@@ -139,8 +139,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     """Everything the product is made of. Nothing is opened before the application starts."""
     parts = _foundation(settings, clock or SystemClock(), ring or bootstrap.key_ring(settings))
     pages = Pages()
-    server = _authorization_server(parts, pages)
-    sweeper = Sweeper(parts.store, parts.clock)
+    server, sweeper = _authorization_server(parts, pages), Sweeper(parts.store, parts.clock)
     lifespan = _lifespan(parts, sweeper)
     starlette = Starlette(
         routes=_routes(parts, server, _mcp_endpoint(parts, server), pages), lifespan=lambda _app: lifespan()
@@ -200,8 +199,16 @@ def _authorization_server(parts: _Foundation, pages: Pages) -> _AuthorizationSer
         oauth.REFRESH_TOKEN: RefreshTokenGrant(store, tokens, identities, clock, parts.endpoint_of),
     }
     consent = Consent(store, clients, identities, config, clock)
-    services = Services(parts.upstreams, identities, parts.accounts)
-    connect = Connect(SqlConnectStore(parts.database), _sign_ins(parts), parts.upstreams, consent, identities, clock)
+    services = Services(parts.upstreams, identities, parts.credentials)
+    connect = Connect(
+        SqlConnectStore(parts.database),
+        _sign_ins(parts),
+        parts.credentials,
+        parts.upstreams,
+        consent,
+        identities,
+        clock,
+    )
     return _AuthorizationServer(
         metadata=Metadata(parts.public_urls, parts.endpoint_of),
         register=RegisterEndpoint(Register(clients, clock)),
@@ -327,13 +334,13 @@ _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 def _document_routes(documents: Surface, well_known: Metadata) -> list[Route]:
     """Each document at the root, and with the path of an MCP endpoint inserted (RFC 8414 §3.1, RFC 9728 §3.1)."""
     served = {
-        metadata.AUTHORIZATION_SERVER: well_known.authorization_server,
-        metadata.OPENID_CONFIGURATION: well_known.authorization_server,
-        metadata.PROTECTED_RESOURCE: well_known.protected_resource,
+        metadata.AUTHORIZATION_SERVER: (well_known.authorization_server, "oauth_authorization_server"),
+        metadata.OPENID_CONFIGURATION: (well_known.authorization_server, "oauth_authorization_server"),
+        metadata.PROTECTED_RESOURCE: (well_known.protected_resource, "oauth_protected_resource"),
     }
     return [
-        documents.route(path + suffix, document, "GET", "HEAD", operation="oauth_metadata")
-        for path, document in served.items()
+        documents.route(path + suffix, document, "GET", "HEAD", operation=operation)
+        for path, (document, operation) in served.items()
         for suffix in ("", "{endpoint:path}")
     ]
 
@@ -348,10 +355,15 @@ def _consent_routes(people: Surface, consent: ConsentEndpoints) -> list[Route]:
         "deny": consent.deny,
     }
     return [
-        people.route(IDENTITY_PAGE, consent.identity_page, "GET", operation="oauth_consent"),
-        people.route(SERVICES_PAGE, consent.services_page, "GET", operation="oauth_consent"),
+        people.route(IDENTITY_PAGE, consent.identity_page, "GET", operation="oauth_consent_identity"),
+        people.route(SERVICES_PAGE, consent.services_page, "GET", operation="oauth_consent_services"),
         *(
-            people.route(f"/api/oauth/per-user/consent/{name}", action, "POST", operation=f"oauth_consent_{name}")
+            people.route(
+                f"/api/oauth/per-user/consent/{name}",
+                action,
+                "POST",
+                operation=f"oauth_consent_{name.replace('-', '_')}",
+            )
             for name, action in actions.items()
         ),
     ]

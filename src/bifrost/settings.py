@@ -19,8 +19,10 @@ from bifrost.base.key_file import KeyFileError, ring_from_text
 from bifrost.http.addresses import AllowedNetworks
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.public_urls import LOOPBACK_HOSTS, is_loopback
+from bifrost.storage.database import is_postgresql_url
 
 ENVIRONMENT_PREFIX = "BIFROST_"
+ADMIN_TOKEN = "BIFROST_ADMIN_TOKEN"  # noqa: S105 - the name of the variable
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?")
 _LOOPBACK_ADDRESSES = ("127.0.0.1", "::1", "localhost")
 _LATER = {"identity": "signing in with an OpenID provider", "server.tls": "serving TLS itself"}
@@ -172,9 +174,16 @@ def load(path: str | None, environment: Mapping[str, str], overrides: Mapping[st
 
     Raises ConfigurationError.
     """
+    try:
+        return _load(path, environment, overrides or {})
+    except RecursionError as error:
+        raise ConfigurationError("The configuration is nested too deeply to be one.") from error
+
+
+def _load(path: str | None, environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:
     path = path or environment.get("BIFROST_CONFIG")
     values = _merged(_read(path), _from_environment(environment))
-    values = _merged(values, dict(overrides or {}))
+    values = _merged(values, dict(overrides))
     values.pop("$schema", None)
     values = _referenced(values, environment, "")
     _check_keys(values, Settings, "")
@@ -201,7 +210,7 @@ def _read(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        values = json.loads(Path(path).read_bytes())
+        values = json.loads(Path(path).read_bytes(), object_pairs_hook=_unique)
     except OSError as error:
         raise ConfigurationError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
@@ -211,6 +220,15 @@ def _read(path: str | None) -> dict[str, Any]:
     return values
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise ConfigurationError(f"The configuration has the key {twice} twice in one object; only one can count.")
+    return members
+
+
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """`BIFROST_SERVER__PORT=9090` is `server.port`; a value is JSON if it reads as JSON, and text otherwise."""
     short = {
@@ -218,13 +236,18 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         "BIFROST_STORAGE_URL": "BIFROST_STORAGE__URL",
     }
     values: dict[str, Any] = {}
-    for name, text in environment.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in ("BIFROST_CONFIG", "BIFROST_ADMIN_TOKEN"):
+    # sorted, a whole section comes before its members
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in ("BIFROST_CONFIG", ADMIN_TOKEN):
             continue
         *sections, member = short.get(name, name).removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         target = values
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigurationError(
+                    f"{name} sets a member of {section}, which another variable sets to something without members."
+                )
         target[member] = _value(text, member)
     return values
 
@@ -234,17 +257,22 @@ def _value(text: str, member: str) -> Any:
         return [item.strip() for item in text.split(",") if item.strip()]
     if member in ("port", "workers") or text[:1] in ("[", "{") or text in ("true", "false", "null"):
         try:
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_unique)
         except ValueError:
             return text
     return text
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merged(below: dict[str, Any], above: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """What stands below is not valid for being covered, so a section must be one in both."""
     merged = dict(below)
     for name, value in above.items():
-        old = merged.get(name)
-        merged[name] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        if name in merged and isinstance(value, dict):
+            if not isinstance(merged[name], dict):
+                raise ConfigurationError(f"The configuration is not valid: {where}{name}: it must be an object.")
+            merged[name] = _merged(merged[name], value, f"{where}{name}.")
+        else:
+            merged[name] = value
     return merged
 
 
@@ -303,20 +331,12 @@ def _in_words(message: str) -> str:
 
 def _check(settings: Settings) -> None:
     server = settings.server
-    for url in settings.public_urls:
-        if not _ORIGIN.fullmatch(url):
-            raise ConfigurationError(
-                f"server.public_urls: {url!r} is not an origin; write it like https://mcp.example.com, without a path."
-            )
-        if url.startswith("http://") and not is_loopback(url):
-            raise ConfigurationError(f"server.public_urls: {url} must be https; plain http is for loopback only.")
+    _check_public_urls(settings.public_urls)
     if server.host not in _LOOPBACK_ADDRESSES and not server.public_urls:
         raise ConfigurationError(
             f"Listening on {server.host} needs a public URL: set server.public_urls (or BIFROST_PUBLIC_URLS) "
             "to the address that clients use, for example https://mcp.example.com."
         )
-    if len({url.partition(":")[0] for url in settings.public_urls}) > 1:
-        raise ConfigurationError("server.public_urls must be all https, or all loopback.")
     _check_storage(settings)
     _check_unique("mcp.client_configs", "name", [entry.name for entry in settings.mcp.client_configs])
     slugs = [entry.endpoint_slug or entry.name.lower() for entry in settings.mcp.client_configs]
@@ -336,6 +356,20 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError(f"encryption_keys: {error}") from error
 
 
+def _check_public_urls(urls: tuple[str, ...]) -> None:
+    for url in urls:
+        if not _ORIGIN.fullmatch(url):
+            raise ConfigurationError(
+                f"server.public_urls: {url!r} is not an origin; write it like https://mcp.example.com, without a path."
+            )
+        if url.endswith(":443" if url.startswith("https://") else ":80"):
+            raise ConfigurationError(f"server.public_urls: leave the default port out of {url}, as browsers do.")
+        if url.startswith("http://") and not is_loopback(url):
+            raise ConfigurationError(f"server.public_urls: {url} must be https; plain http is for loopback only.")
+    if len({url.partition(":")[0] for url in urls}) > 1:
+        raise ConfigurationError("server.public_urls must be all https, or all loopback.")
+
+
 def _check_unique(section: str, member: str, values: list[str]) -> None:
     """The offending value itself may be a secret, so only its place is told."""
     for index, value in enumerate(values):
@@ -344,6 +378,17 @@ def _check_unique(section: str, member: str, values: list[str]) -> None:
 
 
 def _check_storage(settings: Settings) -> None:
-    scheme = settings.storage_url.partition(":")[0]
-    if scheme not in ("sqlite", "postgresql", "postgres"):
+    """The URL is never repeated: it may carry a password."""
+    scheme, _, rest = settings.storage_url.partition("://")
+    if scheme == "sqlite":
+        if not rest.startswith("/") or rest == "/":
+            raise ConfigurationError(
+                "storage.url must name a file: sqlite:///relative/path or sqlite:////absolute/path."
+            )
+    elif scheme not in ("postgresql", "postgres"):
         raise ConfigurationError("storage.url must begin with sqlite:/// or postgresql://.")
+    elif not is_postgresql_url(settings.storage_url):
+        raise ConfigurationError(
+            "storage.url must be written like postgresql://user:password@host:5432/database, "
+            "with / ? # @ in the password as %2F %3F %23 %40."
+        )

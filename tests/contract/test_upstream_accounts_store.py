@@ -16,8 +16,8 @@ from bifrost.storage.connect import SqlConnectStore
 from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
+from bifrost.upstreams.accounts import Credential, Discovered, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.oauth.models import Credential, Discovered, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.vault import Vault
 from tests.contract._stores import (
     CONSTRAINT_BROKEN,

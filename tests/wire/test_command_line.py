@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import httpx2
@@ -30,7 +31,7 @@ def test_the_command_says_its_version_and_alone_says_how_it_is_used(tmp_path: Pa
 
 def test_a_key_is_made_shown_once_used_and_revoked_beside_a_running_server(database_url: str, tmp_path: Path) -> None:
     """Contract §§6, 9, 11: the value is shown once and stored nowhere; revoking is felt by the server at once."""
-    installation = Installation(tmp_path, database_url)
+    began, installation = time.time(), Installation(tmp_path, database_url)
     person = Person(installation.origin)
     with installation.running():
         made = installation.run("keys", "create", "for Ann", "--expires-in", "12h", "--allow", "docs:read,write")
@@ -51,7 +52,7 @@ def test_a_key_is_made_shown_once_used_and_revoked_beside_a_running_server(datab
         revoked = installation.run("keys", "revoke", "for Ann")
         assert (revoked.returncode, "for Ann" in revoked.stdout) == (0, True)
         assert person.call(value) == 403
-        kept = stored(database_url)
+        kept = stored(database_url, since=began)
     assert b"for Ann" in kept
     assert value.encode() not in kept
     assert KEY.encode() not in kept

@@ -6,6 +6,7 @@ until the sweeper takes the row; here it also proves that the search would find 
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ def _server(installation: Installation) -> Iterator[None]:
 
 
 def _told(database_url: str, directory: Path) -> Story:
-    story, upstream = Story(), Upstream()
+    began, story, upstream = time.time(), Story(), Upstream()
     keep = story.secrets
     keep["virtual key"], keep["wrong key"] = _canary("sk-bf-"), _canary("sk-bf-")
     keep["upstream header"] = _canary()
@@ -75,7 +76,7 @@ def _told(database_url: str, directory: Path) -> Story:
         installation.env = {"CANARY_KEY": keep["virtual key"], "CANARY_HEADER": keep["upstream header"]}
         stack.enter_context(_server(installation))
         _flow(Person(installation.origin, state=f'{_canary()} +/=&ü"'), story)
-        story.database = stored(database_url)
+        story.database = stored(database_url, since=began)
     story.output = installation.log.read_bytes()
     assert keep["upstream header"].encode() in upstream.seen, "the upstream was never asked"
     return story

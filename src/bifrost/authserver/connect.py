@@ -17,8 +17,9 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import NotFound
 from bifrost.identity.models import Identity
+from bifrost.upstreams.accounts import Owner, SignIn
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.oauth.models import Owner, SignIn
+from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.sign_in import Callback, SignIns
 from bifrost.upstreams.registry import Upstreams
 
@@ -55,6 +56,7 @@ class ConnectStore(Protocol):
 class Connect:
     store: ConnectStore
     sign_ins: SignIns
+    credentials: Credentials
     upstreams: Upstreams
     consent: Consent
     identities: Identities
@@ -99,7 +101,7 @@ class Connect:
             raise IdentityNeeded
         upstream = await self._per_user(upstream_id, session.identity)
         owner = Owner(session.identity.kind, session.identity.id)
-        more = await self._more_scope(upstream, session.identity)
+        more = await self.credentials.more_scope(upstream, owner)
         return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{SESSION}{session.id}", more)
 
     async def begin_for_flow(self, flow_id: str | None, browser: Browser, upstream_id: str | None) -> str:
@@ -111,17 +113,13 @@ class Connect:
         if secret is None:
             raise WrongBrowser
         upstream = await self._per_user(upstream_id, flow.identity)
-        more, owner = await self._more_scope(upstream, flow.identity), Owner("flow", flow.id)
+        more = await self.credentials.more_scope(upstream, Owner(flow.identity.kind, flow.identity.id))
+        owner = Owner("flow", flow.id)
         return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{FLOW}{flow.id}", more)
 
     async def finish(self, callback: Callback, browser: Browser) -> tuple[SignIn, str]:
         """The sign-in and what became of it. Raises SignInRefused."""
         return await self.sign_ins.finish(callback, tuple(ids.hash_secret(secret) for secret in browser.secrets))
-
-    async def _more_scope(self, upstream: Upstream, identity: Identity) -> str:
-        """What the upstream asked for besides, when it refused a call of this identity."""
-        held = await self.sign_ins.store.credential(upstream.id, Owner(identity.kind, identity.id))
-        return held.more_scope if held else ""
 
     async def _bind(self, session: ConnectSession, browser_hash: str) -> bool:
         return await self.store.prove_connect_session(session.id, browser_hash, self.clock.now())

@@ -6,9 +6,9 @@ from typing import Literal
 from bifrost.authserver.identities import Identities
 from bifrost.identity.models import Identity
 from bifrost.protocol import resource
+from bifrost.upstreams.accounts import Credential, Owner
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.oauth.models import Credential, Owner
-from bifrost.upstreams.oauth.store import UpstreamOAuthStore
+from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
 
 State = Literal["ready", "connected", "needs_reauth", "not_connected"]
@@ -28,7 +28,7 @@ class Service:
 class Services:
     upstreams: Upstreams
     identities: Identities
-    store: UpstreamOAuthStore
+    credentials: Credentials
 
     async def of(self, identity: Identity, endpoint_path: str, *, flow_id: str = "") -> list[Service]:
         """The services behind the endpoint that this identity reaches, by name.
@@ -38,7 +38,7 @@ class Services:
         policy = await self.identities.policy(identity)
         slug = resource.slug(endpoint_path)
         owners = [Owner(identity.kind, identity.id), *([Owner("flow", flow_id)] if flow_id else [])]
-        held = {found.upstream_id: found for owner in owners for found in await self.store.credentials_of(owner)}
+        held = {found.upstream_id: found for owner in owners for found in await self.credentials.held(owner)}
         return [
             _service(upstream, held.get(upstream.id))
             for upstream in await self.upstreams.enabled()

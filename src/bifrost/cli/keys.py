@@ -117,7 +117,9 @@ def _shown(config: McpConfig) -> str:
 
 
 def _allowed(text: str) -> McpConfig:
-    name, _, tools = text.partition(":")
+    name, colon, tools = text.partition(":")
+    if not name or (colon and not all(tools.split(","))):
+        raise argparse.ArgumentTypeError("write it like notes, or notes:read,search")
     return McpConfig(mcp_client_name=name, tools_to_execute=tuple(tools.split(",")) if tools else (ALL_TOOLS,))
 
 

@@ -11,11 +11,18 @@ def prefers_html(request: Request) -> bool:
 
 
 def _weight(entry: str) -> tuple[str, float]:
-    kind, _, parameters = entry.strip().partition(";")
-    name, _, value = parameters.strip().partition("=")
-    if name.strip() != "q":
-        return kind.strip().lower(), 1.0
+    """The media type and its `q`, wherever among the parameters that stands."""
+    kind, *parameters = (part.strip() for part in entry.split(";"))
+    weight = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            weight = _quality(value)
+    return kind.lower(), weight
+
+
+def _quality(text: str) -> float:
     try:
-        return kind.strip().lower(), min(max(float(value), 0.0), 1.0)
+        return min(max(float(text), 0.0), 1.0)
     except ValueError:
-        return kind.strip().lower(), 0.0
+        return 0.0

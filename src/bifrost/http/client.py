@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from bifrost.base.errors import DomainError
+from bifrost.base.errors import Invalid, Unavailable
 
 MAX_CONNECTIONS_PER_HOST = 64
 CONNECT_SECONDS = 5.0
@@ -25,13 +25,13 @@ _URL = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
-class OutsideUrlRefused(DomainError):
+class OutsideUrlRefused(Invalid):
     """The URL, or the address behind it, is not one that this gateway goes to for a stranger."""
 
     default_code = "outside_url_refused"
 
 
-class OutsideUnreachable(DomainError):
+class OutsideUnreachable(Unavailable):
     """No usable answer: one error for closed, filtered, slow, unresolvable and too large, so that it tells nothing."""
 
     default_code = "outside_unreachable"

@@ -1,6 +1,6 @@
 """OAuth's own words: error codes, grant types and client authentication methods (RFC 6749, 7591, 8707)."""
 
-from bifrost.base.errors import DomainError
+from bifrost.base.errors import Invalid
 
 AUTHORIZATION_CODE = "authorization_code"
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a grant type's name
@@ -26,7 +26,7 @@ UNSUPPORTED_RESPONSE_TYPE = "unsupported_response_type"
 ACCESS_DENIED = "access_denied"
 
 
-class OAuthError(DomainError):
+class OAuthError(Invalid):
     """A refusal in OAuth's own form (RFC 6749 §5.2): `code` is `error`, `message` is `error_description`.
 
     `basic` says that the client used the Authorization header, so a 401 must name that scheme.

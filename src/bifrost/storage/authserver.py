@@ -16,7 +16,7 @@ from bifrost.identity.models import Identity
 from bifrost.storage import database as db
 from bifrost.storage.database import Connection, Database, Row, queries
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
-from bifrost.upstreams.oauth.models import Owner
+from bifrost.upstreams.accounts import Owner
 
 
 class SqlAuthServerStore:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import aiosql
 
@@ -73,3 +74,16 @@ async def ping(database: Database) -> None:
     """Raises StorageUnavailable."""
     async with database.read() as connection:
         await queries("installation", database.driver).ping(connection)
+
+
+def is_postgresql_url(url: str) -> bool:
+    """Whether the URL can be understood in one way only."""
+    try:
+        parts = urlsplit(url)
+        hosts = parts.netloc.rpartition("@")[2]
+        ports = [urlsplit(f"//{host}").port for host in hosts.split(",")]
+        parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        return False
+    # an @ further on, or a fragment, means that a character of the password has ended it early
+    return 0 not in ports and "@" not in parts.path and not parts.fragment and url.isprintable()

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bifrost.governance.errors import VirtualKeyTaken
 from bifrost.governance.models import McpConfig, VirtualKey
 from bifrost.storage.database import Database, Row, queries
 
@@ -16,15 +17,17 @@ class SqlGovernanceStore:
         self._queries = queries("governance", database.driver)
 
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
-        row = _row(key, value_hash, config_mac)
         async with self._database.transaction() as connection:
-            if await self._queries.virtual_key_taken(connection, id=key.id, name=key.name, value_hash=value_hash):
-                return False
-            await self._queries.add_virtual_key(connection, **row)
-        return True
+            added = await self._queries.add_virtual_key(connection, **_row(key, value_hash, config_mac))
+        return added is not None
 
     async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         async with self._database.transaction() as connection:
+            owner = await self._queries.value_owner(
+                connection, value_hash=value_hash, name=key.name, config_mac=config_mac
+            )
+            if owner is not None:
+                raise VirtualKeyTaken(f"The value of the virtual key {key.name!r} is still that of {owner!r}.")
             changed = await self._queries.reconfigure_virtual_key(connection, **_row(key, value_hash, config_mac))
         return changed is not None
 

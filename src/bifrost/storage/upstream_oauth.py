@@ -7,7 +7,7 @@ import structlog
 
 from bifrost.base.sealing import SealBrokenError
 from bifrost.storage.database import Connection, Database, Row, queries
-from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn, TokenSet
+from bifrost.upstreams.accounts import Credential, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.vault import Vault
 
 log = structlog.get_logger()

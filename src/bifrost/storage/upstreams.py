@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from bifrost.storage.database import Database, Row, queries
+from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.models import Upstream
 
 
@@ -25,6 +26,14 @@ class SqlUpstreamStore:
 
     async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
         async with self._database.transaction() as connection:
+            owner = await self._queries.slug_owner(
+                connection, endpoint_slug=upstream.endpoint_slug, id=upstream.id, config_mac=config_mac
+            )
+            if owner is not None:
+                raise UpstreamInvalid(
+                    f"The endpoint_slug of {upstream.name!r} is still that of {owner!r}; change one of them first.",
+                    param="endpoint_slug",
+                )
             return await self._queries.reconfigure_upstream(connection, **_row(upstream, config_mac, now)) is not None
 
     async def upstreams(self) -> list[Upstream]:

@@ -9,27 +9,40 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 _SECRET_NAMES = re.compile(
-    r"authorization|cookie|password|secret|verifier|assertion|^code$|^state$|^token$|_token$|^key$|_key$|^value$",
+    r"authorization|cookie|password|secret|verifier|assertion|^code$|^state$|^token$|[_-]token$|^key$|[_-]key$|^value$"
+    r"|^x-bf-vk$|^x-bf-mcp-session-id$",
     re.IGNORECASE,
 )
-_SECRET_VALUES = re.compile(r"(?:sk-bf-|bf(?:at|rt|ac|cs)_)[A-Za-z0-9_-]{6,}|[Bb]earer\s+\S+|[Bb]asic\s+\S{8,}")
+_SECRET_VALUES = re.compile(
+    r"(?:sk-bf-|bf(?:at|rt|ac|cs)_)[A-Za-z0-9_-]{6,}|(?i:bearer)\s+\S+|(?i:basic)\s+[A-Za-z0-9+/=]{8,}"
+)
 _HIDDEN = "…"
 MAX_CHARACTERS = 2_000
+MAX_TRACEBACK_CHARACTERS = 8_000
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide members by name and secrets by form, wherever they stand; cut what is too long to be a log line."""
-    return {name: _HIDDEN if _SECRET_NAMES.search(name) else _cleaned(value) for name, value in event.items()}
+    return {str(name): _member(str(name), value) for name, value in event.items()}
+
+
+def _member(name: str, value: Any) -> Any:
+    if _SECRET_NAMES.search(name):
+        return _HIDDEN
+    if name == "exception" and isinstance(value, str):
+        # the end of a traceback tells what happened
+        return _SECRET_VALUES.sub(_HIDDEN, value)[-MAX_TRACEBACK_CHARACTERS:]
+    return _cleaned(value)
 
 
 def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SECRET_VALUES.sub(_HIDDEN, value)[:MAX_CHARACTERS]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, dict):
         return redact(None, "", value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [_cleaned(item) for item in value]
-    return value
+    return _SECRET_VALUES.sub(_HIDDEN, str(value))[:MAX_CHARACTERS]
 
 
 def configure(level: str) -> None:

@@ -40,9 +40,12 @@ class Upstreams:
         known_id = await self.store.upstream_id(wanted.name)
         upstream = self._upstream(wanted, known_id or ids.new_id("up_"))
         if known_id is None:
-            if not await self.store.add_upstream(upstream, config_mac, now):
-                raise UpstreamInvalid(f"The endpoint_slug of {wanted.name!r} is taken.", param="endpoint_slug")
-            log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
+            if await self.store.add_upstream(upstream, config_mac, now):
+                log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
+            elif await self.store.upstream_id(wanted.name) is None:
+                raise UpstreamInvalid(
+                    f"Another upstream has the endpoint_slug of {wanted.name!r} already.", param="endpoint_slug"
+                )
         elif await self.store.reconfigure_upstream(upstream, config_mac, now):
             log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type)
         self._listed_at = now - MAX_AGE_MILLISECONDS
@@ -79,7 +82,11 @@ def check(wanted: NewUpstream) -> None:
     """Raises UpstreamInvalid, naming the member."""
     rules = (
         ("name", _NAME.fullmatch(wanted.name), "letters, digits and _, at most 48 (no hyphen: it separates the tool)"),
-        ("endpoint_slug", not wanted.endpoint_slug or _SLUG.fullmatch(wanted.endpoint_slug), "a-z, 0-9, - and _"),
+        (
+            "endpoint_slug",
+            _SLUG.fullmatch(wanted.endpoint_slug or wanted.name.lower()),
+            "a-z, 0-9, - and _, beginning with a letter or digit",
+        ),
         ("connection_string", _URL.fullmatch(wanted.connection_string), "an http or https URL"),
         ("headers", all(map(_is_header, wanted.headers.items())), "header names with visible ASCII values"),
         (

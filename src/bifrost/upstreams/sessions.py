@@ -162,7 +162,7 @@ def _protocol_headers(session: Session, method: str, params: Mapping[str, Any]) 
 
 def _modern_meta(sent: Any) -> dict[str, Any]:
     """What the client sent along, under what this gateway itself can do: nothing of the client's is claimed."""
-    kept = jsonrpc.members(sent) if isinstance(sent, Raw) else {}
+    kept = jsonrpc.object_members(sent if isinstance(sent, Raw) else None)
     return {
         **kept,
         mcp.META_VERSION: mcp.MODERN,

@@ -6,8 +6,8 @@ from typing import TypeVar
 import msgspec
 
 from bifrost.base.sealing import KeyRing
+from bifrost.upstreams.accounts import Credential, Owner, Registration, SignIn
 from bifrost.upstreams.models import OAuthConfig, Upstream
-from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn
 
 _HEADERS, _OAUTH_CONFIG = "upstream_headers", "upstream_oauth_config"
 _REGISTRATION, _SIGN_IN, _CREDENTIAL = "upstream_registration", "upstream_sign_in", "upstream_credential"

@@ -7,7 +7,7 @@ import pytest
 from bifrost import __version__
 from tests.unit.cli._commands import Commands
 
-COMMANDS = ["serve", "check-config", "keys", "keys create", "keys list", "keys revoke", "version", "doctor", "db"]
+COMMANDS = ["serve", "check-config", "keys", "keys create", "keys list", "keys revoke", "version"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -23,7 +23,7 @@ def test_every_command_helps(bifrost: Commands, command: str, option: str) -> No
 def test_the_help_names_every_command_and_variable(bifrost: Commands) -> None:
     """Contract §11: commands and environment."""
     shown = bifrost.run("--help").out
-    for name in ("serve", "check-config", "keys", "version", "doctor", "db"):
+    for name in ("serve", "check-config", "keys", "version"):
         assert re.search(rf"^    {name}\b", shown, re.MULTILINE), f"the help does not name {name}"
     for name in ("CONFIG", "DATA_DIR", "PUBLIC_URLS", "STORAGE_URL", "<SECTION>__<KEY>"):
         assert f"BIFROST_{name}" in shown

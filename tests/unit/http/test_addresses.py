@@ -5,7 +5,7 @@ import pytest
 from bifrost.http.addresses import AllowedNetworks, is_public
 
 REFUSED = [
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 - judged, not bound
     "10.1.2.3",
     "100.64.0.1",
     "127.0.0.1",

@@ -24,7 +24,7 @@ CHUNKED = b"POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:  # type: ignore[override]
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     """The product runs on uvloop; on sockets its transports differ from asyncio's in many small ways."""
     return "asyncio", {"use_uvloop": request.param}
 
@@ -244,8 +244,8 @@ async def test_parts_of_a_head_do_not_lengthen_its_time(serve: Serve) -> None:
 
 async def _until(happens: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not happens():
-            await asyncio.sleep(0)  # noqa: ASYNC110 - what happens is inside uvicorn
+        while not happens():  # noqa: ASYNC110 - what happens is inside uvicorn
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"])

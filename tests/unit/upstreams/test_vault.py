@@ -6,8 +6,8 @@ import pytest
 
 from bifrost.base.sealing import KeyRing, SealBrokenError
 from bifrost.protocol.upstream_metadata import AuthorizationServer
+from bifrost.upstreams.accounts import Credential, Discovered, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.models import OAuthConfig, Upstream
-from bifrost.upstreams.oauth.models import Credential, Discovered, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.vault import Vault
 
 VAULT = Vault(KeyRing([b"k" * 32]))

@@ -25,3 +25,8 @@ SELECT id FROM upstreams WHERE name = :name;
 SELECT id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
        tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled
 FROM upstreams ORDER BY name;
+
+-- name: slug_owner$
+SELECT other.name FROM upstreams other JOIN upstreams mine ON other.id <> mine.id
+WHERE mine.id = :id AND mine.config_mac <> '' AND mine.config_mac <> :config_mac
+  AND other.endpoint_slug = :endpoint_slug;

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bifrost.identity.models import Identity
+from bifrost.upstreams.accounts import Owner
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.oauth.models import Owner
 from bifrost.upstreams.oauth.refresh import Credentials
 
 _AUTHORIZATION = "Authorization"

@@ -9,9 +9,9 @@ from bifrost.http import strict_json
 from bifrost.http.client import OutboundClient, OutsideUnreachable
 from bifrost.protocol import upstream_metadata
 from bifrost.protocol.upstream_metadata import AuthorizationServer, MetadataError, ProtectedResource
+from bifrost.upstreams.accounts import Discovered
 from bifrost.upstreams.errors import SignInImpossible
 from bifrost.upstreams.models import OAuthConfig, Upstream
-from bifrost.upstreams.oauth.models import Discovered
 
 _HTTP_OK = 200
 

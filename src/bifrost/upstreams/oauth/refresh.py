@@ -14,9 +14,9 @@ import structlog
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.singleflight import SingleFlight
 from bifrost.protocol import oauth
+from bifrost.upstreams.accounts import Credential, Owner, TokenSet
 from bifrost.upstreams.errors import ConnectionRequired, UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.oauth.models import Credential, Owner, TokenSet
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
 
@@ -48,6 +48,15 @@ class Credentials:
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     _flights: SingleFlight[Credential] = field(default_factory=SingleFlight)
+
+    async def held(self, owner: Owner) -> list[Credential]:
+        """Everything that this owner has connected, usable or not."""
+        return await self.store.credentials_of(owner)
+
+    async def more_scope(self, upstream: Upstream, owner: Owner) -> str:
+        """What the upstream asked for besides, when it refused a call of this owner; empty when it did not."""
+        credential = await self.store.credential(upstream.id, owner)
+        return credential.more_scope if credential else ""
 
     async def usable(self, upstream: Upstream, owner: Owner) -> Credential:
         """A credential that works now, renewed if it soon would not. Raises ConnectionRequired, UpstreamUnavailable."""

@@ -15,9 +15,9 @@ from bifrost.http import strict_json
 from bifrost.http.client import OutboundClient
 from bifrost.protocol import oauth
 from bifrost.protocol.upstream_metadata import AuthorizationServer
+from bifrost.upstreams.accounts import Registration
 from bifrost.upstreams.errors import SignInImpossible
 from bifrost.upstreams.models import OAuthConfig, Upstream
-from bifrost.upstreams.oauth.models import Registration
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 
 CALLBACK = "/api/oauth/callback"

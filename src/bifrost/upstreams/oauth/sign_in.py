@@ -15,10 +15,10 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
 from bifrost.protocol import oauth, pkce
+from bifrost.upstreams.accounts import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn
 from bifrost.upstreams.errors import SignInImpossible, SignInRefused
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.discovery import Discovery
-from bifrost.upstreams.oauth.models import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn
 from bifrost.upstreams.oauth.registration import Registrations
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable

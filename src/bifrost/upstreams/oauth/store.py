@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from bifrost.upstreams.oauth.models import Credential, Owner, Registration, SignIn
+from bifrost.upstreams.accounts import Credential, Owner, Registration, SignIn
 
 
 class UpstreamOAuthStore(Protocol):

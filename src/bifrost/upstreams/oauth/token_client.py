@@ -10,7 +10,7 @@ from bifrost.base.errors import Invalid
 from bifrost.http import strict_json
 from bifrost.http.client import OutboundClient, OutsideUnreachable
 from bifrost.protocol import oauth
-from bifrost.upstreams.oauth.models import Credential, Registration, SignIn, TokenSet
+from bifrost.upstreams.accounts import Credential, Registration, SignIn, TokenSet
 
 _HTTP_OK = 200
 _DEFINITE = (oauth.INVALID_GRANT, oauth.INVALID_CLIENT, oauth.UNAUTHORIZED_CLIENT, oauth.INVALID_SCOPE)

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 async def data(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of every event that has any; comments, names and ids are passed over."""
@@ -15,14 +17,21 @@ async def data(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines end with LF, CR LF or CR; a CR at the end of a chunk may be half of a CR LF."""
-    rest = b""
+    """Lines end with LF, CR LF or CR. Only what is new is looked at: a long line in many pieces stays cheap."""
+    pieces: list[bytes] = []
+    begun = after_cr = False
     async for chunk in chunks:
-        rest += chunk
-        held = b"\r" if rest.endswith(b"\r") else b""
-        *lines, rest = rest.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        rest += held
-        for line in lines:
-            yield line
-    if rest:
-        yield rest.rstrip(b"\r")
+        new = chunk
+        if new and not begun:
+            new, begun = new.removeprefix(BYTE_ORDER_MARK), True
+        if after_cr and new:
+            # the CR before it ended a line already; this LF is its other half
+            new = new.removeprefix(b"\n")
+            after_cr = False
+        after_cr = after_cr or new.endswith(b"\r")
+        *ends, rest = new.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for end in ends:
+            yield b"".join((*pieces, end))
+            pieces = []
+        if rest:
+            pieces.append(rest)

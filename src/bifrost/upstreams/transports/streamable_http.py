@@ -65,6 +65,8 @@ async def _message(response: aiohttp.ClientResponse, upstream: str) -> Message |
 async def _from_events(chunks: AsyncIterator[bytes]) -> Message | None:
     """The first response on the stream; notifications before it are not for the caller of a single request."""
     async for data in sse.data(chunks):
+        if not data:
+            continue  # an event that only gives the id to resume from (2025-11-25, transports)
         message = jsonrpc.decode(data)
         if message.result is not UNSET or message.error is not UNSET:
             return message

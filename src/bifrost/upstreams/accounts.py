@@ -1,4 +1,4 @@
-"""Nouns of signing in to an upstream. Times are milliseconds since the epoch."""
+"""Nouns of people's own accounts at upstreams. Times are milliseconds since the epoch."""
 
 from dataclasses import dataclass, field
 from typing import Literal
