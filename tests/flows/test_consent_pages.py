@@ -111,7 +111,7 @@ async def test_a_refusal_for_a_program_is_json_with_every_member(running: TestGa
                 "param": "",
                 "event_id": answer.headers["x-request-id"],
             },
-            "extra_fields": {"model_requested": "", "request_type": "oauth_consent"},
+            "extra_fields": {"model_requested": "", "request_type": "oauth_consent_identity"},
         }
         assert answer.headers["cache-control"] == "no-store"
 

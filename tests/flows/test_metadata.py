@@ -20,6 +20,12 @@ pytestmark = pytest.mark.anyio
 RESOURCE = "/.well-known/oauth-protected-resource"
 SERVER = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
+
+
+def operation_of(document: str) -> str:
+    return "oauth_protected_resource" if "protected-resource" in document else "oauth_authorization_server"
+
+
 DOCUMENTS = (RESOURCE, SERVER, OPENID)
 ENDPOINTS = ("", "/", "/mcp", "/mcp/", "/mcp/notes", "/mcp/notes/")
 HOSTS = (HOST, "127.0.0.1:8080", "[::1]:8080")
@@ -186,7 +192,7 @@ async def test_forged_headers_do_not_reach_the_documents(running: TestGateway, d
     assert answer.content == plain.content
     assert b"https" not in answer.content
     misdirected = await ask(running, document, headers=[PROGRAM], host="evil.test")
-    assert_error_body(misdirected, status=421, code="misdirected_request", param="", operation="oauth_metadata")
+    assert_error_body(misdirected, status=421, code="misdirected_request", param="", operation=operation_of(document))
 
 
 UNKNOWN = [
@@ -271,7 +277,7 @@ async def test_a_document_cannot_be_written(running: TestGateway, document: str,
     before = await everything(running)
     answer = await ask(running, document + "/mcp", method=method, headers=[PROGRAM])
     assert {word.strip() for word in answer.headers["allow"].split(",")} >= {"GET", "HEAD"}
-    assert_error_body(answer, status=405, code="method_not_allowed", param="", operation="oauth_metadata")
+    assert_error_body(answer, status=405, code="method_not_allowed", param="", operation=operation_of(document))
     assert await everything(running) == before
 
 

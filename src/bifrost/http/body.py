@@ -11,11 +11,14 @@ MAX_DIGITS = 20
 SECONDS = 30.0
 """For a whole body, however its parts arrive."""
 
+_UTF_8 = ("charset=utf-8", 'charset="utf-8', "charset=utf8")
+
 
 async def read(request: Request, *, limit: int, content_type: str) -> bytes:
     """The body, at most `limit` bytes. Raises TooLarge, TooSlow, Unsupported, Invalid."""
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent != content_type:
+    sent, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    charsets = [part for part in parameters if part.startswith("charset=") and part.strip('"') not in _UTF_8]
+    if sent != content_type or charsets:
         raise Unsupported(f"Send the body as {content_type}.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Unsupported("Send the body without a content encoding.")

@@ -28,6 +28,7 @@ class Probe:
                 headers={},
                 seconds=PROBE_SECONDS,
                 upstream=upstream.name,
+                request_id=1,
             )
             if exchange.status == _UNAUTHORIZED:
                 return upstream_metadata.bearer_parameters(exchange.challenges)

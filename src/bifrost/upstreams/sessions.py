@@ -28,7 +28,7 @@ MAX_SESSIONS = 10_000
 HANDSHAKE_SECONDS = 10.0
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _SERVER_FAULT = 500
-_SESSION_GONE = 404
+_BAD_REQUEST, _NOT_FOUND = 400, 404
 
 log = structlog.get_logger()
 
@@ -74,8 +74,7 @@ class UpstreamSessions:
         peer = _Peer(upstream, identity, self.auth[upstream.auth_type].owner(identity))
         session = await self._session(peer)
         exchange = await self._send(peer, session, method, params, seconds)
-        if exchange.status == _SESSION_GONE and exchange.message is None and (session.session_id or session.modern):
-            # the upstream forgot the session, or its revision, before it looked at the request: asking again is safe
+        if _forgotten(exchange, session):
             self._modern.pop(upstream.id, None)
             self._legacy.pop(peer.key, None)
             exchange = await self._send(peer, await self._session(peer), method, params, seconds)
@@ -121,14 +120,15 @@ class UpstreamSessions:
     ) -> Exchange:
         """One request, and once more with renewed credentials when the upstream refused the old ones."""
         sent = {**params, "_meta": _modern_meta(params.get("_meta"))} if session.modern else dict(params)
-        body = jsonrpc.request(next(self._ids), method, sent)
+        request_id = next(self._ids)
+        body = jsonrpc.request(request_id, method, sent)
         headers = _protocol_headers(session, method, params)
         auth = self.auth[peer.upstream.auth_type]
         credentials = await auth.headers(peer.upstream, peer.identity)
-        exchange = await self._post(peer, credentials | headers, body, seconds)
+        exchange = await self._post(peer, credentials | headers, body, seconds, request_id)
         if exchange.status == _UNAUTHORIZED and await auth.refused(peer.upstream, peer.identity, credentials):
             credentials = await auth.headers(peer.upstream, peer.identity)
-            exchange = await self._post(peer, credentials | headers, body, seconds)
+            exchange = await self._post(peer, credentials | headers, body, seconds, request_id)
         if exchange.status == _FORBIDDEN:
             challenge = upstream_metadata.bearer_parameters(exchange.challenges)
             await auth.forbidden(peer.upstream, peer.identity, challenge)
@@ -138,14 +138,27 @@ class UpstreamSessions:
             raise UpstreamUnavailable(f"{peer.upstream.name} failed (HTTP {exchange.status}).")
         return exchange
 
-    async def _post(self, peer: _Peer, headers: dict[str, str], body: bytes, seconds: float) -> Exchange:
+    async def _post(
+        self, peer: _Peer, headers: dict[str, str], body: bytes, seconds: float, request_id: int | None = None
+    ) -> Exchange:
         return await self.transport.exchange(
             peer.upstream.connection_string,
             body=body,
             headers=headers,
             seconds=seconds,
             upstream=peer.upstream.name,
+            request_id=request_id,
         )
+
+
+def _forgotten(exchange: Exchange, session: Session) -> bool:
+    """The upstream no longer knows the session, or the revision: it did not look at the request, so ask again.
+
+    Some say so with 404 and any body, some with 400 and an error that answers no request.
+    """
+    if session.session_id:
+        return exchange.status == _NOT_FOUND or (exchange.status == _BAD_REQUEST and exchange.message is None)
+    return session.modern and exchange.status in (_NOT_FOUND, _BAD_REQUEST) and exchange.message is None
 
 
 def _protocol_headers(session: Session, method: str, params: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http import body
 from bifrost.identity.callers import Callers
 from bifrost.protocol import jsonrpc, mcp
-from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -32,6 +32,9 @@ _MODERN_STATUS = {
     mcp.HEADER_MISMATCH: 400,
     mcp.UNSUPPORTED_VERSION: 400,
 }
+
+_NOT_IN_MODERN = {mcp.RESOURCE_NOT_FOUND: jsonrpc.INVALID_PARAMS, mcp.URL_ELICITATION_REQUIRED: jsonrpc.INTERNAL_ERROR}
+"""Codes of the older era that the stateless revision does not know (2026-07-28, base)."""
 
 _REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault)
 """What the HTTP status must say too: the scope challenge, and that storage does not answer."""
@@ -63,28 +66,39 @@ class McpEndpoint:
     async def _answer(self, request: Request, raw: bytes, call: Call) -> Response:
         try:
             message = jsonrpc.decode(raw)
-            is_modern = _is_modern(request, message)
         except RpcError as error:
             return surface.rpc_error(error, None, 400)
+        try:
+            is_modern = _is_modern(request, message)
+        except RpcError as error:
+            return surface.rpc_error(error, None if message.id is UNSET else message.id, 400)
         if message.method is UNSET or message.id is UNSET:
             # a notification, or a response to a request that this server never makes: nothing to say
             return Response(status_code=202)
         if message.id is None:
             return surface.rpc_error(RpcError(jsonrpc.INVALID_REQUEST, "A request needs an id."), None, 400)
+        return await self._respond(request, message, message.id, call, is_modern=is_modern)
+
+    async def _respond(
+        self, request: Request, message: Message, request_id: Id, call: Call, *, is_modern: bool
+    ) -> Response:
+        """The answer to one request, result or error."""
         try:
             result = await self._result(request, message, call, is_modern=is_modern)
         except RpcError as error:
-            status_code = _MODERN_STATUS.get(error.code, 200) if is_modern else 200
-            return surface.rpc_error(error, message.id, status_code)
+            if not is_modern:
+                return surface.rpc_error(error, request_id, 200)
+            error.code = _NOT_IN_MODERN.get(error.code, error.code)
+            return surface.rpc_error(error, request_id, _MODERN_STATUS.get(error.code, 200))
         except _REFUSED_AS_A_WHOLE:
-            request.scope[surface.RPC_ID] = message.id
+            request.scope[surface.RPC_ID] = request_id
             raise
         except DomainError as error:
-            return surface.refusal(request, error, message.id, 200)
+            return surface.refusal(request, error, request_id, 200)
         except Exception:
             log.exception("unexpected_error", method=message.method)
-            return surface.refusal(request, Unexpected(), message.id, 200)
-        return surface.body(jsonrpc.result_response(message.id, result))
+            return surface.refusal(request, Unexpected(), request_id, 200)
+        return surface.body(jsonrpc.result_response(request_id, result))
 
     async def _result(self, request: Request, message: Message, call: Call, *, is_modern: bool) -> dict[str, Any]:
         if is_modern:

@@ -34,41 +34,58 @@ class StreamableHttp:
     client: OutboundClient
 
     async def exchange(
-        self, url: str, *, body: bytes, headers: Mapping[str, str], seconds: float, upstream: str
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        seconds: float,
+        upstream: str,
+        request_id: int | None = None,
     ) -> Exchange:
-        """Raises UpstreamUnavailable, in words that name the upstream and nothing else."""
+        """Only an answer to `request_id` is one; a notification has none.
+
+        Raises UpstreamUnavailable, in words that name the upstream and nothing else.
+        """
         try:
             async with self.client.post(url, body=body, headers={**ACCEPT, **headers}, seconds=seconds) as response:
                 challenges = tuple(response.headers.getall("WWW-Authenticate", ()))
-                return Exchange(response.status, response.headers, await _message(response, upstream), challenges)
+                return Exchange(
+                    response.status, response.headers, await _message(response, upstream, request_id), challenges
+                )
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} did not answer within {seconds:g} seconds.") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamUnavailable(f"{upstream} cannot be reached.") from error
 
 
-async def _message(response: aiohttp.ClientResponse, upstream: str) -> Message | None:
+async def _message(response: aiohttp.ClientResponse, upstream: str, request_id: int | None) -> Message | None:
     chunks = _capped(response.content.iter_any(), upstream)
     try:
         if response.content_type == "text/event-stream" and response.status == _HTTP_OK:
-            return await _from_events(chunks)
+            return await _from_events(chunks, request_id)
         raw = b"".join([chunk async for chunk in chunks])
-        if response.content_type != "application/json" or response.status == _HTTP_ACCEPTED:
+        if response.content_type != "application/json" or response.status == _HTTP_ACCEPTED or request_id is None:
             return None
-        return jsonrpc.decode(raw)
+        message = jsonrpc.decode(raw)
     except RpcError as error:
         if response.status != _HTTP_OK:
             return None
         raise UpstreamUnavailable(f"{upstream} answered with something that is not JSON-RPC.") from error
+    if message.id == request_id:
+        return message
+    if response.status == _HTTP_OK:
+        raise UpstreamUnavailable(f"{upstream} answered another request than the one it was asked.")
+    return None  # an error about the exchange as a whole; the status says it
 
 
-async def _from_events(chunks: AsyncIterator[bytes]) -> Message | None:
-    """The first response on the stream; notifications before it are not for the caller of a single request."""
+async def _from_events(chunks: AsyncIterator[bytes], request_id: int | None) -> Message | None:
+    """The response on the stream; what else comes on it is not for the caller of a single request."""
     async for data in sse.data(chunks):
         if not data:
             continue  # an event that only gives the id to resume from (2025-11-25, transports)
         message = jsonrpc.decode(data)
-        if message.result is not UNSET or message.error is not UNSET:
+        if message.id == request_id and (message.result is not UNSET or message.error is not UNSET):
             return message
     return None
 
