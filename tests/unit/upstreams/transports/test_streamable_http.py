@@ -37,7 +37,7 @@ class Response:
 
 
 async def message(response: Any) -> Message | None:
-    return await streamable_http._message(response, "notes")
+    return await streamable_http._message(response, "notes", 1)
 
 
 def event(*chunks: bytes, status: int = 200) -> Response:
