@@ -82,7 +82,7 @@ test: $(VENV)/.installed-dev ## everything CI runs; T=path runs one path, withou
 	@$(BIN)/python -m pytest $(T)
 else
 test: $(VENV)/.installed-dev chromium check clients
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 endif
 
 .PHONY: test-clients
@@ -94,8 +94,8 @@ clients: $(VENV)/.installed-dev
 	@PYTHON=$(BIN)/python sh tests/clients/install.sh
 
 .PHONY: conformance
-conformance: clients ## the official MCP conformance suite, one totals line per requirement set
-	@$(BIN)/python tests/clients/run_conformance.py
+conformance: clients ## the official suite's scenarios for authorization servers, against a running gateway
+	@$(BIN)/python -m pytest tests/wire/test_real_clients.py -k conformance
 
 .PHONY: bench
 bench: $(VENV)/.installed-run ## the side-by-side bench (see bench/README.md)
