@@ -86,11 +86,11 @@ class Consent:
         return redirect.success(flow, code, self.config.issuer)
 
     async def deny(self, flow_id: str | None, browser: Browser) -> str:
-        """Consume the flow and return where the browser goes. Raises as `submit`."""
-        flow = await self._submittable(flow_id, browser)
+        """Consume the flow; where the browser goes. Raises WrongBrowser, FlowNotFound, AuthorizationRefused."""
+        flow = await self.open_flow(flow_id, browser)
         await self.client_of(flow)
         if not await self.store.deny_flow(flow.id, self.clock.now()):
-            raise FlowFinished
+            raise FlowNotFound
         log.info("consent_denied", flow=flow.id)
         return redirect.denied(flow, self.config.issuer)
 

@@ -74,10 +74,12 @@ def unsupported(version: str) -> RpcError:
 
 
 def _check_meta(raw: Raw | None) -> None:
+    """Both are required of every request, a text and an object (2026-07-28, base). Raises RpcError."""
     meta = jsonrpc.object_members(raw)
-    for member in (mcp.META_VERSION, mcp.META_CAPABILITIES):
-        if member not in meta:
-            raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {member}.")
+    if jsonrpc.text(meta.get(mcp.META_VERSION)) is None:
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {mcp.META_VERSION}, a text.")
+    if not bytes(meta.get(mcp.META_CAPABILITIES, b"")).startswith(b"{"):
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {mcp.META_CAPABILITIES}, an object.")
 
 
 def _completed(result: dict[str, Any]) -> dict[str, Any]:
