@@ -31,6 +31,7 @@ def test_a_first_run_makes_a_private_directory_with_a_key_and_the_sample(tmp_pat
             "connection_string": f"http://127.0.0.1:{prepared.upstream_port}/mcp",
             "auth_type": "none",
             "tools_to_execute": ["*"],
+            "allow_on_all_virtual_keys": True,
         }
     ]
     assert config["governance"]["virtual_keys"] == [
