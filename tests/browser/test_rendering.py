@@ -27,8 +27,7 @@ VECTORS = (
     '"><svg onload=alert(1)>',
     "</bdi></h1><form action=//x><button>Deny",
     "'-alert(1)-' {{7*7}} ${7*7} {% raw %}",
-    "&lt;b&gt;&#60;script&#62;alert(1)",
-    "<!-- <style>*{display:none}</style>",
+    "&lt;b&gt;&#60;script&#62; <!-- <style>*{display:none}</style>",
 )
 
 
