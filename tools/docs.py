@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from settings.py, and docs/errors.md from the errors and the surfaces themselves.
+"""Writes docs/configuration.md from settings/, and docs/errors.md from the errors and the surfaces themselves.
 
 python tools/docs.py            write both
 python tools/docs.py --check    change nothing; exit 1 when one of them is not what would be written

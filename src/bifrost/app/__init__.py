@@ -1,0 +1,80 @@
+"""The composition root: builds every object by hand, top to bottom, and returns the ASGI application."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from bifrost import bootstrap
+from bifrost.app.authorization_server import authorization_server
+from bifrost.app.foundation import Foundation, foundation
+from bifrost.app.mcp_endpoint import mcp_endpoint
+from bifrost.app.routes import routes
+from bifrost.base.clock import Clock, SystemClock
+from bifrost.base.sealing import KeyRing
+from bifrost.governance.virtual_keys import VirtualKeys
+from bifrost.http.middleware import RequestContext
+from bifrost.http.pages import Pages
+from bifrost.settings import Settings
+from bifrost.storage.database import Database
+from bifrost.storage.sweeper import Sweeper
+from bifrost.upstreams.oauth.refresh import Credentials
+from bifrost.upstreams.registry import Upstreams
+
+__all__ = ["Gateway", "build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The application, and the use-cases that the command line shares with it."""
+
+    app: ASGIApp
+    database: Database
+    virtual_keys: VirtualKeys
+    upstreams: Upstreams
+    credentials: Credentials
+    sweeper: Sweeper
+    lifespan: Callable[[], AbstractAsyncContextManager[None]]
+    """Opens what the application needs, and closes it; the application runs it by itself under a server."""
+
+
+def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | None = None) -> Gateway:
+    """Everything the product is made of. Nothing is opened before the application starts."""
+    parts = foundation(settings, clock or SystemClock(), ring or bootstrap.key_ring(settings))
+    pages = Pages()
+    server, sweeper = authorization_server(parts, pages), Sweeper(parts.store, parts.clock)
+    lifespan = _lifespan(parts, sweeper)
+    starlette = Starlette(
+        routes=routes(parts, server, mcp_endpoint(parts, server), pages), lifespan=lambda _app: lifespan()
+    )
+    starlette.router.redirect_slashes = False
+    return Gateway(
+        app=RequestContext(starlette, hsts=parts.public_urls.secure),
+        database=parts.database,
+        virtual_keys=parts.virtual_keys,
+        upstreams=parts.upstreams,
+        credentials=parts.credentials,
+        sweeper=sweeper,
+        lifespan=lifespan,
+    )
+
+
+def _lifespan(parts: Foundation, sweeper: Sweeper) -> Callable[[], AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
+        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.ring)
+        sweeping = asyncio.create_task(sweeper.run())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+            await parts.outbound.close()
+            await parts.database.close()
+
+    return lifespan

@@ -1,0 +1,105 @@
+"""The authorization server: consent, tokens, and people's accounts at upstreams."""
+
+from dataclasses import dataclass
+
+from bifrost.app.foundation import Foundation
+from bifrost.authserver.authorize import Authorize
+from bifrost.authserver.browser import BrowserSecrets
+from bifrost.authserver.clients import Clients
+from bifrost.authserver.connect import Connect
+from bifrost.authserver.consent import Consent
+from bifrost.authserver.endpoints.authorize import AuthorizeEndpoint
+from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.connect import ConnectEndpoints
+from bifrost.authserver.endpoints.consent import ConsentEndpoints
+from bifrost.authserver.endpoints.metadata import Metadata
+from bifrost.authserver.endpoints.register import RegisterEndpoint
+from bifrost.authserver.endpoints.revoke import RevokeEndpoint
+from bifrost.authserver.endpoints.token import TokenEndpoint
+from bifrost.authserver.grants.authorization_code import AuthorizationCodeGrant
+from bifrost.authserver.grants.base import TokenGrant
+from bifrost.authserver.grants.refresh_token import RefreshTokenGrant
+from bifrost.authserver.identities import Identities
+from bifrost.authserver.register import Register
+from bifrost.authserver.revoke import Revoke
+from bifrost.authserver.services import Services
+from bifrost.authserver.tokens import Tokens
+from bifrost.http.client_address import TrustedProxies
+from bifrost.http.pages import Pages
+from bifrost.protocol import oauth
+from bifrost.protocol.redirect_uri import APP_SCHEMES
+from bifrost.storage.connect import SqlConnectStore
+from bifrost.upstreams.oauth.discovery import Discovery
+from bifrost.upstreams.oauth.registration import CLIENT_ID_DOCUMENT, Registrations
+from bifrost.upstreams.oauth.sign_in import SignIns
+from bifrost.upstreams.oauth.token_client import TokenClient
+from bifrost.upstreams.probe import Probe
+from bifrost.upstreams.transports.streamable_http import StreamableHttp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationServer:
+    metadata: Metadata
+    register: RegisterEndpoint
+    authorize: AuthorizeEndpoint
+    consent: ConsentEndpoints
+    connect: ConnectEndpoints
+    token: TokenEndpoint
+    revoke: RevokeEndpoint
+    tokens: Tokens
+
+
+def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer:
+    store, clock, config = parts.store, parts.clock, parts.config
+    clients = Clients(parts.ring, APP_SCHEMES | frozenset(parts.settings.client.allowed_app_schemes))
+    identities = Identities(parts.virtual_keys, store, config, clock)
+    tokens = Tokens(store, identities, config, clock)
+    secrets = BrowserSecrets(parts.ring)
+    proxies = TrustedProxies(parts.settings.server.trusted_proxies)
+    grants: dict[str, TokenGrant] = {
+        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, parts.endpoint_of),
+        oauth.REFRESH_TOKEN: RefreshTokenGrant(store, tokens, identities, clock, parts.endpoint_of),
+    }
+    consent = Consent(store, clients, identities, config, clock)
+    services = Services(parts.upstreams, identities, parts.credentials)
+    connect = Connect(
+        SqlConnectStore(parts.database),
+        _sign_ins(parts),
+        parts.credentials,
+        parts.upstreams,
+        consent,
+        identities,
+        clock,
+    )
+    return AuthorizationServer(
+        metadata=Metadata(parts.public_urls, parts.endpoint_of),
+        register=RegisterEndpoint(Register(clients, clock)),
+        authorize=AuthorizeEndpoint(
+            Authorize(clients, store, config, clock, parts.endpoint_of), secrets, parts.public_urls
+        ),
+        consent=ConsentEndpoints(consent, services, secrets, pages, parts.public_urls, proxies),
+        connect=ConnectEndpoints(connect, services, secrets, pages, parts.public_urls, proxies),
+        token=TokenEndpoint(ClientAuth(clients), grants),
+        revoke=RevokeEndpoint(ClientAuth(clients), Revoke(store, clock)),
+        tokens=tokens,
+    )
+
+
+def _sign_ins(parts: Foundation) -> SignIns:
+    issuer = parts.public_urls.issuer
+    return SignIns(
+        store=parts.accounts,
+        discovery=Discovery(parts.outbound),
+        registrations=Registrations(
+            client=parts.outbound,
+            store=parts.accounts,
+            clock=parts.clock,
+            issuer=issuer,
+            client_id_document_url=parts.settings.client.client_id_metadata_document_url
+            or (f"{issuer}{CLIENT_ID_DOCUMENT}" if parts.public_urls.secure else None),
+        ),
+        tokens=TokenClient(parts.outbound, parts.clock),
+        probe=Probe(StreamableHttp(parts.outbound)),
+        vault=parts.vault,
+        clock=parts.clock,
+    )

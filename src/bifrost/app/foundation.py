@@ -1,0 +1,79 @@
+"""What both halves, the authorization server and the gateway, stand on."""
+
+from dataclasses import dataclass
+
+from bifrost import bootstrap
+from bifrost.authserver.models import AuthServerConfig
+from bifrost.base.clock import Clock
+from bifrost.base.sealing import KeyRing
+from bifrost.governance.virtual_keys import VirtualKeys
+from bifrost.http.addresses import AllowedNetworks
+from bifrost.http.client import OutboundClient
+from bifrost.http.public_urls import PublicUrls
+from bifrost.protocol import resource
+from bifrost.settings import Settings
+from bifrost.storage.authserver import SqlAuthServerStore
+from bifrost.storage.database import Database
+from bifrost.storage.governance import SqlGovernanceStore
+from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
+from bifrost.storage.upstreams import SqlUpstreamStore
+from bifrost.upstreams.oauth.refresh import Credentials
+from bifrost.upstreams.oauth.token_client import TokenClient
+from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundation:
+    """What both halves, the authorization server and the gateway, stand on."""
+
+    settings: Settings
+    clock: Clock
+    ring: KeyRing
+    database: Database
+    public_urls: PublicUrls
+    store: SqlAuthServerStore
+    virtual_keys: VirtualKeys
+    vault: Vault
+    upstreams: Upstreams
+    outbound: OutboundClient
+    accounts: SqlUpstreamOAuthStore
+    credentials: Credentials
+    config: AuthServerConfig
+
+    async def endpoint_of(self, indicator: str) -> str | None:
+        """The path of the MCP endpoint that a resource indicator names; None when it is not one of ours."""
+        path = resource.endpoint_path(indicator, self.public_urls.origins)
+        slug = resource.slug(path) if path else None
+        return path if slug is None or await self.upstreams.by_slug(slug) else None
+
+
+def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
+    database = bootstrap.database(settings)
+    public_urls = PublicUrls(settings.public_urls)
+    vault = Vault(ring)
+    accounts = SqlUpstreamOAuthStore(database, vault)
+    outbound = OutboundClient(
+        vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
+    )
+    return Foundation(
+        settings=settings,
+        clock=clock,
+        ring=ring,
+        database=database,
+        public_urls=public_urls,
+        store=SqlAuthServerStore(database, accounts),
+        virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
+        vault=vault,
+        upstreams=Upstreams(SqlUpstreamStore(database), vault, clock),
+        outbound=outbound,
+        accounts=accounts,
+        credentials=Credentials(accounts, TokenClient(outbound, clock), clock),
+        config=AuthServerConfig(
+            issuer=public_urls.issuer,
+            allow_anonymous=not settings.enforce_auth,
+            access_token_seconds=settings.client.access_token_ttl,
+            refresh_token_idle_seconds=settings.client.refresh_token_idle_ttl,
+            refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
+        ),
+    )

@@ -1,0 +1,151 @@
+"""The sections of `config.json`. The types are the documentation: docs/configuration.md is made from them."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bifrost.http.public_urls import LOOPBACK_HOSTS, is_loopback
+
+
+class ConfigurationError(Exception):
+    """One sentence that says what is wrong and how to put it right."""
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port to listen on.")] = 8080
+    public_urls: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins by which clients reach the gateway, the issuer first. Default: the loopback names."),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...], Meta(description="Addresses or networks whose X-Forwarded-For is believed.")
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...], Meta(description="Web origins, besides our own, that may call /mcp from a browser.")
+    ] = ()
+    workers: Annotated[int, Meta(ge=1, le=64, description="Worker processes.")] = 1
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
+    ] = "info"
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    mcp_server_auth_mode: Annotated[
+        Literal["headers", "both", "oauth"],
+        Meta(description="`headers`: virtual keys only; `oauth`: access tokens only; `both`."),
+    ] = "both"
+    enforce_auth_on_inference: Annotated[
+        bool | None,
+        Meta(
+            description="Whether everybody needs a key. Default: false while every public URL is loopback, else true."
+        ),
+    ] = None
+    access_token_ttl: Annotated[int, Meta(ge=60, le=86_400 * 30, description="Seconds.")] = 86_400
+    refresh_token_idle_ttl: Annotated[int, Meta(ge=60, description="Seconds without use.")] = 86_400 * 30
+    refresh_token_absolute_ttl: Annotated[int, Meta(ge=60, description="Seconds since consent.")] = 86_400 * 180
+    client_id_metadata_document_url: Annotated[
+        str, Meta(description="Where upstreams read about us. Default: our own address, when it is https.")
+    ] = ""
+    allowed_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Private networks in which upstreams' authorization servers may stand, e.g. 10.0.0.0/8."),
+    ] = ()
+    allowed_app_schemes: Annotated[
+        tuple[str, ...], Meta(description="Redirect URI schemes without a dot, besides the known clients' ones.")
+    ] = ()
+
+
+class OAuthConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
+    client_id: Annotated[str, Meta(description="Registered by hand at the upstream's authorization server.")] = ""
+    client_secret: Annotated[str, Meta(description="Its secret, if it has one.")] = ""
+    authorize_url: Annotated[str, Meta(description="Instead of discovery; its own query parameters are kept.")] = ""
+    token_url: Annotated[str, Meta(description="Instead of discovery.")] = ""
+    registration_url: Annotated[str, Meta(description="Instead of discovery.")] = ""
+    scopes: Annotated[tuple[str, ...], Meta(description="Default: what the upstream asks for.")] = ()
+    resource: Annotated[str, Meta(description="Default: what the upstream's metadata says.")] = ""
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(description="Prefix of its tools: letters, digits and _.")]
+    connection_string: Annotated[str, Meta(description="URL of the MCP endpoint.")]
+    connection_type: Annotated[Literal["http"], Meta(description="Streamable HTTP.")] = "http"
+    auth_type: Annotated[
+        Literal["none", "headers", "per_user_oauth"],
+        Meta(description="How we prove ourselves to it; with per_user_oauth everybody connects an own account."),
+    ] = "none"
+    oauth_config: Annotated[
+        OAuthConfigSettings, Meta(description="What is known beforehand of its authorization server.")
+    ] = OAuthConfigSettings()
+    headers: Annotated[dict[str, str], Meta(description="Sent with every request (auth_type headers).")] = {}
+    tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
+    allow_on_all_virtual_keys: Annotated[
+        bool, Meta(description="Every virtual key may use it, without naming it in mcp_configs.")
+    ] = False
+    tool_execution_timeout: Annotated[int, Meta(ge=1, le=600, description="Seconds.")] = 30
+    endpoint_slug: Annotated[
+        str, Meta(description="Its own endpoint is /mcp/{slug}. Default: the name in lower case.")
+    ] = ""
+    disabled: Annotated[bool, Meta(description="Kept, but not offered.")] = False
+
+
+class McpConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
+    mcp_client_name: Annotated[str, Meta(description="Name of an upstream.")]
+    tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
+
+
+class VirtualKeySettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=100, description="For people.")]
+    value: Annotated[str, Meta(description="`sk-bf-` and at least 27 random characters; best given as env.NAME.")]
+    id: Annotated[str, Meta(max_length=100, description="Stable id. Default: made up.")] = ""
+    description: Annotated[str, Meta(max_length=1000, description="For people.")] = ""
+    is_active: Annotated[bool, Meta(description="An inactive key is refused with 403.")] = True
+    expires_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None, Meta(description="RFC 3339 time from which it is refused.")
+    ] = None
+    mcp_configs: Annotated[
+        tuple[McpConfigSettings, ...], Meta(description="The upstreams and tools that it may use; none by default.")
+    ] = ()
+
+
+class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    client_configs: Annotated[tuple[UpstreamSettings, ...], Meta(description="Upstream MCP servers.")] = ()
+
+
+class GovernanceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    virtual_keys: Annotated[tuple[VirtualKeySettings, ...], Meta(description="Keys to hand out.")] = ()
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    url: Annotated[
+        str, Meta(description="`sqlite:///path` or `postgresql://…`. Default: SQLite in the data directory.")
+    ] = ""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    server: ServerSettings = ServerSettings()
+    client: ClientSettings = ClientSettings()
+    mcp: McpSettings = McpSettings()
+    governance: GovernanceSettings = GovernanceSettings()
+    storage: StorageSettings = StorageSettings()
+    data_dir: Annotated[str, Meta(description="Directory of the database and the key ring.")] = "data"
+    encryption_keys: Annotated[
+        tuple[str, ...],
+        Meta(description="Key ring: base64url of 32 bytes each, the sealing key first. Default: a file."),
+    ] = ()
+
+    @property
+    def public_urls(self) -> tuple[str, ...]:
+        return self.server.public_urls or tuple(f"http://{host}:{self.server.port}" for host in LOOPBACK_HOSTS)
+
+    @property
+    def enforce_auth(self) -> bool:
+        chosen = self.client.enforce_auth_on_inference
+        return not all(map(is_loopback, self.public_urls)) if chosen is None else chosen
+
+    @property
+    def storage_url(self) -> str:
+        return self.storage.url or f"sqlite:///{Path(self.data_dir, 'bifrost.db')}"
