@@ -1,8 +1,9 @@
 """Migrations: applied once whoever comes first, all or nothing; and what `prepare` and `seed` do on top of them."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,22 @@ async def test_replicas_that_start_at_once_with_the_same_file_all_start(database
             "key 1",
         ]
         assert len(await rows(made, "upstreams")) == 2
+
+
+async def test_a_new_file_that_another_process_is_just_writing_is_opened_when_it_is_done(sqlite_url: str) -> None:
+    """Contract §10, several worker processes: changing a new file to WAL fails at once while another one writes it."""
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as writing:
+        writing.execute("BEGIN IMMEDIATE")
+        made = database(sqlite_url)
+        opening = asyncio.create_task(made.open())
+        try:
+            finished, _ = await asyncio.wait({opening}, timeout=0.2)
+            assert not finished, "it gave up, or opened what cannot be changed yet"
+            writing.execute("COMMIT")
+            await opening
+        finally:
+            await asyncio.wait({opening})
+            await made.close()
 
 
 @pytest.mark.parametrize("section", ["mcp", "governance"])

@@ -24,8 +24,11 @@ UNNOTICED_MILLISECONDS = 100
 READ_TIMEOUT_MILLISECONDS = 50
 """Reads happen on the event loop; in WAL mode they wait only while the file is being recovered."""
 
+RETRY_SECONDS = 0.01
+_PRIMARY_CODE = 0xFF
+"""The part of a SQLite result code that names the kind of error."""
+
 _PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
     # WAL with NORMAL survives a killed process; a power cut may lose the last commits but never corrupts the file
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
@@ -62,12 +65,27 @@ class SqliteDatabase:
         self._writer = await aiosqlite.connect(self._path, isolation_level=None)
         self._writer.row_factory = sqlite3.Row
         self._waits_milliseconds = self._busy_milliseconds
-        for pragma in (f"PRAGMA busy_timeout = {self._busy_milliseconds}", *_PRAGMAS):
+        await self._writer.execute_fetchall(f"PRAGMA busy_timeout = {self._busy_milliseconds}")
+        await self._change_to_wal(self._writer)
+        for pragma in _PRAGMAS:
             await self._writer.execute_fetchall(pragma)
         self._reader = sqlite3.connect(self._path, isolation_level=None)
         self._reader.row_factory = sqlite3.Row
         self._reader.execute(f"PRAGMA busy_timeout = {READ_TIMEOUT_MILLISECONDS}")
         self._reader.execute("PRAGMA query_only = ON")
+
+    async def _change_to_wal(self, writer: aiosqlite.Connection) -> None:
+        """A new file changes its mode once; whoever comes second is refused at once, whatever the time-out."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._busy_milliseconds / 1_000
+        while True:
+            try:
+                await writer.execute_fetchall("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def close(self) -> None:
         if self._reader:
