@@ -12,7 +12,7 @@ from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.settings import ConfigurationError, Settings, UpstreamSettings, VirtualKeySettings
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
-from bifrost.upstreams.models import NewUpstream, OAuthConfig
+from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig, TlsConfig
 from bifrost.upstreams.registry import Upstreams
 
 KEY_FILE = "keyring.json"
@@ -91,18 +91,15 @@ def _mac(entry: msgspec.Struct, ring: KeyRing) -> str:
 
 
 def new_upstream(wanted: UpstreamSettings) -> NewUpstream:
+    """Member by member the same, nested objects included."""
+    members = msgspec.structs.asdict(wanted)
     return NewUpstream(
-        name=wanted.name,
-        connection_string=wanted.connection_string,
-        connection_type=wanted.connection_type,
-        auth_type=wanted.auth_type,
-        headers=wanted.headers,
-        oauth_config=OAuthConfig(**msgspec.structs.asdict(wanted.oauth_config)),
-        tools_to_execute=wanted.tools_to_execute,
-        allow_on_all_virtual_keys=wanted.allow_on_all_virtual_keys,
-        tool_execution_timeout=wanted.tool_execution_timeout,
-        endpoint_slug=wanted.endpoint_slug,
-        disabled=wanted.disabled,
+        **members
+        | {
+            "stdio_config": StdioConfig(**msgspec.structs.asdict(wanted.stdio_config)),
+            "tls_config": TlsConfig(**msgspec.structs.asdict(wanted.tls_config)),
+            "oauth_config": OAuthConfig(**msgspec.structs.asdict(wanted.oauth_config)),
+        }
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bifrost.storage.database import Database
 from bifrost.storage.upstreams import SqlUpstreamStore
-from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.models import StdioConfig, TlsConfig, Upstream
 from tests.contract._stores import NOW, opened, rows, together
 
 pytestmark = pytest.mark.anyio
@@ -50,8 +50,27 @@ def store(database: Database) -> SqlUpstreamStore:
         _upstream(disabled=True, allow_on_all_virtual_keys=True, tool_execution_timeout=600),
         _upstream(tools_to_execute=()),
         _upstream(auth_type="headers", tools_to_execute=("read", "write ☃"), sealed_headers="v1." + "x" * 20_000),
+        _upstream(
+            connection_type="stdio",
+            connection_string="",
+            stdio_config=StdioConfig(command="notes", args=("-v", "ü \"'"), envs=("HOME",)),
+            is_ping_available=False,
+            tool_sync_interval=-1,
+            state="error",
+            state_reason="It is gone.",
+        ),
+        _upstream(
+            auth_type="oauth",
+            oauth_config_id="oac_1",
+            sealed_oauth_config="v1.config",
+            allowed_extra_headers=("X-Request-Id",),
+            tool_sync_interval=3_600,
+            tls_config=TlsConfig(insecure_skip_verify=True, ca_cert_pem="-----BEGIN CERTIFICATE-----\n"),
+            state="needs_reauth",
+        ),
+        _upstream(auth_type="per_user_headers", per_user_header_keys=("X-Api-Key", "X-Tenant")),
     ],
-    ids=["plain", "flags", "no-tools", "headers"],
+    ids=["plain", "flags", "no-tools", "headers", "program", "oauth", "per-user-headers"],
 )
 async def test_an_upstream_comes_back_as_it_was_written(store: SqlUpstreamStore, upstream: Upstream) -> None:
     """Contract §9: the members of an upstream; `[]` and `["*"]` are different things."""
@@ -76,17 +95,19 @@ async def test_the_time_of_adding_is_kept(database: Database, store: SqlUpstream
         _upstream(name="mail", endpoint_slug="mail"),
         _upstream(id="up_2", endpoint_slug="mail"),
         _upstream(id="up_2", name="mail"),
+        _upstream(id="up_2", name="mail", endpoint_slug="mail", oauth_config_id="oac_1"),
     ],
-    ids=["id", "name", "slug"],
+    ids=["id", "name", "slug", "oauth-config"],
 )
-async def test_a_second_upstream_with_the_same_id_name_or_slug_is_refused_and_changes_nothing(
+async def test_a_second_upstream_with_the_same_id_name_slug_or_oauth_config_is_refused_and_changes_nothing(
     store: SqlUpstreamStore, second: Upstream
 ) -> None:
     """Contract §10: the database wins over the file."""
-    await store.add_upstream(_upstream(), "", NOW)
+    first = _upstream(oauth_config_id="oac_1")
+    await store.add_upstream(first, "", NOW)
     other = replace(second, connection_string="https://elsewhere.example/mcp", disabled=True)
     assert await store.add_upstream(other, "mac", NOW + 1) is False
-    assert await store.upstreams() == [_upstream()]
+    assert await store.upstreams() == [first]
 
 
 async def test_upstreams_are_listed_by_name_in_the_same_order_on_both_databases(store: SqlUpstreamStore) -> None:
@@ -142,6 +163,15 @@ async def test_a_changed_file_changes_what_only_the_file_has_written(
         tool_execution_timeout=60,
         disabled=True,
         sealed_headers="v1.other",
+        oauth_config_id="oac_2",
+        stdio_config=StdioConfig(command="notes"),
+        per_user_header_keys=("X-Api-Key",),
+        allowed_extra_headers=("X-Request-Id",),
+        is_ping_available=False,
+        tool_sync_interval=60,
+        tls_config=TlsConfig(insecure_skip_verify=True),
+        state="pending_verification",
+        state_reason="It is new.",
     )
     assert await store.reconfigure_upstream(wanted, read, NOW + 1) is changes
     assert await store.upstreams() == [wanted if changes else _upstream(), other]

@@ -6,7 +6,7 @@ from typing import Any
 from bifrost import bootstrap
 from bifrost.cli.serve import load
 from bifrost.governance.virtual_keys import check_value
-from bifrost.upstreams.registry import check
+from bifrost.upstreams.rules import check
 
 
 def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:

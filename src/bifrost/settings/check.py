@@ -25,6 +25,8 @@ def check(settings: Settings) -> None:
     _check_unique("mcp.client_configs", "name", [entry.name for entry in settings.mcp.client_configs])
     slugs = [entry.endpoint_slug or entry.name.lower() for entry in settings.mcp.client_configs]
     _check_unique("mcp.client_configs", "endpoint_slug", slugs)
+    config_ids = [entry.oauth_config_id for entry in settings.mcp.client_configs if entry.oauth_config_id]
+    _check_unique("mcp.client_configs", "oauth_config_id", config_ids)
     for member in ("id", "name", "value"):
         values = [getattr(key, member) for key in settings.governance.virtual_keys]
         _check_unique("governance.virtual_keys", member, [value for value in values if value])

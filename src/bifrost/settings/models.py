@@ -69,22 +69,57 @@ class OAuthConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
     resource: Annotated[str, Meta(description="Default: what the upstream's metadata says.")] = ""
 
 
+class StdioConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
+    command: Annotated[str, Meta(description="The program.")] = ""
+    args: Annotated[tuple[str, ...], Meta(description="Its arguments, as they are: no shell reads them.")] = ()
+    envs: Annotated[tuple[str, ...], Meta(description="Names of the environment variables that it may see.")] = ()
+
+
+class TlsConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
+    insecure_skip_verify: Annotated[bool, Meta(description="Believe any certificate; for development only.")] = False
+    ca_cert_pem: Annotated[str, Meta(description="Certificates of the authorities to trust, in PEM.")] = ""
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Prefix of its tools: letters, digits and _.")]
-    connection_string: Annotated[str, Meta(description="URL of the MCP endpoint.")]
-    connection_type: Annotated[Literal["http"], Meta(description="Streamable HTTP.")] = "http"
+    connection_type: Annotated[
+        Literal["http", "sse", "stdio"], Meta(description="Streamable HTTP, HTTP with SSE (2024-11-05), or a program.")
+    ] = "http"
+    connection_string: Annotated[str, Meta(description="URL of the MCP endpoint; not for stdio.")] = ""
+    stdio_config: Annotated[StdioConfigSettings, Meta(description="The program (connection_type stdio).")] = (
+        StdioConfigSettings()
+    )
+    tls_config: Annotated[TlsConfigSettings, Meta(description="Whom to believe that it is the upstream.")] = (
+        TlsConfigSettings()
+    )
     auth_type: Annotated[
-        Literal["none", "headers", "per_user_oauth"],
-        Meta(description="How we prove ourselves to it; with per_user_oauth everybody connects an own account."),
+        Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers", "token_exchange"],
+        Meta(
+            description="How we prove ourselves to it: `headers` and `oauth` are one account for everybody; "
+            "with the others everybody has their own."
+        ),
     ] = "none"
+    oauth_config_id: Annotated[
+        str, Meta(description="Stable id of its oauth_config in the management API. Default: made up.")
+    ] = ""
     oauth_config: Annotated[
         OAuthConfigSettings, Meta(description="What is known beforehand of its authorization server.")
     ] = OAuthConfigSettings()
     headers: Annotated[dict[str, str], Meta(description="Sent with every request (auth_type headers).")] = {}
+    per_user_header_keys: Annotated[
+        tuple[str, ...], Meta(description="Names of the headers that everybody gives (auth_type per_user_headers).")
+    ] = ()
+    allowed_extra_headers: Annotated[
+        tuple[str, ...], Meta(description="Headers of a caller's request that are passed on.")
+    ] = ()
     tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
     allow_on_all_virtual_keys: Annotated[
         bool, Meta(description="Every virtual key may use it, without naming it in mcp_configs.")
     ] = False
+    is_ping_available: Annotated[bool, Meta(description="Whether it answers ping; else its list is used.")] = True
+    tool_sync_interval: Annotated[
+        int, Meta(description="Seconds between two looks at its tools; 0: 600, less than 0: never.")
+    ] = 0
     tool_execution_timeout: Annotated[int, Meta(ge=1, le=600, description="Seconds.")] = 30
     endpoint_slug: Annotated[
         str, Meta(description="Its own endpoint is /mcp/{slug}. Default: the name in lower case.")

@@ -7,7 +7,17 @@ import msgspec
 
 from bifrost.storage.database import Database, Row, queries
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.models import StdioConfig, TlsConfig, Upstream
+
+_IN_JSON: dict[str, Any] = {
+    "tools_to_execute": tuple[str, ...],
+    "stdio_config": StdioConfig,
+    "per_user_header_keys": tuple[str, ...],
+    "allowed_extra_headers": tuple[str, ...],
+    "tls_config": TlsConfig,
+}
+_FLAGS = ("allow_on_all_virtual_keys", "is_ping_available", "disabled")
+"""SQLite has no booleans."""
 
 
 class SqlUpstreamStore:
@@ -26,15 +36,15 @@ class SqlUpstreamStore:
 
     async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
         async with self._database.transaction() as connection:
-            owner = await self._queries.slug_owner(
-                connection, endpoint_slug=upstream.endpoint_slug, id=upstream.id, config_mac=config_mac
-            )
+            row = _row(upstream, config_mac, now)
+            owner = await self._queries.slug_owner(connection, **row)
             if owner is not None:
                 raise UpstreamInvalid(
-                    f"The endpoint_slug of {upstream.name!r} is still that of {owner!r}; change one of them first.",
+                    f"The endpoint_slug or oauth_config_id of {upstream.name!r} is still that of {owner!r}; "
+                    "change one of them first.",
                     param="endpoint_slug",
                 )
-            return await self._queries.reconfigure_upstream(connection, **_row(upstream, config_mac, now)) is not None
+            return await self._queries.reconfigure_upstream(connection, **row) is not None
 
     async def upstreams(self) -> list[Upstream]:
         async with self._database.read() as connection:
@@ -42,22 +52,13 @@ class SqlUpstreamStore:
 
 
 def _row(upstream: Upstream, config_mac: str, now: int) -> dict[str, Any]:
-    tools = msgspec.json.encode(upstream.tools_to_execute).decode()
-    return asdict(upstream) | {
-        "tools_to_execute": tools,
-        "config_mac": config_mac,
-        "created_at": now,
-        "updated_at": now,
-    }
+    plain = asdict(upstream)
+    texts = {member: msgspec.json.encode(plain[member]).decode() for member in _IN_JSON}
+    return plain | texts | {"config_mac": config_mac, "created_at": now, "updated_at": now}
 
 
 def _upstream(row: Row) -> Upstream:
     values = dict(row)
-    return Upstream(
-        **{
-            **values,
-            "tools_to_execute": msgspec.json.decode(values["tools_to_execute"], type=tuple[str, ...]),
-            "allow_on_all_virtual_keys": bool(values["allow_on_all_virtual_keys"]),
-            "disabled": bool(values["disabled"]),
-        }
-    )
+    lists = {member: msgspec.json.decode(values[member], type=kind) for member, kind in _IN_JSON.items()}
+    flags = {member: bool(values[member]) for member in _FLAGS}
+    return Upstream(**{**values, **lists, **flags})

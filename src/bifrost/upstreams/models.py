@@ -3,10 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-ConnectionType = Literal["http"]
-AuthType = Literal["none", "headers", "per_user_oauth"]
-PER_USER: frozenset[str] = frozenset(("per_user_oauth",))
+ConnectionType = Literal["http", "sse", "stdio"]
+AuthType = Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers", "token_exchange"]
+UpstreamState = Literal[
+    "connected", "disconnected", "error", "pending_tools", "pending_verification", "needs_reauth", "disabled"
+]
+"""Contract §8. It tells administrators what was seen last; what a call may do is decided by other facts."""
+
+PER_USER: frozenset[str] = frozenset(("per_user_oauth", "per_user_headers", "token_exchange"))
 """Auth types with which everybody uses an account of their own."""
+
+BY_OAUTH: frozenset[str] = frozenset(("oauth", "per_user_oauth"))
+"""Auth types with a sign-in at the upstream's authorization server, and so with an `oauth_config_id`."""
 
 DEFAULT_TIMEOUT_SECONDS = 30
 
@@ -22,6 +30,23 @@ class OAuthConfig:
     registration_url: str = ""
     scopes: tuple[str, ...] = ()
     resource: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StdioConfig:
+    """`stdio_config`: a program to run. `envs` are names of environment variables that it may see."""
+
+    command: str = ""
+    args: tuple[str, ...] = ()
+    envs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """`tls_config`: whom to believe that it is the upstream. Neither member set: the machine's own authorities."""
+
+    insecure_skip_verify: bool = False
+    ca_cert_pem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +66,29 @@ class Upstream:
     disabled: bool
     sealed_headers: str = field(default="", repr=False)
     sealed_oauth_config: str = field(default="", repr=False)
+    stdio_config: StdioConfig = StdioConfig()
+    oauth_config_id: str = ""
+    per_user_header_keys: tuple[str, ...] = ()
+    allowed_extra_headers: tuple[str, ...] = ()
+    is_ping_available: bool = True
+    tool_sync_interval: int = 0
+    """Seconds; 0 means the usual interval, less than 0 never."""
+    tls_config: TlsConfig = TlsConfig()
+    state: UpstreamState = "disconnected"
+    """What was seen last, as if it were enabled; see `shown_state`."""
+    state_reason: str = ""
 
     @property
     def per_user(self) -> bool:
         return self.auth_type in PER_USER
+
+    @property
+    def by_oauth(self) -> bool:
+        return self.auth_type in BY_OAUTH
+
+    @property
+    def shown_state(self) -> UpstreamState:
+        return "disabled" if self.disabled else self.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +96,20 @@ class NewUpstream:
     """What an administrator or the configuration asks for. `headers` are in plain text and may be secrets."""
 
     name: str
-    connection_string: str
+    connection_string: str = ""
     connection_type: ConnectionType = "http"
+    stdio_config: StdioConfig = StdioConfig()
     auth_type: AuthType = "none"
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     oauth_config: OAuthConfig = field(default_factory=OAuthConfig)
+    oauth_config_id: str = ""
+    per_user_header_keys: tuple[str, ...] = ()
     tools_to_execute: tuple[str, ...] = ()
+    allowed_extra_headers: tuple[str, ...] = ()
     allow_on_all_virtual_keys: bool = False
+    is_ping_available: bool = True
+    tool_sync_interval: int = 0
     tool_execution_timeout: int = DEFAULT_TIMEOUT_SECONDS
+    tls_config: TlsConfig = TlsConfig()
     endpoint_slug: str = ""
     disabled: bool = False

@@ -1,6 +1,5 @@
 """The registry of upstreams: adding one, and the current list, at most one second old."""
 
-import re
 from dataclasses import dataclass, field
 
 import structlog
@@ -8,19 +7,25 @@ import structlog
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import NewUpstream, Upstream
+from bifrost.upstreams.models import BY_OAUTH, AuthType, NewUpstream, Upstream, UpstreamState
+from bifrost.upstreams.rules import check
 from bifrost.upstreams.store import UpstreamStore
 from bifrost.upstreams.vault import Vault
 
 MAX_AGE_MILLISECONDS = 1 * SECOND
 """A change made by any process is felt within this time (contract §6)."""
 
-MAX_TIMEOUT_SECONDS = 600
-_NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_URL = re.compile(r"https?://[!-~]+")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_HEADER_VALUE = re.compile(r"[\t -~]{0,8192}")
+_NOT_CONTACTED: tuple[UpstreamState, str] = ("disconnected", "It has not been contacted yet.")
+_NOT_SIGNED_IN: tuple[UpstreamState, str] = ("pending_verification", "An administrator has yet to sign in to it once.")
+_FIRST_STATES: dict[AuthType, tuple[UpstreamState, str]] = {
+    "none": _NOT_CONTACTED,
+    "headers": _NOT_CONTACTED,
+    "oauth": _NOT_SIGNED_IN,
+    "per_user_oauth": _NOT_SIGNED_IN,
+    "per_user_headers": ("pending_verification", "An administrator has yet to verify it with headers of their own."),
+    "token_exchange": ("pending_verification", "An administrator has yet to verify it with a token of their own."),
+}
+"""State and reason of an upstream that is new, or new in what matters."""
 
 log = structlog.get_logger()
 
@@ -44,13 +49,15 @@ class Upstreams:
                 log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
             elif await self.store.upstream_id(wanted.name) is None:
                 raise UpstreamInvalid(
-                    f"Another upstream has the endpoint_slug of {wanted.name!r} already.", param="endpoint_slug"
+                    f"Another upstream has the endpoint_slug or oauth_config_id of {wanted.name!r} already.",
+                    param="endpoint_slug",
                 )
         elif await self.store.reconfigure_upstream(upstream, config_mac, now):
             log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type)
         self._listed_at = now - MAX_AGE_MILLISECONDS
 
     def _upstream(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
+        state, reason = _FIRST_STATES[wanted.auth_type]
         return Upstream(
             id=upstream_id,
             name=wanted.name,
@@ -64,6 +71,15 @@ class Upstreams:
             disabled=wanted.disabled,
             sealed_headers=self.vault.seal_headers(upstream_id, wanted.headers),
             sealed_oauth_config=self.vault.seal_oauth_config(upstream_id, wanted.oauth_config),
+            stdio_config=wanted.stdio_config,
+            oauth_config_id=_oauth_config_id(wanted, upstream_id),
+            per_user_header_keys=wanted.per_user_header_keys,
+            allowed_extra_headers=wanted.allowed_extra_headers,
+            is_ping_available=wanted.is_ping_available,
+            tool_sync_interval=wanted.tool_sync_interval,
+            tls_config=wanted.tls_config,
+            state=state,
+            state_reason=reason,
         )
 
     async def enabled(self) -> list[Upstream]:
@@ -78,31 +94,8 @@ class Upstreams:
         return next((upstream for upstream in await self.enabled() if upstream.endpoint_slug == slug), None)
 
 
-def check(wanted: NewUpstream) -> None:
-    """Raises UpstreamInvalid, naming the member."""
-    rules = (
-        ("name", _NAME.fullmatch(wanted.name), "letters, digits and _, at most 48 (no hyphen: it separates the tool)"),
-        (
-            "endpoint_slug",
-            _SLUG.fullmatch(wanted.endpoint_slug or wanted.name.lower()),
-            "a-z, 0-9, - and _, beginning with a letter or digit",
-        ),
-        ("connection_string", _URL.fullmatch(wanted.connection_string), "an http or https URL"),
-        ("headers", all(map(_is_header, wanted.headers.items())), "header names with visible ASCII values"),
-        (
-            "tool_execution_timeout",
-            1 <= wanted.tool_execution_timeout <= MAX_TIMEOUT_SECONDS,
-            f"between 1 and {MAX_TIMEOUT_SECONDS} seconds",
-        ),
-    )
-    for member, holds, rule in rules:
-        if not holds:
-            raise UpstreamInvalid(f"The upstream {wanted.name!r} has an invalid {member}: {rule}.", param=member)
-    if wanted.headers and wanted.auth_type == "none":
-        raise UpstreamInvalid(
-            f"The upstream {wanted.name!r} has headers, so its auth_type must be headers.", param="auth_type"
-        )
-
-
-def _is_header(pair: tuple[str, str]) -> bool:
-    return bool(_HEADER_NAME.fullmatch(pair[0]) and _HEADER_VALUE.fullmatch(pair[1]))
+def _oauth_config_id(wanted: NewUpstream, upstream_id: str) -> str:
+    """Made from the upstream's id, so that it stays what it is when the configuration changes."""
+    if wanted.auth_type not in BY_OAUTH:
+        return ""
+    return wanted.oauth_config_id or f"oac_{upstream_id.removeprefix('up_')}"

@@ -1,0 +1,119 @@
+"""What an upstream may look like. Each refusal names the member and says how to put it right."""
+
+import re
+from collections.abc import Iterator
+
+from bifrost.upstreams.errors import UpstreamInvalid
+from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig, TlsConfig
+
+NOT_OFFERED: dict[tuple[str, str], str] = {
+    ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
+    ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
+    ("auth_type", "oauth"): "use headers or per_user_oauth",
+    ("auth_type", "per_user_headers"): "use headers or per_user_oauth",
+    ("auth_type", "token_exchange"): "use per_user_oauth",
+    ("tls_config", "given"): "trust the authority on the machine, for example with SSL_CERT_FILE",
+    ("allowed_extra_headers", "given"): "leave it out",
+}
+"""Member and value that this version does not offer, and what to do instead: the one place that says so."""
+
+MAX_TIMEOUT_SECONDS = 600
+MIN_SYNC_SECONDS = 30
+MAX_SYNC_SECONDS = 86_400 * 7
+MAX_HEADER_KEYS = 20
+_NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_URL = re.compile(r"https?://[!-~]{1,2048}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}|")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE = re.compile(r"[\t -~]{0,8192}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_ARGUMENT = re.compile(r"[^\x00]{0,4096}")
+
+_Rule = tuple[str, bool, str]
+"""Member, whether it holds, and what would."""
+
+
+def check(wanted: NewUpstream) -> None:
+    """Raises UpstreamInvalid, naming the member. No value is repeated: it may be a secret."""
+    for member, value in _chosen(wanted):
+        if (member, value) in NOT_OFFERED:
+            what = f"the {member} {value}" if value != "given" else f"a {member}"
+            raise UpstreamInvalid(
+                f"The upstream {wanted.name!r} has {what}, which this version does not offer; "
+                f"{NOT_OFFERED[member, value]}.",
+                param=member,
+            )
+    for member, holds, rule in (*_rules(wanted), *_joint_rules(wanted)):
+        if not holds:
+            raise UpstreamInvalid(f"The upstream {wanted.name!r} has an invalid {member}: {rule}.", param=member)
+
+
+def is_header_name(name: str) -> bool:
+    return _HEADER_NAME.fullmatch(name) is not None
+
+
+def is_header(name: str, value: str) -> bool:
+    return is_header_name(name) and _HEADER_VALUE.fullmatch(value) is not None
+
+
+def _chosen(wanted: NewUpstream) -> Iterator[tuple[str, str]]:
+    yield "connection_type", wanted.connection_type
+    yield "auth_type", wanted.auth_type
+    if wanted.tls_config != TlsConfig():
+        yield "tls_config", "given"
+    if wanted.allowed_extra_headers:
+        yield "allowed_extra_headers", "given"
+
+
+def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
+    """Each about one member."""
+    yield "name", _matches(_NAME, wanted.name), "letters, digits and _, at most 48 (no hyphen: it separates the tool)"
+    slug = wanted.endpoint_slug or wanted.name.lower()
+    yield "endpoint_slug", _matches(_SLUG, slug), "a-z, 0-9, - and _, beginning with a letter or digit"
+    yield "oauth_config_id", _matches(_ID, wanted.oauth_config_id), "letters, digits, - and _, at most 100"
+    yield "headers", all(is_header(*pair) for pair in wanted.headers.items()), "header names with visible ASCII values"
+    names = (*wanted.per_user_header_keys, *wanted.allowed_extra_headers)
+    yield "per_user_header_keys", all(map(is_header_name, names)), "names of headers"
+    distinct = len({name.lower() for name in wanted.per_user_header_keys}) == len(wanted.per_user_header_keys)
+    few = len(wanted.per_user_header_keys) <= MAX_HEADER_KEYS
+    yield "per_user_header_keys", distinct and few, f"each name once, at most {MAX_HEADER_KEYS}"
+    timeout = wanted.tool_execution_timeout
+    yield "tool_execution_timeout", 1 <= timeout <= MAX_TIMEOUT_SECONDS, f"between 1 and {MAX_TIMEOUT_SECONDS} seconds"
+    interval = wanted.tool_sync_interval
+    in_range = interval <= 0 or MIN_SYNC_SECONDS <= interval <= MAX_SYNC_SECONDS
+    rule = f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS} seconds, 0 for the usual interval, less than 0 for never"
+    yield "tool_sync_interval", in_range, rule
+    yield from _stdio_rules(wanted.stdio_config)
+
+
+def _stdio_rules(config: StdioConfig) -> Iterator[_Rule]:
+    variables = all(_matches(_VARIABLE, name) for name in config.envs)
+    yield "stdio_config.envs", variables, "names of environment variables, without values"
+    texts = all(_matches(_ARGUMENT, text) for text in (config.command, *config.args))
+    yield "stdio_config", texts, "command and args without NUL, each at most 4096 characters"
+
+
+def _joint_rules(wanted: NewUpstream) -> Iterator[_Rule]:
+    """Members that need or exclude each other."""
+    program = wanted.connection_type == "stdio"
+    if program:
+        yield "connection_string", not wanted.connection_string, "leave it out, a stdio upstream is a program"
+        yield "stdio_config", bool(wanted.stdio_config.command), "the command must be given"
+        yield "auth_type", wanted.auth_type == "none", "none, a program takes its secrets from stdio_config.envs"
+    else:
+        yield "connection_string", _matches(_URL, wanted.connection_string), "an http or https URL"
+        yield "stdio_config", wanted.stdio_config == StdioConfig(), "leave it out unless connection_type is stdio"
+    by_headers = wanted.auth_type in ("headers", "none") or not wanted.headers
+    yield "auth_type", not wanted.headers or wanted.auth_type != "none", "it has headers, so it must be headers"
+    yield "headers", by_headers, "leave them out unless auth_type is headers"
+    asked = bool(wanted.per_user_header_keys)
+    rule = "name the headers that everybody gives when auth_type is per_user_headers, and only then"
+    yield "per_user_header_keys", asked == (wanted.auth_type == "per_user_headers"), rule
+    known = wanted.oauth_config != OAuthConfig() or bool(wanted.oauth_config_id)
+    rule = "leave it out unless auth_type is oauth or per_user_oauth"
+    yield "oauth_config", not known or wanted.auth_type in BY_OAUTH, rule
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> bool:
+    return pattern.fullmatch(text) is not None
