@@ -70,6 +70,7 @@ COVERED_BY_STORIES = {
     "storage/governance.py": "tests/contract/test_governance_store.py",
     "storage/migrate.py": "tests/contract/test_migrations.py",
     "storage/postgresql.py": "tests/contract/test_storage_transactions.py",
+    "storage/sealed.py": "tests/contract/test_sealed.py",
     "storage/sqlite.py": "tests/contract/test_storage_transactions.py",
     "storage/sqlite_driver.py": "tests/contract/test_storage_transactions.py",
     "storage/sweeper.py": "tests/contract/test_authserver_store_limits.py",

@@ -1,13 +1,14 @@
 """Authenticated encryption with a key ring: what we keep is sealed, and bound to where it belongs.
 
 The first key of the ring seals; every key opens, so a ring rotates by putting a new key in front. Each use has a key
-of its own, derived from the ring's key and the name of the use.
+of its own, derived from the ring's key and the name of the use. A ring may have a source that tells when its keys have
+changed; it is asked before anything is sealed, and when something was sealed with a key that the ring does not know.
 """
 
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
@@ -31,26 +32,52 @@ class SealBrokenError(Exception):
 class KeyRing:
     """Keys of 32 bytes, the sealing one first. `repr` shows key ids only."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes], changed: Callable[[], Sequence[bytes] | None] = lambda: None) -> None:
+        """`changed` gives the keys of today when they are others than before, else None."""
+        self._changed = changed
+        self._use(keys)
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(self._keys)})"
+
+    @property
+    def sealing_id(self) -> str:
+        """The id of the key that seals."""
+        return self._sealing_id
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all keys, the sealing one first."""
+        return tuple(self._keys)
+
+    def _use(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise ValueError(f"a key ring needs at least one key, each of {KEY_BYTES} bytes")
         self._keys = {key_id(key): key for key in keys}
         self._sealing_id = key_id(keys[0])
 
-    def __repr__(self) -> str:
-        return f"KeyRing({', '.join(self._keys)})"
+    def _refresh(self) -> None:
+        changed = self._changed()
+        if changed is not None:
+            self._use(changed)
+
+    def _knows(self, ring_id: str) -> bool:
+        if ring_id not in self._keys:
+            self._refresh()
+        return ring_id in self._keys
 
     def seal(self, plain: bytes, *, use: str, owner: str) -> str:
         """AES-256-GCM with a fresh nonce; `owner` is associated data: the row must keep it to be opened."""
+        self._refresh()
         nonce = random_bytes(NONCE_BYTES)
         sealed = AESGCM(self._derived(self._sealing_id, use)).encrypt(nonce, plain, owner.encode())
-        return f"{VERSION}.{self._sealing_id}.{encode(nonce + sealed)}"
+        return f"{sealed_prefix(self._sealing_id)}{encode(nonce + sealed)}"
 
     def open(self, sealed: str, *, use: str, owner: str) -> bytes:
         """Raises SealBrokenError."""
         version, _, rest = sealed.partition(".")
         ring_id, _, body = rest.partition(".")
-        if version != VERSION or ring_id not in self._keys:
+        if version != VERSION or not self._knows(ring_id):
             raise SealBrokenError
         raw = decode(body)
         try:
@@ -60,6 +87,7 @@ class KeyRing:
 
     def seal_name(self, plain: bytes, *, use: str) -> str:
         """AES-SIV (RFC 5297), deterministic: the same bytes give the same name, as client ids want it."""
+        self._refresh()
         siv = AESSIV(self._derived(self._sealing_id, use, length=64)).encrypt(plain, None)
         return encode(decode(self._sealing_id) + siv)
 
@@ -67,7 +95,7 @@ class KeyRing:
         """The bytes and the id of the key that sealed them. Raises SealBrokenError."""
         raw = decode(name)
         ring_id = encode(raw[:KEY_ID_BYTES])
-        if ring_id not in self._keys or encode(raw) != name:
+        if not self._knows(ring_id) or encode(raw) != name:
             raise SealBrokenError
         try:
             return AESSIV(self._derived(ring_id, use, length=64)).decrypt(raw[KEY_ID_BYTES:], None), ring_id
@@ -80,6 +108,12 @@ class KeyRing:
 
     def made(self, data: str, mac: str, *, use: str) -> bool:
         """Whether any key of the ring made this MAC."""
+        if not self._made(data, mac, use):
+            self._refresh()  # a MAC does not say whose it is
+            return self._made(data, mac, use)
+        return True
+
+    def _made(self, data: str, mac: str, use: str) -> bool:
         return any(hmac.compare_digest(self.mac(data, use=use, ring_id=ring_id), mac) for ring_id in self._keys)
 
     def _derived(self, ring_id: str, use: str, length: int = KEY_BYTES) -> bytes:
@@ -91,8 +125,18 @@ def _derive(key: bytes, use: str, length: int) -> bytes:
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=f"bifrost:{use}".encode()).derive(key)
 
 
+def sealed_prefix(ring_id: str) -> str:
+    """What everything begins with that the key of this id has sealed."""
+    return f"{VERSION}.{ring_id}."
+
+
 def key_id(key: bytes) -> str:
     return encode(hashlib.sha256(b"bifrost key id" + key).digest()[:KEY_ID_BYTES])
+
+
+def name_key_id(name: str) -> str:
+    """The id of the key that sealed this name. Raises SealBrokenError."""
+    return encode(decode(name)[:KEY_ID_BYTES])
 
 
 def encode(raw: bytes) -> str:

@@ -1,4 +1,4 @@
-"""`bifrost keys`: create, list and revoke virtual keys."""
+"""`bifrost keys`: create, list and revoke virtual keys; `rotate-encryption` is in a file of its own."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from bifrost import bootstrap
 from bifrost.app import build
 from bifrost.base.clock import SECOND, Clock, SystemClock
+from bifrost.cli import rotate_encryption
 from bifrost.cli.serve import load
 from bifrost.governance.models import ALL_TOOLS, McpConfig, VirtualKey
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
@@ -23,7 +24,7 @@ _UNIT_SECONDS = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
     keys = commands.add_parser(
         "keys",
-        help="create, list and revoke virtual keys",
+        help="create, list and revoke virtual keys; rotate the encryption keys",
         description="Virtual keys identify people and programs. A key's value is shown once, when it is made.",
     )
     actions = keys.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -47,6 +48,7 @@ def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser("revoke", parents=[with_config], help="deactivate a key; its sessions end at once")
     revoke.add_argument("key", help="id or name of the key")
     revoke.set_defaults(run=_revoke)
+    rotate_encryption.add_to(actions, with_config)
 
 
 def _create(chosen: argparse.Namespace) -> int:

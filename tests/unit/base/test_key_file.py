@@ -3,12 +3,13 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
-from bifrost.base.sealing import encode
+from bifrost.base.key_file import KeyFileError, put_in_front, ring_from_file, ring_from_text
+from bifrost.base.sealing import SealBrokenError, encode, sealed_prefix
 
 KEY, OTHER = encode(b"k" * 32), encode(b"o" * 32)
 
@@ -106,3 +107,80 @@ def test_configured_keys_that_are_none_are_refused_with_the_way_to_make_one(keys
     with pytest.raises(KeyFileError, match="make one with") as refused:
         ring_from_text(keys)
     assert KEY not in str(refused.value)
+
+
+def test_a_fresh_key_goes_in_front_and_the_others_stay(tmp_path: Path) -> None:
+    """Contract §8, ASVS 11.2.2: what was sealed before still opens; the file is the owner's alone and left alone."""
+    path = tmp_path / "keyring.json"
+    before = ring_from_file(path)
+    sealed = before.seal(b"kept", use="test", owner="row")
+    put_in_front(path)
+    after = ring_from_file(path)
+    assert after.ids[1:] == before.ids[:1]
+    assert after.sealing_id != after.ids[1]
+    assert after.open(sealed, use="test", owner="row") == b"kept"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keyring.json"]
+
+
+def test_a_process_that_runs_follows_the_file(tmp_path: Path) -> None:
+    """TC-182: it opens what others sealed with the new key, and seals with nothing else from then on."""
+    path = tmp_path / "keyring.json"
+    opens, seals, names, macs = (ring_from_file(path) for _ in range(4))
+    put_in_front(path)
+    new = ring_from_file(path)
+    assert opens.open(new.seal(b"x", use="test", owner="row"), use="test", owner="row") == b"x"
+    assert seals.seal(b"x", use="test", owner="row").startswith(sealed_prefix(new.sealing_id))
+    assert names.open_name(new.seal_name(b"x", use="test"), use="test") == (b"x", new.sealing_id)
+    assert macs.made("data", new.mac("data", use="test"), use="test")
+
+
+def test_a_key_that_was_taken_out_is_gone_from_a_process_that_runs(tmp_path: Path) -> None:
+    """ASVS 11.2.2: taking a key out is felt without a restart."""
+    path = tmp_path / "keyring.json"
+    ring = ring_from_file(path)
+    old = ring.seal(b"kept", use="test", owner="row")
+    put_in_front(path)
+    newest, _old = json.loads(path.read_text())["keys"]
+    path.write_text(json.dumps({"keys": [newest]}))
+    ring.seal(b"any", use="test", owner="row")
+    with pytest.raises(SealBrokenError):
+        ring.open(old, use="test", owner="row")
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"keys": []}', '{"keys": ["short"]}'])
+def test_a_file_that_is_damaged_later_changes_nothing(tmp_path: Path, content: str) -> None:
+    """A process goes on with the keys it has; the file is read again as soon as it is whole."""
+    path = tmp_path / "keyring.json"
+    ring = ring_from_file(path)
+    whole = path.read_text()
+    sealed = ring.seal(b"kept", use="test", owner="row")
+    path.write_text(content)
+    assert ring.open(ring.seal(b"x", use="test", owner="row"), use="test", owner="row") == b"x"
+    path.unlink()
+    assert ring.open(sealed, use="test", owner="row") == b"kept"
+    path.write_text(whole)
+    path.chmod(0o600)
+    put_in_front(path)
+    assert ring.seal(b"x", use="test", owner="row").startswith(sealed_prefix(ring_from_file(path).sealing_id))
+
+
+def test_of_keys_that_are_put_in_front_together_none_is_lost(tmp_path: Path) -> None:
+    """A key that was lost would take with it what was sealed in the meantime."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(put_in_front, path) for _ in range(8)]:
+            done.result()
+    assert len(set(ring_from_file(path).ids)) == 9
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keyring.json"]
+
+
+def test_a_damaged_file_gets_no_new_key(tmp_path: Path) -> None:
+    """A damaged file is never replaced by new keys."""
+    path = tmp_path / "keyring.json"
+    path.write_text("{")
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError):
+        put_in_front(path)
+    assert path.read_text() == "{"
