@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.routing import BaseRoute, Route
@@ -12,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from bifrost.app import build
 from bifrost.base.errors import DomainError
 from bifrost.http import status
+from bifrost.http.api import ByMethod
 from bifrost.settings import load
 from tests.support.gateway import RING
 from tools import docs
@@ -28,8 +30,10 @@ COVERED_BY_STORIES = {
     "app/__init__.py": "tests/flows/test_sign_in.py",
     "app/authorization_server.py": "tests/flows/test_sign_in.py",
     "app/foundation.py": "tests/flows/test_sign_in.py",
+    "app/management.py": "tests/flows/test_management.py",
     "app/mcp_endpoint.py": "tests/flows/test_mcp_upstreams.py",
     "app/routes.py": "tests/flows/test_sign_in.py",
+    "cli/opened.py": "tests/unit/cli/test_keys.py",
     "bootstrap.py": "tests/flows/test_sign_in.py",
     "settings/check.py": "tests/unit/settings/test_load.py",
     # use-cases whose whole point is the store: told as stories over a real database
@@ -54,6 +58,11 @@ COVERED_BY_STORIES = {
     "authserver/endpoints/register.py": "tests/flows/test_registration_bodies.py",
     "authserver/endpoints/revoke.py": "tests/flows/test_revocation.py",
     "authserver/endpoints/token.py": "tests/flows/test_token_endpoint.py",
+    "identity/administrators.py": "tests/flows/test_administrators.py",
+    "identity/admin_tokens.py": "tests/unit/cli/test_admin.py",
+    "identity/set_up.py": "tests/flows/test_set_up.py",
+    "identity/endpoints/administrator.py": "tests/flows/test_administrators.py",
+    "identity/endpoints/set_up.py": "tests/flows/test_set_up.py",
     "gateway/calls.py": "tests/flows/test_mcp_filters.py",
     "gateway/catalog.py": "tests/flows/test_mcp_upstreams.py",
     "gateway/lazy_authorization.py": "tests/flows/test_lazy_authorization.py",
@@ -64,6 +73,7 @@ COVERED_BY_STORIES = {
     "gateway/endpoints/modern.py": "tests/flows/test_mcp_modern.py",
     "gateway/endpoints/surface.py": "tests/flows/test_mcp_gate.py",
     # SQL: the same tests for every store on both databases
+    "storage/administrators.py": "tests/contract/test_administrators_store.py",
     "storage/authserver.py": "tests/contract/test_authserver_store.py",
     "storage/connect.py": "tests/contract/test_upstream_accounts_store.py",
     "storage/database.py": "tests/contract/test_storage_unavailable.py",
@@ -166,14 +176,20 @@ def _routes(tmp_path: Path) -> list[BaseRoute]:
     return routes
 
 
+def _guarded(tmp_path: Path) -> Iterator[Any]:
+    """What answers at each address; at the management API a path has one for each method."""
+    for route in _routes(tmp_path):
+        app = route.app if isinstance(route, Route) else None
+        yield from (one.app for one in app.routes.values()) if isinstance(app, ByMethod) else (app,)
+
+
 def test_every_request_type_names_one_operation(tmp_path: Path) -> None:
     """Contract §2: `extra_fields.request_type` names the operation; aliases of an address share it."""
     handlers: dict[str, set[str]] = defaultdict(set)
-    for route in _routes(tmp_path):
-        guarded = route.app if isinstance(route, Route) else None
+    for guarded in _guarded(tmp_path):
         operation = getattr(guarded, "operation", None)
-        if guarded is not None and operation is not None:
-            endpoint = guarded.endpoint  # type: ignore[attr-defined]
+        if operation is not None:
+            endpoint = guarded.endpoint
             handlers[operation].add(getattr(endpoint, "__qualname__", type(endpoint).__qualname__))
     assert handlers
     assert not {operation: names for operation, names in handlers.items() if len(names) > 1}
@@ -181,7 +197,7 @@ def test_every_request_type_names_one_operation(tmp_path: Path) -> None:
 
 def test_every_request_type_is_snake_case(tmp_path: Path) -> None:
     """Contract §2: as in `oauth_authorize`."""
-    operations = {getattr(getattr(route, "app", None), "operation", None) for route in _routes(tmp_path)} - {None}
+    operations = {getattr(guarded, "operation", None) for guarded in _guarded(tmp_path)} - {None}
     assert not [operation for operation in operations if not re.fullmatch(r"[a-z]+(?:_[a-z]+)*", str(operation))]
 
 

@@ -111,7 +111,7 @@ async def test_the_sweeper_takes_what_expired_an_hour_ago_and_leaves_the_rest(
         old = tokens(given.id, access=token(given.id, expires_at=ends), refresh=token(given.id, expires_at=ends))
         assert await store.rotate_refresh_token(refresh_of(pair).token_hash, old, NOW)
 
-    await Sweeper(store, FakeClock(NOW)).sweep()
+    await Sweeper((store,), FakeClock(NOW)).sweep()
 
     for table in ("pending_flows", "key_guesses", "access_tokens", "refresh_tokens"):
         left = {row["expires_at"] for row in await rows(database, table)}

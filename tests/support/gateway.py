@@ -18,6 +18,9 @@ VIRTUAL_KEY = "sk-bf-test-0123456789abcdefghijklmnopqrstuvwxyz"
 """The key of the configuration below; it may use everything of every upstream."""
 
 KEY_ID = "vk-test"
+ADMIN_TOKEN = "an-administrators-token-0123456789"
+"""The configured one; `admin_token=""` leaves it out."""
+
 RING = KeyRing([b"k" * 32])
 
 
@@ -33,6 +36,10 @@ class TestGateway:
     def browser(self) -> httpx2.AsyncClient:
         """A new browser: cookies of its own, and it asks for pages."""
         return _client(self.gateway, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+
+    def administrator(self) -> httpx2.AsyncClient:
+        """A program that sends the administrator's token with every request."""
+        return _client(self.gateway, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
 
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """Everything in a table, to see what was (not) written."""
@@ -51,9 +58,10 @@ def configuration(database_url: str, data_dir: Path, **sections: Any) -> dict[st
         "governance": {"virtual_keys": [{"id": KEY_ID, "name": "test", "value": VIRTUAL_KEY}]},
         "storage": {"url": database_url},
         "data_dir": str(data_dir),
+        "admin_token": ADMIN_TOKEN,
     }
     for name, section in sections.items():
-        values[name] = {**values.get(name, {}), **section}
+        values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
     return values
 
 

@@ -19,6 +19,8 @@ from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
 from bifrost.http.middleware import RequestContext
 from bifrost.http.pages import Pages
+from bifrost.identity.admin_tokens import AdminTokens
+from bifrost.identity.set_up import SetUp
 from bifrost.settings import Settings
 from bifrost.storage.database import Database
 from bifrost.storage.sweeper import Sweeper
@@ -34,6 +36,8 @@ class Gateway:
 
     app: ASGIApp
     database: Database
+    admin_tokens: AdminTokens
+    set_up: SetUp
     virtual_keys: VirtualKeys
     upstreams: Upstreams
     credentials: Credentials
@@ -46,7 +50,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     """Everything the product is made of. Nothing is opened before the application starts."""
     parts = foundation(settings, clock or SystemClock(), ring or bootstrap.key_ring(settings))
     pages = Pages()
-    server, sweeper = authorization_server(parts, pages), Sweeper(parts.store, parts.clock)
+    server, sweeper = authorization_server(parts, pages), Sweeper((parts.store, parts.administrator_store), parts.clock)
     lifespan = _lifespan(parts, sweeper)
     starlette = Starlette(
         routes=routes(parts, server, mcp_endpoint(parts, server), pages), lifespan=lambda _app: lifespan()
@@ -55,6 +59,8 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     return Gateway(
         app=RequestContext(starlette, hsts=parts.public_urls.secure),
         database=parts.database,
+        admin_tokens=AdminTokens(parts.administrator_store, parts.clock),
+        set_up=SetUp(parts.administrators, parts.administrator_store, parts.clock),
         virtual_keys=parts.virtual_keys,
         upstreams=parts.upstreams,
         credentials=parts.credentials,

@@ -10,8 +10,10 @@ from bifrost.governance.virtual_keys import VirtualKeys
 from bifrost.http.addresses import AllowedNetworks
 from bifrost.http.client import OutboundClient
 from bifrost.http.public_urls import PublicUrls
+from bifrost.identity.administrators import Administrators
 from bifrost.protocol import resource
 from bifrost.settings import Settings
+from bifrost.storage.administrators import SqlAdministratorStore
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
@@ -33,6 +35,8 @@ class Foundation:
     database: Database
     public_urls: PublicUrls
     store: SqlAuthServerStore
+    administrator_store: SqlAdministratorStore
+    administrators: Administrators
     virtual_keys: VirtualKeys
     vault: Vault
     upstreams: Upstreams
@@ -56,6 +60,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
     )
+    administrator_store = SqlAdministratorStore(database)
     return Foundation(
         settings=settings,
         clock=clock,
@@ -63,6 +68,8 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         database=database,
         public_urls=public_urls,
         store=SqlAuthServerStore(database, accounts),
+        administrator_store=administrator_store,
+        administrators=Administrators(administrator_store, ring, clock, settings.admin_token),
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
         vault=vault,
         upstreams=Upstreams(SqlUpstreamStore(database), vault, clock),

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
+from bifrost.app.management import management, set_up_page
 from bifrost.authserver.endpoints.connect import AUTHORIZE, PROVE, START, ConnectEndpoints
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, SERVICES_PAGE, ConsentEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
@@ -21,6 +22,7 @@ from bifrost.http.home import Home
 from bifrost.http.pages import Pages
 from bifrost.http.public_urls import PublicUrls
 from bifrost.http.surface import Surface
+from bifrost.identity.set_up import PAGE as SET_UP_PAGE
 from bifrost.protocol import metadata
 from bifrost.telemetry.health import Health
 from bifrost.upstreams.oauth.registration import CALLBACK, CLIENT_ID_DOCUMENT
@@ -47,6 +49,8 @@ def routes(parts: Foundation, server: AuthorizationServer, endpoint: McpEndpoint
             for path in ("/mcp", "/mcp/", "/mcp/{slug}", "/mcp/{slug}/")
         ),
         *(_switched_off(authorization) if mode == "headers" else authorization),
+        *management(parts).routes(),
+        people.route(SET_UP_PAGE, set_up_page(parts, pages), "GET", "POST", operation="setup"),
         Route("/health", health.live),
         Route("/ready", health.ready),
         people.route("/", Home(pages, public_urls), "GET", operation="home"),

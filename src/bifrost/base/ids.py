@@ -7,6 +7,9 @@ import secrets
 ACCESS_TOKEN = "bfat_"  # noqa: S105 - the prefix by which scanners find a leaked token
 REFRESH_TOKEN = "bfrt_"  # noqa: S105 - the same
 AUTHORIZATION_CODE = "bfac_"
+ADMIN_TOKEN = "bfad_"  # noqa: S105 - the same
+ADMIN_SESSION = "bfas_"
+SETUP_LINK = "bfsu_"
 VIRTUAL_KEY = "sk-bf-"
 
 ID_BYTES = 16

@@ -1,20 +1,16 @@
 """`bifrost keys`: create, list and revoke virtual keys; `rotate-encryption` is in a file of its own."""
 
 import argparse
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from bifrost import bootstrap
-from bifrost.app import build
 from bifrost.base.clock import SECOND, Clock, SystemClock
 from bifrost.cli import rotate_encryption
-from bifrost.cli.serve import load
+from bifrost.cli.opened import with_gateway
 from bifrost.governance.models import ALL_TOOLS, McpConfig, VirtualKey
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
-from bifrost.telemetry import logging
 
 T = TypeVar("T")
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
@@ -87,19 +83,7 @@ def _revoke(chosen: argparse.Namespace) -> int:
 
 
 def _with_keys(config: str | None, use: Callable[[VirtualKeys], Awaitable[T]]) -> T:
-    """Open the storage that the configuration names, use it, and close it."""
-
-    async def opened() -> T:
-        loaded = load(config)
-        logging.configure("warning")
-        gateway = build(loaded)
-        try:
-            await bootstrap.prepare(loaded, gateway.database, SystemClock(), bootstrap.key_ring(loaded))
-            return await use(gateway.virtual_keys)
-        finally:
-            await gateway.database.close()
-
-    return asyncio.run(opened())
+    return with_gateway(config, lambda gateway: use(gateway.virtual_keys))
 
 
 def _row(key: VirtualKey, clock: Clock) -> tuple[str, ...]:

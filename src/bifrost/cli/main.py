@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from bifrost import __version__
 from bifrost.base.errors import DomainError
-from bifrost.cli import check_config, keys, serve
+from bifrost.cli import admin, check_config, keys, serve
 from bifrost.settings import ConfigurationError
 
 DESCRIPTION = "One MCP address for many tool servers, guarded by its own OAuth 2.1 authorization server."
 EPILOG = """\
 environment:
+  BIFROST_ADMIN_TOKEN       an administrator's credential for /api
   BIFROST_CONFIG            path of config.json
   BIFROST_DATA_DIR          directory of the database and the key ring (default: ./data)
   BIFROST_PUBLIC_URLS       origins by which clients reach the gateway, the issuer first
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_to(commands, with_config)
     check_config.add_to(commands, with_config)
     keys.add_to(commands, with_config)
+    admin.add_to(commands, with_config)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser

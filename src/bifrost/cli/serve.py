@@ -14,6 +14,7 @@ from bifrost import bootstrap, settings
 from bifrost.app import build
 from bifrost.base.clock import SystemClock
 from bifrost.http.server_protocol import LimitedProtocol
+from bifrost.identity.set_up import PAGE, SetUp
 from bifrost.settings import ConfigurationError, Settings
 from bifrost.telemetry import logging
 
@@ -40,7 +41,9 @@ def run(chosen: argparse.Namespace) -> int:
     loaded = load(chosen.config, chosen.host, chosen.port)
     logging.configure(loaded.server.log_level)
     _check_port(loaded.server.host, loaded.server.port)
-    asyncio.run(_prepared(loaded))
+    notice = asyncio.run(_prepared(loaded))
+    if notice:
+        print(notice, flush=True)  # on the terminal only: a log would keep the link
     server = loaded.server
     options: dict[str, Any] = {
         "host": server.host,
@@ -82,15 +85,31 @@ def load(config: str | None, host: str | None = None, port: int | None = None) -
     return settings.load(config, settings.environment(), overrides)
 
 
-async def _prepared(loaded: Settings) -> None:
-    """Everything that can be refused is refused here, in one sentence, before a port is opened."""
+async def _prepared(loaded: Settings) -> str | None:
+    """Everything that can be refused is refused here, in one sentence, before a port is opened.
+
+    Returns what there is to say to whoever starts a gateway without an administrator.
+    """
     ring = bootstrap.key_ring(loaded)
     gateway = build(loaded, ring=ring)
     try:
         await bootstrap.prepare(loaded, gateway.database, SystemClock(), ring)
         await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams, ring)
+        return await _set_up_notice(loaded, gateway.set_up)
     finally:
         await gateway.database.close()
+
+
+async def _set_up_notice(loaded: Settings, set_up: SetUp) -> str | None:
+    link = await set_up.first_link()
+    if link:
+        return (
+            "This gateway has no administrator yet. Open this link within 24 hours; it works once:\n\n"
+            f"    {loaded.public_urls[0]}{PAGE}?link={link}\n"
+        )
+    if await set_up.is_needed():
+        return "The set-up link that an earlier start printed waits to be opened. For another: bifrost admin setup-link"
+    return None
 
 
 def max_connections() -> int:

@@ -12,10 +12,10 @@ def values(request: Request, name: str) -> list[str]:
     return [value for key, _, value in pairs if key == name][:MAX_VALUES]
 
 
-def browser_cookie(name: str, value: str, *, max_age: int, secure: bool) -> str:
-    """A `Set-Cookie` for the whole host, kept from scripts; `max_age` in seconds."""
+def browser_cookie(name: str, value: str, *, max_age: int, secure: bool, same_site: str = "Lax") -> str:
+    """A `Set-Cookie` for the whole host, kept from scripts; `max_age` in seconds, 0 deletes it."""
     flags = "; Secure" if secure else ""
-    return f"{name}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Lax{flags}"
+    return f"{name}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite={same_site}{flags}"
 
 
 def host_prefixed(name: str, *, secure: bool) -> str:

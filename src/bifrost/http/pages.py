@@ -31,6 +31,10 @@ _ERRORS = {
         "This sign-in belongs to another browser",
         "Use the browser in which you started, with cookies allowed, or start again from your application.",
     ),
+    "setup_link_over": (
+        "This set-up link is over",
+        "On the machine of this gateway, `bifrost admin setup-link` prints a new one.",
+    ),
     "temporarily_unavailable": ("Not available right now", "Wait a few seconds and reload this page."),
     "not_found": ("There is nothing at this address", "Check the address, or start again from your application."),
 }

@@ -44,6 +44,9 @@ class Parameters:
                 shown = name[:40] if name.isprintable() else ""
                 raise Invalid("A parameter appears more than once.", param=shown)
 
+    def names(self) -> list[str]:
+        return list(self._values)
+
     def get(self, name: str) -> str | None:
         """The value, or None when it is absent; an empty value counts as absent (OAuth 2.1 §3.1). Raises Invalid."""
         values = self.all(name)

@@ -35,6 +35,10 @@ class PublicUrls:
         host = hosts[0].lower()
         return next((origin for origin in self.origins if host in _hosts(origin)), None)
 
+    def sent_from_here(self, request: Request) -> bool:
+        """Whether one of our own pages sent it: the Origin is ours, exactly (SameSite does not stop a sibling host)."""
+        return request.headers.getlist("origin") == [self.origin_of(request)]
+
 
 def is_loopback(origin: str) -> bool:
     host = _authority(origin)

@@ -1,4 +1,4 @@
-"""Identities and callers."""
+"""Identities, callers and administrators."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -38,3 +38,40 @@ class AccessTokenFacts:
     grant_id: str
     scope: str
     resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Who administrates: the id of a made token, or `configured`; `name` is for people."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminToken:
+    """An administrator's token as it is stored: never its value. Times in milliseconds."""
+
+    id: str
+    name: str
+    created_at: int
+
+    @property
+    def administrator(self) -> Administrator:
+        return Administrator(self.id, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminSession:
+    """A browser that signed in with a token. Times in milliseconds.
+
+    `token_id` is that of a made token and ends with it. A session of the configured token has `configured_mac`
+    instead, by which it ends when another token is configured.
+    """
+
+    token_id: str | None
+    token_name: str
+    configured_mac: str
+    created_at: int
+    seen_at: int
+    expires_at: int

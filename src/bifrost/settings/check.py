@@ -10,6 +10,7 @@ from bifrost.settings.models import ConfigurationError, Settings
 from bifrost.storage.database import is_postgresql_url
 
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?")
+_ADMIN_TOKEN = re.compile(r"[\x21-\x7e]{24,512}")
 _LOOPBACK_ADDRESSES = ("127.0.0.1", "::1", "localhost")
 
 
@@ -20,6 +21,11 @@ def check(settings: Settings) -> None:
         raise ConfigurationError(
             f"Listening on {server.host} needs a public URL: set server.public_urls (or BIFROST_PUBLIC_URLS) "
             "to the address that clients use, for example https://mcp.example.com."
+        )
+    if settings.admin_token and not _ADMIN_TOKEN.fullmatch(settings.admin_token):
+        raise ConfigurationError(
+            "BIFROST_ADMIN_TOKEN must be 24 to 512 printable ASCII characters without a space: whoever knows it may "
+            "change everything. Make one, for example with: openssl rand -hex 32"
         )
     _check_storage(settings)
     _check_unique("mcp.client_configs", "name", [entry.name for entry in settings.mcp.client_configs])

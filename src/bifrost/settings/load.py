@@ -13,7 +13,6 @@ from bifrost.settings.check import check
 from bifrost.settings.models import ConfigurationError, Settings
 
 ENVIRONMENT_PREFIX = "BIFROST_"
-ADMIN_TOKEN = "BIFROST_ADMIN_TOKEN"  # noqa: S105 - the name of the variable
 _LATER = {"identity": "signing in with an OpenID provider", "server.tls": "serving TLS itself"}
 
 
@@ -86,7 +85,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     # sorted, a whole section comes before its members
     for name, text in sorted(environment.items()):
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in ("BIFROST_CONFIG", ADMIN_TOKEN):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == "BIFROST_CONFIG":
             continue
         *sections, member = short.get(name, name).removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         target = values
@@ -101,6 +100,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(text: str, member: str) -> Any:
+    if member == "admin_token":
+        return text  # a secret is never anything but text
     if member in ("public_urls", "trusted_proxies", "allowed_origins", "encryption_keys") and not text.startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
     if member in ("port", "workers") or text[:1] in ("[", "{") or text in ("true", "false", "null"):

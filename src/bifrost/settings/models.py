@@ -166,6 +166,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mcp: McpSettings = McpSettings()
     governance: GovernanceSettings = GovernanceSettings()
     storage: StorageSettings = StorageSettings()
+    admin_token: Annotated[
+        str, Meta(description="An administrator's credential for /api, at least 24 characters; best given as env.NAME.")
+    ] = ""
     data_dir: Annotated[str, Meta(description="Directory of the database and the key ring.")] = "data"
     encryption_keys: Annotated[
         tuple[str, ...],

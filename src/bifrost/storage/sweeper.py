@@ -2,11 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from bifrost.base.clock import SECOND, Clock
-from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import StorageUnavailable
 
 EVERY_SECONDS = 60
@@ -15,9 +15,14 @@ KEPT_MILLISECONDS = 3_600 * SECOND
 log = structlog.get_logger()
 
 
+class Sweepable(Protocol):
+    async def sweep(self, before: int) -> None:
+        """Delete what expired before this time. Raises StorageUnavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    store: SqlAuthServerStore
+    stores: tuple[Sweepable, ...]
     clock: Clock
 
     async def run(self) -> None:
@@ -30,4 +35,5 @@ class Sweeper:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def sweep(self) -> None:
-        await self.store.sweep(self.clock.now() - KEPT_MILLISECONDS)
+        for store in self.stores:
+            await store.sweep(self.clock.now() - KEPT_MILLISECONDS)

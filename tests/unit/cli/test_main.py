@@ -7,7 +7,8 @@ import pytest
 from bifrost import __version__
 from tests.unit.cli._commands import Commands
 
-COMMANDS = ["serve", "check-config", "keys", "keys create", "keys list", "keys revoke", "version"]
+COMMANDS = ["serve", "check-config", "keys", "keys create", "keys list", "keys revoke", "admin", "version"]
+COMMANDS += [f"admin {action}" for action in ("create-token", "list", "revoke", "setup-link")]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -23,9 +24,9 @@ def test_every_command_helps(bifrost: Commands, command: str, option: str) -> No
 def test_the_help_names_every_command_and_variable(bifrost: Commands) -> None:
     """Contract §11: commands and environment."""
     shown = bifrost.run("--help").out
-    for name in ("serve", "check-config", "keys", "version"):
+    for name in ("serve", "check-config", "keys", "admin", "version"):
         assert re.search(rf"^    {name}\b", shown, re.MULTILINE), f"the help does not name {name}"
-    for name in ("CONFIG", "DATA_DIR", "PUBLIC_URLS", "STORAGE_URL", "<SECTION>__<KEY>"):
+    for name in ("ADMIN_TOKEN", "CONFIG", "DATA_DIR", "PUBLIC_URLS", "STORAGE_URL", "<SECTION>__<KEY>"):
         assert f"BIFROST_{name}" in shown
 
 

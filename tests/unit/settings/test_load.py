@@ -103,7 +103,7 @@ def test_the_file_is_named_by_the_argument_or_else_by_the_environment(tmp_path: 
         ("BIFROST_CLIENT__ENFORCE_AUTH_ON_INFERENCE", "false", "client.enforce_auth_on_inference", False),
         ("BIFROST_CLIENT__MCP_SERVER_AUTH_MODE", "oauth", "client.mcp_server_auth_mode", "oauth"),
         ("BIFROST_ENCRYPTION_KEYS", "A" * 43, "encryption_keys", ("A" * 43,)),
-        ("BIFROST_ADMIN_TOKEN", "anything", "data_dir", "data"),
+        ("BIFROST_ADMIN_TOKEN", "[never-read-as-json-0123]", "admin_token", "[never-read-as-json-0123]"),
         ("BIFROSTED", "not ours", "data_dir", "data"),
     ],
 )  # fmt: skip

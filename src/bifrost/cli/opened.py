@@ -1,0 +1,29 @@
+"""What commands besides `serve` have in common: the storage that the configuration names, opened and closed again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from bifrost import bootstrap
+from bifrost.app import Gateway, build
+from bifrost.base.clock import SystemClock
+from bifrost.cli.serve import load
+from bifrost.telemetry import logging
+
+T = TypeVar("T")
+
+
+def with_gateway(config: str | None, use: Callable[[Gateway], Awaitable[T]]) -> T:
+    """Raises ConfigurationError, StorageUnavailable, and what `use` raises."""
+
+    async def opened() -> T:
+        loaded = load(config)
+        logging.configure("warning")
+        gateway = build(loaded)
+        try:
+            await bootstrap.prepare(loaded, gateway.database, SystemClock(), bootstrap.key_ring(loaded))
+            return await use(gateway)
+        finally:
+            await gateway.database.close()
+
+    return asyncio.run(opened())

@@ -1,0 +1,107 @@
+"""Who may administrate: by a token, configured or made, or by a browser's session that began with one."""
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from bifrost.base import ids
+from bifrost.base.clock import SECOND, Clock
+from bifrost.base.sealing import KeyRing
+from bifrost.identity.errors import AdministratorNeeded, TooManyAdministratorGuesses
+from bifrost.identity.models import Administrator, AdminSession
+from bifrost.identity.store import AdministratorStore
+
+CONFIGURED = Administrator("configured", "BIFROST_ADMIN_TOKEN")
+SESSION_SECONDS = 12 * 3_600
+SESSION_IDLE_SECONDS = 3_600
+SEEN_EVERY_SECONDS = 60
+"""A session's use is written down this often, not at every request."""
+
+MAX_WRONG_TOKENS = 10
+LOCK_SECONDS = 5 * 60
+_USE = "admin_session"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Administrators:
+    store: AdministratorStore
+    ring: KeyRing
+    clock: Clock
+    configured: str = field(repr=False)
+    """The token of the configuration; empty when there is none."""
+
+    async def by_token(self, value: str, *, address: str) -> Administrator:
+        """Raises AdministratorNeeded, TooManyAdministratorGuesses.
+
+        A made token cannot be guessed, so a lock never keeps it out; a configured one is as strong as it was chosen,
+        and while an address is locked nobody there learns whether it was right.
+        """
+        made = await self.store.token_by_hash(ids.hash_secret(value)) if _looks_made(value) else None
+        if made:
+            return made.administrator
+        bucket, now = f"administrator:{address}", self.clock.now()
+        if self.configured and ids.same(value, self.configured):
+            if await self.store.guesses_locked(bucket, limit=MAX_WRONG_TOKENS, now=now):
+                raise TooManyAdministratorGuesses(LOCK_SECONDS)
+            return CONFIGURED
+        until = now + LOCK_SECONDS * SECOND
+        told = await self.store.count_guess(bucket, limit=MAX_WRONG_TOKENS, until=until, now=now)
+        log.warning("administrator_refused", client_address=address)
+        if not told:
+            raise TooManyAdministratorGuesses(LOCK_SECONDS)
+        raise AdministratorNeeded("This is not an administrator's token.")
+
+    async def by_session(self, secrets: list[str]) -> Administrator | None:
+        """The administrator of the first of these secrets that is a session; None when none of them is."""
+        for secret in secrets:
+            hashed = ids.hash_secret(secret)
+            session = await self.store.session(hashed)
+            if session and self._is_open(session):
+                await self._seen(hashed, session)
+                return Administrator(session.token_id, session.token_name) if session.token_id else CONFIGURED
+        return None
+
+    async def login(self, value: str, *, address: str) -> tuple[Administrator, str, int]:
+        """The administrator, the secret of a new session, and when it ends. Raises as `by_token` does."""
+        administrator = await self.by_token(value, address=address)
+        secret, expires_at = await self.begin_session(administrator)
+        log.info("administrator_signed_in", administrator=administrator.id, client_address=address)
+        return administrator, secret, expires_at
+
+    async def begin_session(self, administrator: Administrator) -> tuple[str, int]:
+        """Its secret, and when it ends. Raises AdministratorNeeded when the token was revoked meanwhile."""
+        secret, now = ids.new_secret(ids.ADMIN_SESSION), self.clock.now()
+        configured = administrator == CONFIGURED
+        session = AdminSession(
+            token_id=None if configured else administrator.id,
+            token_name=administrator.name,
+            configured_mac=self.ring.mac(self.configured, use=_USE) if configured else "",
+            created_at=now,
+            seen_at=now,
+            expires_at=now + SESSION_SECONDS * SECOND,
+        )
+        if not await self.store.add_session(ids.hash_secret(secret), session):
+            raise AdministratorNeeded("This token was revoked.")
+        return secret, session.expires_at
+
+    async def logout(self, secrets: list[str]) -> None:
+        await self.store.end_sessions(tuple(map(ids.hash_secret, secrets)))
+        log.info("administrator_signed_out")
+
+    def _is_open(self, session: AdminSession) -> bool:
+        now = self.clock.now()
+        if session.expires_at <= now or session.seen_at + SESSION_IDLE_SECONDS * SECOND <= now:
+            return False
+        if session.token_id:
+            return True
+        return bool(self.configured) and self.ring.made(self.configured, session.configured_mac, use=_USE)
+
+    async def _seen(self, session_hash: str, session: AdminSession) -> None:
+        if session.seen_at + SEEN_EVERY_SECONDS * SECOND <= self.clock.now():
+            await self.store.session_seen(session_hash, self.clock.now())
+
+
+def _looks_made(value: str) -> bool:
+    return value.startswith(ids.ADMIN_TOKEN)
