@@ -33,7 +33,7 @@ _ERRORS = {
     ),
     "setup_link_over": (
         "This set-up link is over",
-        "On the machine of this gateway, `bifrost admin setup-link` prints a new one.",
+        "On the machine of this gateway, run “bifrost admin setup-link” for a new one.",
     ),
     "temporarily_unavailable": ("Not available right now", "Wait a few seconds and reload this page."),
     "not_found": ("There is nothing at this address", "Check the address, or start again from your application."),
