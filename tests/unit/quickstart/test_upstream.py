@@ -177,7 +177,7 @@ def test_a_modern_notification_is_acknowledged_and_a_posted_response_is_not() ->
     [
         (b"{", -32700),
         (b"\xff", -32700),
-        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b"[" * 100_000 + b"]" * 100_000 + b"}", -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b"[" * 30_000 + b"]" * 30_000 + b"}", -32700),
         (b"[]", -32600),
         (b'{"id":1,"method":"ping"}', -32600),
         (b'{"jsonrpc":"2.0","id":1}', -32600),
