@@ -1,0 +1,37 @@
+"""What every pipe to an upstream has in common."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from bifrost.upstreams.models import Upstream
+
+
+class Duplex(Protocol):
+    """A pipe of JSON-RPC messages to one upstream for one owner; what a message means is the link's business.
+
+    `send` may be called while `receive` waits, and by several tasks: each message arrives whole.
+    """
+
+    async def send(self, message: bytes) -> None:
+        """One message, without a line end. Raises UpstreamUnavailable."""
+        ...
+
+    async def receive(self) -> bytes:
+        """The next message. Raises UpstreamUnavailable when the pipe has ended, or a message is over its limit."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the pipe, now; a second time does nothing."""
+        ...
+
+
+Headers = Callable[[], Awaitable[Mapping[str, str]]]
+"""What authenticates one HTTP request, asked for anew before each: a sign-in may have been renewed since the last."""
+
+
+class Pipes(Protocol):
+    """One way to reach upstreams over a pipe; the link that uses a pipe is opened again when the pipe has ended."""
+
+    async def open(self, upstream: Upstream, headers: Headers) -> Duplex:
+        """A new pipe; nothing has been said on it yet. Raises UpstreamUnavailable, ConnectionRequired."""
+        ...
