@@ -28,6 +28,7 @@ from tests.contract._stores import (
     authserver_store,
     code_of,
     consented,
+    fetch,
     flow,
     grant,
     opened,
@@ -120,8 +121,36 @@ async def test_a_registration_is_kept_for_one_upstream_issuer_and_callback(store
     assert await store.registration("up_2", "https://as.example", CALLBACK) is None
     assert await store.registration("up_1", "https://other.example", CALLBACK) is None
     assert await store.registration("up_1", "https://as.example", CALLBACK + "2") is None
-    await store.forget_registration("up_1", "https://as.example", CALLBACK)
+    assert await store.registrations("up_1") == [registration]
+    await store.forget_registration("up_1", REGISTRATION)
+    assert await store.registrations("up_1") == [registration], "another client than the one that is kept by now"
+    await store.forget_registration("up_1", registration)
     assert await store.registration("up_1", "https://as.example", CALLBACK) is None
+
+
+async def test_a_sign_in_that_has_not_come_back_is_known(store: SqlUpstreamOAuthStore) -> None:
+    """Contract §8, R26: of this browser and upstream, until it comes back or its time is over."""
+    await store.add_sign_in(STATE, _sign_in(), NOW)
+    assert await store.sign_in_unanswered("up_1", BROWSER, NOW) is True
+    assert await store.sign_in_unanswered("up_2", BROWSER, NOW) is False
+    assert await store.sign_in_unanswered("up_1", hash_secret("another"), NOW) is False
+    assert await store.sign_in_unanswered("up_1", BROWSER, _sign_in().expires_at) is False
+    assert await store.claim_sign_in(STATE, (BROWSER,), NOW)
+    assert await store.sign_in_unanswered("up_1", BROWSER, NOW) is False
+
+
+async def test_a_registration_that_cannot_be_opened_is_as_good_as_none(
+    database: Database, store: SqlUpstreamOAuthStore
+) -> None:
+    """TC-180: tampered with, or sealed with a key that is gone; never an error that repeats itself."""
+    await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW)
+    async with database.transaction() as connection:
+        await fetch(connection, "UPDATE upstream_registrations SET sealed = 'broken'")
+    assert await store.registration("up_1", "https://as.example", CALLBACK) is None
+    assert await store.registrations("up_1") == []
+    await store.forget_registration("up_1", REGISTRATION)
+    await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW)
+    assert await store.registration("up_1", "https://as.example", CALLBACK) == REGISTRATION
 
 
 async def test_a_sign_in_is_claimed_once_by_its_own_browser_in_time(store: SqlUpstreamOAuthStore) -> None:
@@ -304,8 +333,10 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "registration": lambda: store.registration("up_1", "https://as.example", CALLBACK),
         "keep_registration": lambda: store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW),
-        "forget_registration": lambda: store.forget_registration("up_1", "https://as.example", CALLBACK),
+        "registrations": lambda: store.registrations("up_1"),
+        "forget_registration": lambda: store.forget_registration("up_1", REGISTRATION),
         "add_sign_in": lambda: store.add_sign_in(STATE, _sign_in(), NOW),
+        "sign_in_unanswered": lambda: store.sign_in_unanswered("up_1", BROWSER, NOW),
         "claim_sign_in": lambda: store.claim_sign_in(STATE, (BROWSER,), NOW),
         "keep_credential": lambda: store.keep_credential(held, NOW),
         "credential": lambda: store.credential("up_1", ANN),

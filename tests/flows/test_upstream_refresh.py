@@ -6,6 +6,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bifrost.upstreams.accounts import Owner
+from bifrost.upstreams.oauth.refresh import LEASE_MILLISECONDS
 from tests.flows import _connecting as people
 from tests.support.clock import FakeClock
 from tests.support.gateway import VIRTUAL_KEY, running_gateway, upstream
@@ -47,6 +49,47 @@ async def test_a_stampede_is_one_refresh_over_all_processes(
             )
             assert [people.text_of(answer) for answer in answers] == ["alice"] * 40
             assert guarded.refreshes == 1
+
+
+async def test_a_token_that_dies_unannounced_is_renewed_once_over_all_processes(
+    database_url: str, tmp_path: Path
+) -> None:
+    """R12: a server that gives no `expires_in`; everybody is refused at once, and nobody hears of it."""
+    guarded = OAuthUpstream(lifetime=None)
+    async with people.connected_gateway(database_url, tmp_path, guarded) as first:
+        alice = await people.signed_in_with(first, VIRTUAL_KEY, "alice")
+        entry = upstream("guarded", guarded.url, auth_type="per_user_oauth")
+        async with running_gateway(
+            database_url, tmp_path, mcp={"client_configs": [entry]}, governance=people.KEYS
+        ) as second:
+            for running in (first, second):
+                assert people.text_of(await people.whoami(running, alice)) == "alice"
+            guarded.access.clear()
+            answers = await asyncio.gather(
+                *(people.whoami(running, alice) for running in (first, second) for _ in range(20))
+            )
+            assert [people.text_of(answer) for answer in answers] == ["alice"] * 40
+            assert guarded.refreshes == 1
+
+
+async def test_whoever_waits_takes_over_from_a_process_that_was_killed(
+    database_url: str, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TC-120: the lease of a dead process ends by time, and the call that waited for it still succeeds."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(database_url, tmp_path, guarded, clock=clock) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        credentials = running.gateway.credentials
+        clock.advance(seconds=3_600)
+        (held,) = await credentials.held(Owner("vk", "vk-test"))
+        assert await credentials.store.lease_refresh(held, clock.now() + LEASE_MILLISECONDS, clock.now())
+
+        async def pause(seconds: float) -> None:
+            clock.advance(seconds=seconds)
+
+        monkeypatch.setattr(credentials, "pause", pause)
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+        assert guarded.refreshes == 1
 
 
 async def test_a_refused_token_is_renewed_and_the_call_repeated(sqlite_url: str, tmp_path: Path) -> None:

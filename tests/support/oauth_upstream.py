@@ -29,8 +29,12 @@ class OAuthUpstream:
     iss: str | None = "own"
     registers: bool = True
     refresh_status: int = 200
+    refresh_answer: Response | None = None
+    """Instead of any other, when it is set."""
     deny: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+    resource: dict[str, Any] = field(default_factory=dict)
+    """Laid over the two documents, to say something else in them."""
     registrations: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[dict[str, str]] = field(default_factory=list)
     token_requests: list[dict[str, str]] = field(default_factory=list)
@@ -60,7 +64,7 @@ class OAuthUpstream:
         return Starlette(routes=[Route(path, handler, methods=["GET", "POST"]) for path, handler in handlers.items()])
 
     async def _resource(self, _request: Request) -> Response:
-        return JSONResponse({"resource": self.url, "authorization_servers": [self.origin]})
+        return JSONResponse({"resource": self.url, "authorization_servers": [self.origin]} | self.resource)
 
     async def _server(self, _request: Request) -> Response:
         document = {
@@ -97,6 +101,8 @@ class OAuthUpstream:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.token_requests.append(form)
         if form["grant_type"] == "refresh_token":
+            if self.refresh_answer:
+                return self.refresh_answer
             if self.refresh_status != 200:
                 return JSONResponse({"error": "temporarily_unavailable"}, self.refresh_status)
             account = self.refresh.pop(form["refresh_token"], None)

@@ -54,6 +54,14 @@ def is_public(host: str) -> bool:
     return address in _GLOBAL_V6 and not any(address in network for network in _REFUSED_V6)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a numeric address is this machine's own."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
 class AllowedNetworks:
     """Private networks that an operator opens for outside URLs: an authorization server in the house."""
 

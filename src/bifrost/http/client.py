@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from bifrost.base.errors import Invalid, Unavailable
+from bifrost.http import addresses
 
 MAX_CONNECTIONS_PER_HOST = 64
 CONNECT_SECONDS = 5.0
@@ -52,7 +53,7 @@ class OutboundClient:
     """Cookies are never kept: a jar shared by everybody would mix people up."""
 
     def __init__(self, *, vets: Callable[[str], bool], development: bool) -> None:
-        """`vets` judges a resolved address; `development` also lets plain http reach loopback hosts."""
+        """`vets` judges a resolved address; `development` adds loopback, also by plain http."""
         self._vets = vets
         self._development = development
         self._inside: aiohttp.ClientSession | None = None
@@ -111,7 +112,8 @@ class OutboundClient:
     def _socket(self, address: Any) -> socket.socket:
         """Called with the address that is about to be dialled, name or literal alike."""
         family, kind, protocol, _name, target = address
-        if not self._development and not self._vets(str(target[0])):
+        host = str(target[0])
+        if not (self._vets(host) or (self._development and addresses.is_loopback(host))):
             raise _AddressRefusedError("address refused")
         return socket.socket(family, kind, protocol)
 

@@ -24,7 +24,7 @@ class SqlUpstreamOAuthStore:
             sealed = await self._queries.registration(
                 connection, upstream_id=upstream_id, issuer=issuer, redirect_uri=redirect_uri
             )
-        return self._vault.open_registration(upstream_id, sealed) if sealed else None
+        return self._registration(upstream_id, sealed) if sealed else None
 
     async def keep_registration(
         self, upstream_id: str, redirect_uri: str, registration: Registration, now: int
@@ -39,11 +39,20 @@ class SqlUpstreamOAuthStore:
                 created_at=now,
             )
 
-    async def forget_registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> None:
+    async def registrations(self, upstream_id: str) -> list[Registration]:
+        async with self._database.read() as connection:
+            found = self._queries.registrations(connection, upstream_id=upstream_id)
+            opened = [self._registration(upstream_id, row["sealed"]) async for row in found]
+        return [registration for registration in opened if registration]
+
+    async def forget_registration(self, upstream_id: str, registration: Registration) -> None:
         async with self._database.transaction() as connection:
-            await self._queries.forget_registration(
-                connection, upstream_id=upstream_id, issuer=issuer, redirect_uri=redirect_uri
-            )
+            found = self._queries.registrations(connection, upstream_id=upstream_id)
+            for row in [row async for row in found]:
+                if self._registration(upstream_id, row["sealed"]) == registration:
+                    await self._queries.forget_registration(
+                        connection, upstream_id=upstream_id, issuer=row["issuer"], redirect_uri=row["redirect_uri"]
+                    )
 
     async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None:
         async with self._database.transaction() as connection:
@@ -56,6 +65,13 @@ class SqlUpstreamOAuthStore:
                 created_at=now,
                 expires_at=sign_in.expires_at,
             )
+
+    async def sign_in_unanswered(self, upstream_id: str, browser_hash: str, now: int) -> bool:
+        async with self._database.read() as connection:
+            found = await self._queries.sign_in_unanswered(
+                connection, upstream_id=upstream_id, browser_hash=browser_hash, now=now
+            )
+        return found is not None
 
     async def claim_sign_in(self, state_hash: str, browser_hashes: tuple[str, ...], now: int) -> SignIn | None:
         async with self._database.transaction() as connection:
@@ -134,6 +150,14 @@ class SqlUpstreamOAuthStore:
             reason=credential.reason,
             now=now,
         )
+
+    def _registration(self, upstream_id: str, sealed: str) -> Registration | None:
+        """None when it cannot be opened: the next sign-in registers again, over it."""
+        try:
+            return self._vault.open_registration(upstream_id, sealed)
+        except SealBrokenError:
+            log.warning("upstream_registration_unreadable", upstream=upstream_id)
+            return None
 
     def _opened(self, row: Row) -> Credential:
         """State and version are the row's: they change without the sealed part."""

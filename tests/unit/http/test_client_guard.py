@@ -123,6 +123,15 @@ async def test_a_name_that_turns_bad_after_the_first_look_is_not_dialled(
     assert listener.connections == 0
 
 
+@pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "192.168.0.1", "fd00::1", "0.0.0.0"])  # noqa: S104 - judged
+async def test_development_opens_loopback_and_nothing_else(developing: OutboundClient, host: str) -> None:
+    """Contract §8: loopback only in development; the network around a developer's machine is not for strangers."""
+    with pytest.raises(OSError, match="refused"):
+        developing._socket((socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, 443)))
+    with developing._socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))) as made:
+        assert made.family == socket.AF_INET
+
+
 async def test_a_redirect_is_an_answer_and_not_followed(
     developing: OutboundClient, listening: Callable[..., Any]
 ) -> None:

@@ -7,6 +7,9 @@ INSERT INTO upstream_registrations (upstream_id, issuer, redirect_uri, sealed, c
 VALUES (:upstream_id, :issuer, :redirect_uri, :sealed, :created_at)
 ON CONFLICT (upstream_id, issuer, redirect_uri) DO UPDATE SET sealed = excluded.sealed, created_at = excluded.created_at;
 
+-- name: registrations
+SELECT issuer, redirect_uri, sealed FROM upstream_registrations WHERE upstream_id = :upstream_id ORDER BY created_at;
+
 -- name: forget_registration!
 DELETE FROM upstream_registrations
 WHERE upstream_id = :upstream_id AND issuer = :issuer AND redirect_uri = :redirect_uri;
@@ -14,6 +17,10 @@ WHERE upstream_id = :upstream_id AND issuer = :issuer AND redirect_uri = :redire
 -- name: add_sign_in!
 INSERT INTO upstream_sign_ins (state_hash, upstream_id, browser_hash, sealed, created_at, expires_at, used_at)
 VALUES (:state_hash, :upstream_id, :browser_hash, :sealed, :created_at, :expires_at, NULL);
+
+-- name: sign_in_unanswered$
+SELECT 1 FROM upstream_sign_ins
+WHERE upstream_id = :upstream_id AND browser_hash = :browser_hash AND used_at IS NULL AND expires_at > :now LIMIT 1;
 
 -- name: claim_sign_in$
 UPDATE upstream_sign_ins SET used_at = :now

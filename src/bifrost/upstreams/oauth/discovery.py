@@ -8,6 +8,7 @@ from bifrost.base.errors import Invalid
 from bifrost.http import strict_json
 from bifrost.http.client import OutboundClient, OutsideUnreachable
 from bifrost.protocol import upstream_metadata
+from bifrost.protocol.scope import OFFLINE_ACCESS
 from bifrost.protocol.upstream_metadata import AuthorizationServer, MetadataError, ProtectedResource
 from bifrost.upstreams.accounts import Discovered
 from bifrost.upstreams.errors import SignInImpossible
@@ -38,7 +39,7 @@ class Discovery:
         return Discovered(
             server=server,
             resource=config.resource or (resource.resource if resource else upstream.connection_string),
-            scopes=_scopes(config, challenge, resource),
+            scopes=_with_offline_access(_scopes(config, challenge, resource), config, server),
         )
 
     async def _resource(self, upstream: Upstream, challenge: dict[str, str]) -> ProtectedResource | None:
@@ -93,3 +94,9 @@ def _scopes(config: OAuthConfig, challenge: dict[str, str], resource: ProtectedR
     if challenge.get("scope"):
         return tuple(challenge["scope"].split())
     return resource.scopes_supported if resource else ()
+
+
+def _with_offline_access(scopes: tuple[str, ...], config: OAuthConfig, server: AuthorizationServer) -> tuple[str, ...]:
+    """MCP authorization, refresh tokens: where the server offers that scope, nobody has to sign in every hour."""
+    wanted = not config.scopes and scopes and OFFLINE_ACCESS in server.scopes_supported
+    return tuple(dict.fromkeys([*scopes, OFFLINE_ACCESS])) if wanted else scopes

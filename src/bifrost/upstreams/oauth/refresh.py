@@ -23,13 +23,20 @@ from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, Toke
 AHEAD_MILLISECONDS = 60 * SECOND
 JITTER_MILLISECONDS = 30 * SECOND
 LEASE_MILLISECONDS = 45 * SECOND
+"""Longer than all attempts take; afterwards whoever holds it is taken for dead."""
+
 BACK_OFF_MILLISECONDS = 10 * SECOND
 """After failed attempts, while the old token still works."""
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.25
 POLL_SECONDS = 0.05
-WAIT_SECONDS = 20.0
+POLLS_TO_TAKE_OVER = 20
+"""Every second somebody who waits tries to take over, for the holder of the lease may be dead."""
+
+WAIT_POLLS = 1_000
+"""Fifty seconds: longer than a lease, so that a killed process costs its callers time and not the call."""
+
 KIND = "oauth"
 
 _REASONS = {
@@ -73,7 +80,7 @@ class Credentials:
         if not credential.tokens.refresh_token:
             await self.store.needs_reauth(credential, "The service refused the access token.", self.clock.now())
             return False
-        await self._renewed(upstream, credential)
+        await self._renewed(upstream, credential, refused=True)
         return True
 
     async def insufficient(self, upstream: Upstream, owner: Owner, wanted: str) -> None:
@@ -107,11 +114,13 @@ class Credentials:
         ahead = min(AHEAD_MILLISECONDS + jitter, (ends - tokens.issued_at) // 10)
         return self.clock.now() >= ends - ahead
 
-    async def _renewed(self, upstream: Upstream, credential: Credential) -> Credential:
+    async def _renewed(self, upstream: Upstream, credential: Credential, *, refused: bool = False) -> Credential:
+        """`refused`: the access token is of no use although its time is not over."""
         if not credential.tokens.refresh_token:
             return await self._without_refresh_token(upstream, credential)
-        key = (credential.upstream_id, str(credential.owner))
-        return await self._flights.do(key, lambda: self._renew(upstream, credential))
+        usable = not refused and not self._expired(credential)
+        key = (credential.upstream_id, str(credential.owner), usable)
+        return await self._flights.do(key, lambda: self._renew(upstream, credential, usable=usable))
 
     async def _without_refresh_token(self, upstream: Upstream, credential: Credential) -> Credential:
         if not self._expired(credential):
@@ -119,19 +128,28 @@ class Credentials:
         await self.store.needs_reauth(credential, "The sign-in has expired.", self.clock.now())
         raise ConnectionRequired(upstream.id, upstream.name, KIND)
 
-    async def _renew(self, upstream: Upstream, credential: Credential) -> Credential:
+    async def _renew(self, upstream: Upstream, credential: Credential, *, usable: bool) -> Credential:
+        """Another process may be at it: go on with what still works, else wait for what it writes."""
+        if await self._leased(credential):
+            return await self._renew_leased(upstream, credential, usable=usable)
+        return credential if usable else await self._awaited(upstream, credential)
+
+    async def _leased(self, credential: Credential) -> bool:
         now = self.clock.now()
-        if not await self.store.lease_refresh(credential, now + LEASE_MILLISECONDS, now):
-            return await self._awaited(upstream, credential)
+        return await self.store.lease_refresh(credential, now + LEASE_MILLISECONDS, now)
+
+    async def _renew_leased(self, upstream: Upstream, credential: Credential, *, usable: bool) -> Credential:
         try:
             fresh = replace(credential, tokens=await self._fetch(credential), version=credential.version + 1)
         except TokenRefused as error:
             reason = _REASONS.get(error.code, "The service refused to renew the sign-in.")
             await self.store.needs_reauth(credential, reason, self.clock.now())
+            if error.code == oauth.INVALID_CLIENT:
+                await self.store.forget_registration(upstream.id, credential.registration)
             log.warning("upstream_needs_reauth", upstream=upstream.name, reason=error.code)
             raise ConnectionRequired(upstream.id, upstream.name, KIND) from error
         except TokenUnavailable as error:
-            if self._expired(credential):
+            if not usable or self._expired(credential):
                 await self.store.release_refresh(credential, None)
                 raise UpstreamUnavailable(f"{upstream.name}: its sign-in service does not answer.") from error
             await self.store.release_refresh(credential, self.clock.now() + BACK_OFF_MILLISECONDS)
@@ -151,16 +169,13 @@ class Credentials:
         return await self.tokens.refresh(credential)
 
     async def _awaited(self, upstream: Upstream, old: Credential) -> Credential:
-        """Another process renews it: go on with what still works, else wait for what it writes."""
-        if not self._expired(old):
-            return old
-        waited = 0.0
-        while waited < WAIT_SECONDS:
+        for poll in range(1, WAIT_POLLS + 1):
             await self.pause(POLL_SECONDS)
-            waited += POLL_SECONDS
             current = await self._active(upstream, old.owner)
             if current.version != old.version:
                 return current
+            if poll % POLLS_TO_TAKE_OVER == 0 and await self._leased(old):
+                return await self._renew_leased(upstream, old, usable=False)
         raise UpstreamUnavailable(f"{upstream.name}: its sign-in is being renewed and that takes too long.")
 
     def _expired(self, credential: Credential) -> bool:

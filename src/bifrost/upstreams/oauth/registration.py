@@ -44,14 +44,16 @@ class Registrations:
     def redirect_uri(self) -> str:
         return f"{self.issuer}{CALLBACK}"
 
-    async def of(self, upstream: Upstream, config: OAuthConfig, server: AuthorizationServer) -> Registration:
-        """Raises SignInImpossible."""
+    async def of(
+        self, upstream: Upstream, config: OAuthConfig, server: AuthorizationServer, *, doubtful: bool = False
+    ) -> Registration:
+        """`doubtful`: the one that is kept may be forgotten over there, so make a new one. Raises SignInImpossible."""
         if config.client_id:
-            return _configured(config, server)
+            return await self._configured(upstream, config, server)
         if server.client_id_metadata_documents and self.client_id_document_url:
             return Registration(issuer=server.issuer, client_id=self.client_id_document_url)
         known = await self.store.registration(upstream.id, server.issuer, self.redirect_uri)
-        return known or await self._register(upstream, server)
+        return known if known and not doubtful else await self._register(upstream, server)
 
     def document(self) -> dict[str, Any]:
         """Our own client id metadata document: its address is our client_id."""
@@ -59,7 +61,26 @@ class Registrations:
 
     async def forget(self, upstream_id: str, registration: Registration) -> None:
         """The authorization server no longer knows it; the next sign-in registers again."""
-        await self.store.forget_registration(upstream_id, registration.issuer, self.redirect_uri)
+        await self.store.forget_registration(upstream_id, registration)
+
+    async def _configured(self, upstream: Upstream, config: OAuthConfig, server: AuthorizationServer) -> Registration:
+        """A secret stays with the issuer that it was first used at: who it belongs to is not the upstream's to change.
+
+        Where the administrator names the token endpoint as well, there is nothing to choose.
+        """
+        wanted = _configured(config, server)
+        if not wanted.client_secret or config.token_url:
+            return wanted
+        for known in await self.store.registrations(upstream.id):
+            same = (known.client_id, known.client_secret) == (wanted.client_id, wanted.client_secret)
+            if same and known.issuer != wanted.issuer:
+                raise SignInImpossible(
+                    f"{upstream.name}: it names the authorization server {wanted.issuer} now, and the configured "
+                    f"client_secret was used at {known.issuer}. If both are the same, set oauth_config.authorize_url "
+                    "and token_url."
+                )
+        await self.store.keep_registration(upstream.id, self.redirect_uri, wanted, self.clock.now())
+        return wanted
 
     async def _register(self, upstream: Upstream, server: AuthorizationServer) -> Registration:
         if server.registration_endpoint is None:

@@ -15,6 +15,7 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
 from bifrost.protocol import oauth, pkce
+from bifrost.protocol.scope import OFFLINE_ACCESS
 from bifrost.upstreams.accounts import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn
 from bifrost.upstreams.errors import SignInImpossible, SignInRefused
 from bifrost.upstreams.models import Upstream
@@ -57,7 +58,8 @@ class SignIns:
 
         `more_scope` is asked for besides what the upstream's metadata says.
         """
-        discovered, registration = await self._prepared(upstream)
+        doubtful = await self.store.sign_in_unanswered(upstream.id, browser_hash, self.clock.now())
+        discovered, registration = await self._prepared(upstream, doubtful=doubtful)
         state, verifier = ids.new_secret(), ids.new_secret()
         scope = " ".join(dict.fromkeys([*discovered.scopes, *more_scope.split()]))
         now = self.clock.now()
@@ -86,15 +88,20 @@ class SignIns:
             "state": state,
             "resource": discovered.resource,
             **({"scope": scope} if scope else {}),
+            # OpenID Connect §11: without it the wish for a refresh token is ignored
+            **({"prompt": "consent"} if OFFLINE_ACCESS in scope.split() else {}),
         }
         return _with_query(discovered.server.authorization_endpoint, parameters)
 
-    async def _prepared(self, upstream: Upstream) -> tuple[Discovered, Registration]:
-        """Who guards the upstream, and our client there. Raises SignInImpossible, OutsideUrlRefused, …Unavailable."""
+    async def _prepared(self, upstream: Upstream, *, doubtful: bool) -> tuple[Discovered, Registration]:
+        """Who guards the upstream, and our client there. Raises SignInImpossible, OutsideUrlRefused, …Unavailable.
+
+        `doubtful`: an attempt just before led nowhere, as it does where our client has been forgotten.
+        """
         config = self.vault.open_oauth_config(upstream)
         try:
             discovered = await self.discovery.discover(upstream, config, await self.probe.challenge(upstream))
-            return discovered, await self.registrations.of(upstream, config, discovered.server)
+            return discovered, await self.registrations.of(upstream, config, discovered.server, doubtful=doubtful)
         except DomainError as error:
             log.warning("upstream_sign_in_impossible", upstream=upstream.name, reason=error.message)
             raise

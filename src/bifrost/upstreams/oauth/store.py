@@ -12,9 +12,16 @@ class UpstreamOAuthStore(Protocol):
         self, upstream_id: str, redirect_uri: str, registration: Registration, now: int
     ) -> None: ...
 
-    async def forget_registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> None: ...
+    async def registrations(self, upstream_id: str) -> list[Registration]: ...
+
+    async def forget_registration(self, upstream_id: str, registration: Registration) -> None:
+        """Only this very client; one that was registered since stays."""
 
     async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None: ...
+
+    async def sign_in_unanswered(self, upstream_id: str, browser_hash: str, now: int) -> bool:
+        """Whether this browser began a sign-in there that never came back and could still."""
+        ...
 
     async def claim_sign_in(self, state_hash: str, browser_hashes: tuple[str, ...], now: int) -> SignIn | None:
         """Use it up: unknown, used, expired, or another browser's gives None. Exactly one of parallel claims wins."""

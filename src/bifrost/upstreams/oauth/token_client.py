@@ -14,8 +14,11 @@ from bifrost.upstreams.accounts import Credential, Registration, SignIn, TokenSe
 
 _HTTP_OK = 200
 _DEFINITE = (oauth.INVALID_GRANT, oauth.INVALID_CLIENT, oauth.UNAUTHORIZED_CLIENT, oauth.INVALID_SCOPE)
-_SERVER_FAULT = 500
-_TOO_MANY = 429
+_TRANSIENT = ("temporarily_unavailable", "server_error")
+"""Codes of RFC 6749 §4.1.2.1 that some token endpoints borrow."""
+
+_BAD_REQUEST, _UNAUTHORIZED = 400, 401
+"""The statuses of a refusal (RFC 6749 §5.2). Others come from whatever stands in front: a proxy, a page, a redirect."""
 
 
 class TokenRefused(Exception):
@@ -69,13 +72,19 @@ class TokenClient:
             )
         except OutsideUnreachable as error:
             raise TokenUnavailable from error
-        if fetched.status >= _SERVER_FAULT or fetched.status == _TOO_MANY:
-            raise TokenUnavailable
         answer = _object(fetched.body)
         if fetched.status != _HTTP_OK:
-            code = answer.get("error")
-            raise TokenRefused(code if code in _DEFINITE else "refused")
+            raise _refusal(fetched.status, answer.get("error"))
         return _token_set(answer, scope, self.clock.now())
+
+
+def _refusal(status: int, code: object) -> TokenRefused | TokenUnavailable:
+    """A refusal costs a person a new sign-in, so only what is surely one counts."""
+    if status not in (_BAD_REQUEST, _UNAUTHORIZED) or code in _TRANSIENT:
+        return TokenUnavailable()
+    if isinstance(code, str) and code in _DEFINITE:
+        return TokenRefused(code)
+    return TokenRefused(oauth.INVALID_CLIENT if status == _UNAUTHORIZED else "refused")
 
 
 @dataclass(frozen=True, slots=True)
