@@ -82,6 +82,17 @@ async def test_a_configured_secret_stays_with_the_server_it_was_first_used_at(
         assert people.text_of(await people.whoami(running, again)) == "alice"
 
 
+async def test_a_secret_is_sent_in_the_way_that_its_server_knows_the_client_by(sqlite_url: str, tmp_path: Path) -> None:
+    """R61: both ways are announced and one is accepted; what worked is used again for every renewal."""
+    both = {"token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"]}
+    guarded = OAuthUpstream(metadata=both, secret=SECRET["client_secret"])
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded, oauth_config=SECRET) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        guarded.access.clear()
+        assert people.text_of(await people.whoami(running, alice)) == "alice"
+        assert ["client_secret" in form for form in guarded.token_requests] == [False, True, True]
+
+
 async def test_a_registration_of_one_server_is_not_used_at_another(database_url: str, tmp_path: Path) -> None:
     """TC-111, SEP-2352: the upstream moved; the new server gets a client of its own and nothing of the old one."""
     guarded, other = OAuthUpstream(), OAuthUpstream()

@@ -3,8 +3,10 @@
 The page of its authorization server is not shown: `/authorize?…&account=alice` signs alice in at once.
 """
 
+import asyncio
 import base64
 import hashlib
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,23 @@ from bifrost.base.ids import new_secret
 TOOL = {"name": "whoami", "description": "Say whose account this is.", "inputSchema": {"type": "object"}}
 
 
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass
+class Pause:
+    """Holds one request: `done` with everything done but the answer, otherwise it is never acted on."""
+
+    path: str
+    done: bool
+    arrived: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    async def here(self) -> None:
+        self.arrived.set()
+        await asyncio.to_thread(self.released.wait)
+
+
 @dataclass
 class OAuthUpstream:
     """Knobs to turn while it runs, and what it has seen."""
@@ -32,6 +51,8 @@ class OAuthUpstream:
     refresh_answer: Response | None = None
     """Instead of any other, when it is set."""
     deny: bool = False
+    secret: str = ""
+    """Wanted in the body of every token request, when it is set."""
     metadata: dict[str, Any] = field(default_factory=dict)
     resource: dict[str, Any] = field(default_factory=dict)
     """Laid over the two documents, to say something else in them."""
@@ -43,6 +64,7 @@ class OAuthUpstream:
     access: dict[str, str] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    pause: "Pause | None" = None
 
     @property
     def url(self) -> str:
@@ -53,7 +75,7 @@ class OAuthUpstream:
         return sum(form["grant_type"] == "refresh_token" for form in self.token_requests)
 
     def app(self) -> Starlette:
-        handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        handlers: dict[str, Handler] = {
             "/.well-known/oauth-protected-resource/mcp": self._resource,
             "/.well-known/oauth-authorization-server": self._server,
             "/register": self._register,
@@ -61,7 +83,21 @@ class OAuthUpstream:
             "/token": self._token,
             "/mcp": self._mcp,
         }
-        return Starlette(routes=[Route(path, handler, methods=["GET", "POST"]) for path, handler in handlers.items()])
+        routes = [Route(path, self._pausing(handler), methods=["GET", "POST"]) for path, handler in handlers.items()]
+        return Starlette(routes=routes)
+
+    def _pausing(self, handler: Handler) -> Handler:
+        async def paused(request: Request) -> Response:
+            pause = self.pause if self.pause and self.pause.path == request.url.path else None
+            if pause and not pause.done:
+                await pause.here()
+                return Response(status_code=503)
+            answer = await handler(request)
+            if pause and pause.done:
+                await pause.here()
+            return answer
+
+        return paused
 
     async def _resource(self, _request: Request) -> Response:
         return JSONResponse({"resource": self.url, "authorization_servers": [self.origin]} | self.resource)
@@ -100,6 +136,8 @@ class OAuthUpstream:
     async def _token(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.token_requests.append(form)
+        if self.secret and form.get("client_secret") != self.secret:
+            return JSONResponse({"error": "invalid_client"}, 401)
         if form["grant_type"] == "refresh_token":
             if self.refresh_answer:
                 return self.refresh_answer

@@ -34,10 +34,19 @@ class AuthorizationServer:
     token_endpoint: str
     registration_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    pushed_authorization_endpoint: str | None = None
+    """Given only where authorization requests have to be pushed (RFC 9126 §5)."""
+
     scopes_supported: tuple[str, ...] = ()
     token_endpoint_auth_methods: tuple[str, ...] = (oauth.CLIENT_SECRET_BASIC,)
     iss_in_responses: bool = False
     client_id_metadata_documents: bool = False
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every address in it that a browser or this gateway is going to open."""
+        optional = (self.registration_endpoint, self.pushed_authorization_endpoint)
+        return (self.authorization_endpoint, self.token_endpoint, *(url for url in optional if url))
 
 
 def bearer_parameters(challenges: Iterable[str]) -> dict[str, str]:
@@ -107,10 +116,15 @@ def read_authorization_server(document: Any, issuer: str) -> AuthorizationServer
         raise MetadataError("the authorization server metadata lacks an endpoint")
     if pkce.METHOD not in _texts(document, "code_challenge_methods_supported"):
         raise MetadataError("the authorization server does not say that it supports PKCE with S256")
+    pushed = _text(document, "pushed_authorization_request_endpoint")
+    must_push = document.get("require_pushed_authorization_requests") is True
+    if must_push and pushed is None:
+        raise MetadataError("the authorization server wants pushed authorization requests and does not say where")
     return AuthorizationServer(
         issuer=issuer,
         authorization_endpoint=authorize,
         token_endpoint=token,
+        pushed_authorization_endpoint=pushed if must_push else None,
         registration_endpoint=_text(document, "registration_endpoint"),
         revocation_endpoint=_text(document, "revocation_endpoint"),
         scopes_supported=_texts(document, "scopes_supported"),

@@ -118,6 +118,7 @@ def test_what_the_server_says_of_itself_is_read() -> None:
         {"authorization_endpoint": None},
         {"token_endpoint": ""},
         {"token_endpoint": 5},
+        {"require_pushed_authorization_requests": True},
         {"code_challenge_methods_supported": ["plain"]},
         {"code_challenge_methods_supported": None},
         {"code_challenge_methods_supported": "S256"},
@@ -146,6 +147,16 @@ def test_only_a_true_true_switches_something_on() -> None:
     )
     assert not read.iss_in_responses
     assert not read.client_id_metadata_documents
+
+
+@pytest.mark.parametrize(("required", "read"), [(True, f"{ISSUER}/par"), (False, None), ("true", None)])
+def test_requests_are_pushed_where_the_server_insists(required: object, read: str | None) -> None:
+    """RFC 9126 §5: a server that merely accepts pushed requests is asked in the plain way."""
+    pushed = {"pushed_authorization_request_endpoint": f"{ISSUER}/par"}
+    document = {**SERVER, **pushed, "require_pushed_authorization_requests": required}
+    server = discovery.read_authorization_server(document, ISSUER)
+    assert server.pushed_authorization_endpoint == read
+    assert (f"{ISSUER}/par" in server.endpoints) is bool(read)
 
 
 def test_without_any_metadata_the_endpoints_stand_at_the_origin() -> None:

@@ -31,9 +31,8 @@ class Discovery:
         try:
             resource = await self._resource(upstream, challenge)
             server = await self._server(upstream, config, resource)
-            for endpoint in (server.authorization_endpoint, server.token_endpoint, server.registration_endpoint):
-                if endpoint:
-                    self.client.check_url(endpoint)
+            for endpoint in server.endpoints:
+                self.client.check_url(endpoint)
         except MetadataError as error:
             raise SignInImpossible(f"{upstream.name}: {error}.") from error
         return Discovered(

@@ -6,7 +6,7 @@ the flow and the owner.
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import structlog
@@ -16,7 +16,8 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
 from bifrost.protocol import oauth, pkce
 from bifrost.protocol.scope import OFFLINE_ACCESS
-from bifrost.upstreams.accounts import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn
+from bifrost.protocol.upstream_metadata import AuthorizationServer
+from bifrost.upstreams.accounts import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn, TokenSet
 from bifrost.upstreams.errors import SignInImpossible, SignInRefused
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.discovery import Discovery
@@ -91,7 +92,23 @@ class SignIns:
             # OpenID Connect §11: without it the wish for a refresh token is ignored
             **({"prompt": "consent"} if OFFLINE_ACCESS in scope.split() else {}),
         }
-        return _with_query(discovered.server.authorization_endpoint, parameters)
+        return await self._address(upstream, discovered.server, registration, parameters)
+
+    async def _address(
+        self, upstream: Upstream, server: AuthorizationServer, registration: Registration, parameters: dict[str, str]
+    ) -> str:
+        """The authorization request as a URL, its parameters handed over before where the server wants that."""
+        if server.pushed_authorization_endpoint is None:
+            return _with_query(server.authorization_endpoint, parameters)
+        try:
+            pushed = await self.tokens.push(server.pushed_authorization_endpoint, registration, parameters)
+        except TokenRefused as error:
+            if error.code == oauth.INVALID_CLIENT:
+                await self.registrations.forget(upstream.id, registration)
+            raise SignInImpossible(f"{upstream.name}: it refused the authorization request ({error.code}).") from error
+        except TokenUnavailable as error:
+            raise SignInImpossible(f"{upstream.name}: its sign-in service does not answer.") from error
+        return _with_query(server.authorization_endpoint, {"client_id": registration.client_id, "request_uri": pushed})
 
     async def _prepared(self, upstream: Upstream, *, doubtful: bool) -> tuple[Discovered, Registration]:
         """Who guards the upstream, and our client there. Raises SignInImpossible, OutsideUrlRefused, …Unavailable.
@@ -125,7 +142,7 @@ class SignIns:
         if callback.error or not callback.code:
             raise SignInRefused("The service did not give access.", code="upstream_denied")
         try:
-            tokens = await self.tokens.exchange(sign_in, callback.code, self.registrations.redirect_uri)
+            tokens, registration = await self._exchanged(sign_in, callback.code)
         except TokenRefused as error:
             if error.code == oauth.INVALID_CLIENT:
                 await self.registrations.forget(sign_in.upstream_id, sign_in.registration)
@@ -137,12 +154,22 @@ class SignIns:
                 upstream_id=sign_in.upstream_id,
                 owner=sign_in.owner,
                 tokens=tokens,
-                registration=sign_in.registration,
+                registration=registration,
                 token_endpoint=sign_in.discovered.server.token_endpoint,
                 resource=sign_in.discovered.resource,
             ),
             self.clock.now(),
         )
+
+    async def _exchanged(self, sign_in: SignIn, code: str) -> tuple[TokenSet, Registration]:
+        """Some servers announce two ways to send a secret and know each client by one: the other is tried as well."""
+        redirect_uri, other = self.registrations.redirect_uri, _other_way(sign_in)
+        try:
+            return await self.tokens.exchange(sign_in, code, redirect_uri), sign_in.registration
+        except TokenRefused as error:
+            if other is None or error.code != oauth.INVALID_CLIENT:
+                raise
+        return await self.tokens.exchange(replace(sign_in, registration=other), code, redirect_uri), other
 
     async def _claimed(self, callback: Callback, browser_hashes: tuple[str, ...]) -> SignIn:
         sign_in = None
@@ -162,6 +189,13 @@ def _check_issuer(callback: Callback, sign_in: SignIn) -> None:
         raise SignInRefused(
             "The answer came from another server than the one that was asked.", code="upstream_mixed_up"
         )
+
+
+def _other_way(sign_in: SignIn) -> Registration | None:
+    used, offered = sign_in.registration, sign_in.discovered.server.token_endpoint_auth_methods
+    if used.auth_method == oauth.CLIENT_SECRET_BASIC and oauth.CLIENT_SECRET_POST in offered:
+        return replace(used, auth_method=oauth.CLIENT_SECRET_POST)
+    return None
 
 
 def _challenge(verifier: str) -> str:

@@ -13,6 +13,7 @@ from bifrost.protocol import oauth
 from bifrost.upstreams.accounts import Credential, Registration, SignIn, TokenSet
 
 _HTTP_OK = 200
+_HTTP_CREATED = 201
 _DEFINITE = (oauth.INVALID_GRANT, oauth.INVALID_CLIENT, oauth.UNAUTHORIZED_CLIENT, oauth.INVALID_SCOPE)
 _TRANSIENT = ("temporarily_unavailable", "server_error")
 """Codes of RFC 6749 §4.1.2.1 that some token endpoints borrow."""
@@ -61,6 +62,23 @@ class TokenClient:
         return fresh if fresh.refresh_token else replace(fresh, refresh_token=old.refresh_token)
 
     async def _post(self, endpoint: str, registration: Registration, form: dict[str, str], scope: str) -> TokenSet:
+        answer = await self._ask(endpoint, registration, form, _HTTP_OK)
+        return _token_set(answer, scope, self.clock.now())
+
+    async def push(self, endpoint: str, registration: Registration, parameters: dict[str, str]) -> str:
+        """An authorization request, handed over beforehand (RFC 9126 §2): its `request_uri`.
+
+        Raises TokenRefused, TokenUnavailable.
+        """
+        answer = await self._ask(endpoint, registration, parameters, _HTTP_CREATED)
+        request_uri = answer.get("request_uri")
+        if not isinstance(request_uri, str) or not request_uri:
+            raise TokenUnavailable
+        return request_uri
+
+    async def _ask(
+        self, endpoint: str, registration: Registration, form: dict[str, str], expected: int
+    ) -> dict[str, Any]:
         credentials = _authentication(registration)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         try:
@@ -73,9 +91,9 @@ class TokenClient:
         except OutsideUnreachable as error:
             raise TokenUnavailable from error
         answer = _object(fetched.body)
-        if fetched.status != _HTTP_OK:
+        if fetched.status != expected:
             raise _refusal(fetched.status, answer.get("error"))
-        return _token_set(answer, scope, self.clock.now())
+        return answer
 
 
 def _refusal(status: int, code: object) -> TokenRefused | TokenUnavailable:
