@@ -65,6 +65,12 @@ class OAuthUpstream:
     refresh: dict[str, str] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     pause: "Pause | None" = None
+    wants: str = ""
+    """A scope without which calls are refused (RFC 6750 §3.1)."""
+    breaks: bool = False
+    """Calls fail, and the failure repeats the bearer, as careless servers do."""
+    scopes: dict[str, str] = field(default_factory=dict)
+    issued: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -143,14 +149,17 @@ class OAuthUpstream:
                 return self.refresh_answer
             if self.refresh_status != 200:
                 return JSONResponse({"error": "temporarily_unavailable"}, self.refresh_status)
-            account = self.refresh.pop(form["refresh_token"], None)
+            account, scope = self.refresh.pop(form["refresh_token"], None), ""
         else:
-            request_ = self.codes.pop(form["code"], None)
+            request_ = self.codes.pop(form["code"], {})
+            scope = request_.get("scope", "")
             account = request_["account"] if request_ and _proves(form, request_) else None
-        return self._issue(account) if account else JSONResponse({"error": "invalid_grant"}, 400)
+        return self._issue(account, scope) if account else JSONResponse({"error": "invalid_grant"}, 400)
 
-    def _issue(self, account: str) -> Response:
+    def _issue(self, account: str, scope: str) -> Response:
         access, refresh = f"at-{new_secret()}", f"rt-{new_secret()}"
+        self.scopes[access] = scope
+        self.issued += [access, refresh]
         self.access[access], self.refresh[refresh] = account, account
         answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "refresh_token": refresh}
         return JSONResponse(answer if self.lifetime is None else {**answer, "expires_in": self.lifetime})
@@ -164,6 +173,11 @@ class OAuthUpstream:
         message = await request.json()
         if "id" not in message:
             return Response(status_code=202)
+        if message["method"] == "tools/call" and self.wants not in self.scopes[bearer]:
+            challenge = f'Bearer error="insufficient_scope", scope="{self.wants}"'
+            return Response(status_code=403, headers={"WWW-Authenticate": challenge})
+        if message["method"] == "tools/call" and self.breaks:
+            return JSONResponse({"error": f"broken for {bearer}"}, 500)
         return JSONResponse({"jsonrpc": "2.0", "id": message["id"], **self._answer(message, account, bearer)})
 
     def _answer(self, message: dict[str, Any], account: str, bearer: str) -> dict[str, Any]:

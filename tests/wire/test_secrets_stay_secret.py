@@ -5,27 +5,21 @@ until the sweeper takes the row; here it also proves that the search would find 
 """
 
 import base64
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import pytest
 
-from bifrost.base.ids import new_secret
 from tests.support.servers import serving
 from tests.wire._bifrost import TOKEN, Installation, Person
+from tests.wire._canaries import canary, found_in
 from tests.wire._stored import stored
 
 pytestmark = pytest.mark.wire
-
-
-def _canary(prefix: str = "") -> str:
-    return f"{prefix}canary{new_secret()}"
 
 
 @dataclass
@@ -66,16 +60,16 @@ def _server(installation: Installation) -> Iterator[None]:
 def _told(database_url: str, directory: Path) -> Story:
     began, story, upstream = time.time(), Story(), Upstream()
     keep = story.secrets
-    keep["virtual key"], keep["wrong key"] = _canary("sk-bf-"), _canary("sk-bf-")
-    keep["upstream header"] = _canary()
-    keep["bearer nobody made"], keep["wrong verifier"] = _canary("bfat_"), _canary()
-    keep["secret in a query"], keep["client secret"] = _canary(), _canary()
+    keep["virtual key"], keep["wrong key"] = canary("sk-bf-"), canary("sk-bf-")
+    keep["upstream header"] = canary()
+    keep["bearer nobody made"], keep["wrong verifier"] = canary("bfat_"), canary()
+    keep["secret in a query"], keep["client secret"] = canary(), canary()
     with ExitStack() as stack:
         origin = stack.enter_context(serving(upstream))
         installation = _installation(database_url, directory, f"{origin}/mcp")
         installation.env = {"CANARY_KEY": keep["virtual key"], "CANARY_HEADER": keep["upstream header"]}
         stack.enter_context(_server(installation))
-        _flow(Person(installation.origin, state=f'{_canary()} +/=&ü"'), story)
+        _flow(Person(installation.origin, state=f'{canary()} +/=&ü"'), story)
         story.database = stored(database_url, since=began)
     story.output = installation.log.read_bytes()
     assert keep["upstream header"].encode() in upstream.seen, "the upstream was never asked"
@@ -142,25 +136,6 @@ def _ask(person: Person, method: str, credential: str) -> str:
     return answer.text
 
 
-def _forms(secret: str) -> Iterator[bytes]:
-    """As it is, and as it looks inside JSON, URLs, hexadecimal, and base64 of whatever stands around it."""
-    raw = secret.encode()
-    yield raw
-    yield json.dumps(secret)[1:-1].encode()
-    yield quote(secret, safe="").encode()
-    yield quote_plus(secret).encode()
-    yield raw.hex().encode()
-    for offset in range(3):
-        # the first and last characters depend on the neighbours, the middle does not
-        encoded = base64.b64encode(b"\0" * offset + raw)[4:-4]
-        yield encoded
-        yield encoded.translate(bytes.maketrans(b"+/", b"-_"))
-
-
-def _found(secrets_by_name: dict[str, str], haystack: bytes) -> set[str]:
-    return {name for name, secret in secrets_by_name.items() if any(form in haystack for form in _forms(secret))}
-
-
 def test_no_secret_is_written_to_the_log_or_kept_in_the_database(database_url: str, tmp_path: Path) -> None:
     """Contract §§2, 5, 6, 8, 9: codes, tokens, keys and cookie secrets are hashes, upstream headers are sealed."""
     story = _told(database_url, tmp_path)
@@ -168,6 +143,6 @@ def test_no_secret_is_written_to_the_log_or_kept_in_the_database(database_url: s
     assert all(len(secret) >= 30 for secret in story.secrets.values())
 
     assert b"consent_given" in story.output, "the log was not read"
-    assert _found(story.secrets, story.output) == set()
-    assert _found(story.secrets, story.database) == {"state"}
-    assert _found(story.secrets, story.answers.encode()) == set(), "an upstream's words about its credential went on"
+    assert found_in(story.secrets, story.output) == set()
+    assert found_in(story.secrets, story.database) == {"state"}
+    assert found_in(story.secrets, story.answers.encode()) == set(), "an upstream's words about its credential went on"
