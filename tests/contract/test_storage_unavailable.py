@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from bifrost.base.errors import Unavailable
-from bifrost.governance.models import VirtualKey
+from bifrost.governance.models import KeyChanges, VirtualKey
+from bifrost.identity.models import AdminSession, AdminToken
 from bifrost.storage import postgresql, sqlite
+from bifrost.storage.administrators import SqlAdministratorStore
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.governance import SqlGovernanceStore
+from bifrost.storage.key_administration import SqlKeyAdministrationStore
 from bifrost.storage.migrate import migrate
 from bifrost.storage.upstreams import SqlUpstreamStore
 from bifrost.upstreams.models import Upstream
@@ -59,6 +62,9 @@ _UPSTREAM = Upstream(
     auth_type="none", tools_to_execute=(), allow_on_all_virtual_keys=False, tool_execution_timeout=30, disabled=False,
 )  # fmt: skip
 
+_ADMIN = AdminToken(id="adm", name="adm", created_at=NOW)
+_SESSION = AdminSession(token_id=None, token_name="", configured_mac="mac", created_at=NOW, seen_at=NOW, expires_at=NOW)
+
 CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "ping": lambda d: grants_store(d).ping(),
     "add_pending_flow": lambda d: grants_store(d).add_pending_flow(flow()),
@@ -84,6 +90,24 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "find_virtual_key": lambda d: SqlGovernanceStore(d).find_virtual_key("vk"),
     "virtual_keys": lambda d: SqlGovernanceStore(d).virtual_keys(),
     "deactivate_virtual_key": lambda d: SqlGovernanceStore(d).deactivate_virtual_key("vk", NOW),
+    "search_virtual_keys": lambda d: SqlKeyAdministrationStore(d).search_virtual_keys("", limit=1, offset=0),
+    "change_virtual_key": lambda d: SqlKeyAdministrationStore(d).change_virtual_key("vk", KeyChanges(), NOW),
+    "rotate_virtual_key": lambda d: SqlKeyAdministrationStore(d).rotate_virtual_key("vk", HASH, "", NOW),
+    "delete_virtual_key": lambda d: SqlKeyAdministrationStore(d).delete_virtual_key("vk", NOW),
+    "add_token": lambda d: SqlAdministratorStore(d).add_token(_ADMIN, HASH),
+    "token_by_hash": lambda d: SqlAdministratorStore(d).token_by_hash(HASH),
+    "tokens": lambda d: SqlAdministratorStore(d).tokens(),
+    "remove_token": lambda d: SqlAdministratorStore(d).remove_token("adm"),
+    "add_session": lambda d: SqlAdministratorStore(d).add_session(HASH, _SESSION),
+    "session": lambda d: SqlAdministratorStore(d).session(HASH),
+    "session_seen": lambda d: SqlAdministratorStore(d).session_seen(HASH, NOW),
+    "end_sessions": lambda d: SqlAdministratorStore(d).end_sessions((HASH,)),
+    "first_link": lambda d: SqlAdministratorStore(d).first_link(HASH, NOW, NOW),
+    "new_link": lambda d: SqlAdministratorStore(d).new_link(HASH, NOW, NOW),
+    "link_is_open": lambda d: SqlAdministratorStore(d).link_is_open(HASH, NOW),
+    "use_link": lambda d: SqlAdministratorStore(d).use_link(HASH, _ADMIN, HASH, NOW),
+    "count_guess": lambda d: SqlAdministratorStore(d).count_guess("b", limit=5, until=NOW, now=NOW),
+    "guesses_locked": lambda d: SqlAdministratorStore(d).guesses_locked("b", limit=5, now=NOW),
     "add_upstream": lambda d: SqlUpstreamStore(d).add_upstream(_UPSTREAM, "", NOW),
     "reconfigure_upstream": lambda d: SqlUpstreamStore(d).reconfigure_upstream(_UPSTREAM, "mac", NOW),
     "upstream_id": lambda d: SqlUpstreamStore(d).upstream_id("up"),
@@ -100,7 +124,13 @@ async def opened_database(database_url: str) -> AsyncIterator[Database]:
 
 def test_every_method_of_every_store_is_in_the_table_above() -> None:
     """A method that is added must also say what it does without storage."""
-    stores = (SqlAuthServerStore, SqlGovernanceStore, SqlUpstreamStore)
+    stores = (
+        SqlAuthServerStore,
+        SqlGovernanceStore,
+        SqlKeyAdministrationStore,
+        SqlAdministratorStore,
+        SqlUpstreamStore,
+    )
     methods = {name for store in stores for name in vars(store) if not name.startswith("_")}
     assert methods == set(CALLS) - {"migrate"}
 

@@ -1,12 +1,22 @@
 """The management API: who may use it, and every operation of it."""
 
 from bifrost.app.foundation import Foundation
+from bifrost.governance.endpoints.virtual_keys import (
+    KeyAnswer,
+    KeyChangesBody,
+    KeysAnswer,
+    KeysQuery,
+    NewKeyBody,
+    VirtualKeyEndpoints,
+)
+from bifrost.governance.key_administration import KeyAdministration
 from bifrost.http.api import Api
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.identity.endpoints.administrator import AdministratorEndpoints, SignedIn
 from bifrost.identity.endpoints.set_up import SetUpEndpoints
 from bifrost.identity.set_up import SetUp
+from bifrost.storage.key_administration import SqlKeyAdministrationStore
 
 
 def management(parts: Foundation) -> Api:
@@ -14,6 +24,7 @@ def management(parts: Foundation) -> Api:
     sessions = _sessions(parts)
     api = Api(parts.public_urls, sessions.guard)
     _session_operations(api, sessions)
+    _virtual_key_operations(api, _virtual_keys(parts))
     return api
 
 
@@ -43,4 +54,57 @@ def _session_operations(api: Api, sessions: AdministratorEndpoints) -> None:
         "POST",
         operation="session_logout",
         summary="End the browser's session",
+    )
+
+
+def _virtual_keys(parts: Foundation) -> VirtualKeyEndpoints:
+    administration = KeyAdministration(SqlKeyAdministrationStore(parts.database), parts.clock)
+    return VirtualKeyEndpoints(parts.virtual_keys, administration)
+
+
+def _virtual_key_operations(api: Api, keys: VirtualKeyEndpoints) -> None:
+    many, one = "/api/governance/virtual-keys", "/api/governance/virtual-keys/{id}"
+    api.route(
+        many,
+        keys.index,
+        "GET",
+        operation="virtual_keys_list",
+        summary="List virtual keys",
+        takes=KeysQuery,
+        gives=KeysAnswer,
+    )
+    api.route(
+        many,
+        keys.create,
+        "POST",
+        operation="virtual_key_create",
+        summary="Make a virtual key; its value is told this once",
+        takes=NewKeyBody,
+        gives=KeyAnswer,
+        status=201,
+    )
+    api.route(one, keys.show, "GET", operation="virtual_key_show", summary="Show a virtual key", gives=KeyAnswer)
+    api.route(
+        one,
+        keys.change,
+        "PUT",
+        operation="virtual_key_change",
+        summary="Change what is sent of a virtual key",
+        takes=KeyChangesBody,
+        gives=KeyAnswer,
+    )
+    api.route(
+        one,
+        keys.delete,
+        "DELETE",
+        operation="virtual_key_delete",
+        summary="Delete a virtual key with its grants and connected accounts",
+    )
+    api.route(
+        f"{one}/rotate",
+        keys.rotate,
+        "POST",
+        operation="virtual_key_rotate",
+        summary="Give a virtual key a new value, told this once; what hangs on the key stays",
+        gives=KeyAnswer,
     )

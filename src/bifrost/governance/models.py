@@ -34,3 +34,15 @@ class VirtualKey:
         if self.expires_at is not None and self.expires_at <= now:
             return "This virtual key has expired."
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChanges:
+    """What is to be changed; None leaves a member as it is. `expires_at` counts only with `sets_expiry`."""
+
+    name: str | None = None
+    description: str | None = None
+    is_active: bool | None = None
+    sets_expiry: bool = False
+    expires_at: int | None = None
+    mcp_configs: tuple[McpConfig, ...] | None = None

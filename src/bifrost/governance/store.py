@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
-from bifrost.governance.models import VirtualKey
+from bifrost.governance.models import KeyChanges, VirtualKey
 
 
 class GovernanceStore(Protocol):
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
-        """False when the id, the name or the value is already taken; then nothing was written."""
+        """False when the id, the name or the value is taken, or the value was; then nothing was written."""
         ...
 
     async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
@@ -24,4 +24,26 @@ class GovernanceStore(Protocol):
 
     async def deactivate_virtual_key(self, key_id: str, now: int) -> bool:
         """False when it was not active."""
+        ...
+
+
+class KeyAdministrationStore(Protocol):
+    async def virtual_key(self, key_id: str) -> VirtualKey | None: ...
+
+    async def search_virtual_keys(self, text: str, *, limit: int, offset: int) -> tuple[list[VirtualKey], int]:
+        """A page of those whose id, name or description holds the text, by name, and how many they are altogether."""
+        ...
+
+    async def change_virtual_key(self, key_id: str, changes: KeyChanges, now: int) -> VirtualKey | None:
+        """The key as it is then. Raises VirtualKeyTaken when another has the name."""
+        ...
+
+    async def rotate_virtual_key(self, key_id: str, value_hash: str, value_hint: str, now: int) -> VirtualKey | None:
+        """Put this value in the place of the last one, which is retired for ever."""
+        ...
+
+    async def delete_virtual_key(self, key_id: str, now: int) -> VirtualKey | None:
+        """Delete it with its grants, upstream credentials, connect sessions and its part in pending flows, all or
+        nothing, and retire its value. What was deleted; None when there is none.
+        """
         ...

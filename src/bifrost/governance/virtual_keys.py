@@ -60,7 +60,7 @@ class VirtualKeys:
             id=wanted.id or ids.new_id("vk_"),
             name=wanted.name,
             description=wanted.description,
-            value_hint=value[:HINT_CHARACTERS] + "…",
+            value_hint=hint(value),
             is_active=wanted.is_active,
             expires_at=wanted.expires_at,
             mcp_configs=wanted.mcp_configs,
@@ -91,6 +91,11 @@ class VirtualKeys:
         await self.store.deactivate_virtual_key(key.id, self.clock.now())
         log.info("virtual_key_revoked", virtual_key_id=key.id, name=key.name)
         return key
+
+
+def hint(value: str) -> str:
+    """The beginning of a value, by which people tell keys apart."""
+    return value[:HINT_CHARACTERS] + "…"
 
 
 def check_value(value: str) -> None:

@@ -128,8 +128,9 @@ class ByMethod:
 
 
 def rfc3339(milliseconds: int) -> str:
-    """How the management API writes a time: UTC, to the second."""
-    return datetime.fromtimestamp(milliseconds // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """How the management API writes a time: UTC, with milliseconds where there are any."""
+    text = datetime.fromtimestamp(milliseconds // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{milliseconds % SECOND:03}Z" if milliseconds % SECOND else f"{text}Z"
 
 
 def json(answer: Any, status: int = 200) -> Response:

@@ -76,6 +76,14 @@ async def ping(database: Database) -> None:
         await queries("installation", database.driver).ping(connection)
 
 
+def is_taken(error: BaseException) -> bool:
+    """Whether a row was refused because another has the same unique value (SQLSTATE 23505, and SQLite's name of it)."""
+    return (
+        getattr(error, "sqlstate", None) == "23505"
+        or getattr(error, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE"
+    )
+
+
 def is_postgresql_url(url: str) -> bool:
     """Whether the URL can be understood in one way only."""
     try:

@@ -8,7 +8,7 @@ import msgspec
 
 from bifrost.governance.errors import VirtualKeyTaken
 from bifrost.governance.models import McpConfig, VirtualKey
-from bifrost.storage.database import Database, Row, queries
+from bifrost.storage.database import Connection, Database, Queries, Row, queries
 
 
 class SqlGovernanceStore:
@@ -19,6 +19,10 @@ class SqlGovernanceStore:
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         async with self._database.transaction() as connection:
             added = await self._queries.add_virtual_key(connection, **_row(key, value_hash, config_mac))
+            if added is not None:
+                await forget_key(
+                    self._queries, connection, key.id
+                )  # what a request that overlapped a deletion left behind
         return added is not None
 
     async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
@@ -28,7 +32,10 @@ class SqlGovernanceStore:
             )
             if owner is not None:
                 raise VirtualKeyTaken(f"The value of the virtual key {key.name!r} is still that of {owner!r}.")
+            # nothing is written to a key that was changed otherwise, so its old value in the file is no mistake
             changed = await self._queries.reconfigure_virtual_key(connection, **_row(key, value_hash, config_mac))
+            if changed is not None and await self._queries.retired(connection, value_hash=value_hash):
+                raise VirtualKeyTaken(f"The value of the virtual key {key.name!r} was retired; give it another.")
         return changed is not None
 
     async def virtual_key_by_hash(self, value_hash: str) -> VirtualKey | None:
@@ -42,7 +49,7 @@ class SqlGovernanceStore:
 
     async def virtual_keys(self) -> list[VirtualKey]:
         async with self._database.read() as connection:
-            return [_virtual_key(row) async for row in self._queries.virtual_keys(connection)]
+            return [virtual_key_of(row) async for row in self._queries.virtual_keys(connection)]
 
     async def deactivate_virtual_key(self, key_id: str, now: int) -> bool:
         async with self._database.transaction() as connection:
@@ -51,7 +58,7 @@ class SqlGovernanceStore:
     async def _one(self, name: str, **values: str) -> VirtualKey | None:
         async with self._database.read() as connection:
             row = await getattr(self._queries, name)(connection, **values)
-        return _virtual_key(row) if row else None
+        return virtual_key_of(row) if row else None
 
 
 def _row(key: VirtualKey, value_hash: str, config_mac: str) -> dict[str, Any]:
@@ -59,7 +66,14 @@ def _row(key: VirtualKey, value_hash: str, config_mac: str) -> dict[str, Any]:
     return asdict(key) | {"value_hash": value_hash, "mcp_configs": configs, "config_mac": config_mac}
 
 
-def _virtual_key(row: Row) -> VirtualKey:
+def virtual_key_of(row: Row) -> VirtualKey:
     values: Mapping[str, Any] = dict(row)
     configs = msgspec.json.decode(values["mcp_configs"], type=tuple[McpConfig, ...])
     return VirtualKey(**{**values, "is_active": bool(values["is_active"]), "mcp_configs": configs})
+
+
+async def forget_key(named: Queries, connection: Connection, key_id: str) -> None:
+    """Delete everything that hangs on a key."""
+    await named.delete_grants_of_key(connection, id=key_id)
+    await named.delete_credentials_of_key(connection, id=key_id)
+    await named.delete_connect_sessions_of_key(connection, id=key_id)

@@ -138,7 +138,8 @@ async def test_an_unknown_path_is_a_json_404() -> None:
 
 def test_times_are_written_in_utc() -> None:
     """Ours: RFC 3339."""
-    assert rfc3339(1_800_000_000_999) == "2027-01-15T08:00:00Z"
+    assert rfc3339(1_800_000_000_000) == "2027-01-15T08:00:00Z"
+    assert rfc3339(1_800_000_000_007) == "2027-01-15T08:00:00.007Z"
 
 
 def test_answers_are_structs() -> None:

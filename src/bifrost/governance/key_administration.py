@@ -1,0 +1,59 @@
+"""What an administrator does with virtual keys after they were made: find, change, rotate, delete."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from bifrost.base import ids
+from bifrost.base.clock import Clock
+from bifrost.governance.errors import UnknownVirtualKey
+from bifrost.governance.models import KeyChanges, VirtualKey
+from bifrost.governance.store import KeyAdministrationStore
+from bifrost.governance.virtual_keys import hint
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAdministration:
+    store: KeyAdministrationStore
+    clock: Clock
+
+    async def search(self, text: str, *, limit: int, offset: int) -> tuple[list[VirtualKey], int]:
+        """A page of the keys whose id, name or description holds this text, and how many they are altogether."""
+        return await self.store.search_virtual_keys(text, limit=limit, offset=offset)
+
+    async def get(self, key_id: str) -> VirtualKey:
+        """Raises UnknownVirtualKey."""
+        return _known(await self.store.virtual_key(key_id), key_id)
+
+    async def change(self, key_id: str, changes: KeyChanges) -> VirtualKey:
+        """The key as it is then; from now on the configuration file does not change it any more.
+
+        Raises UnknownVirtualKey, VirtualKeyTaken.
+        """
+        key = _known(await self.store.change_virtual_key(key_id, changes, self.clock.now()), key_id)
+        log.info("virtual_key_changed", virtual_key_id=key.id, name=key.name)
+        return key
+
+    async def rotate(self, key_id: str) -> tuple[VirtualKey, str]:
+        """The key with a new value, told this once. What hangs on the key stays; the old value is never taken again.
+
+        Raises UnknownVirtualKey.
+        """
+        value = ids.new_virtual_key()
+        rotated = await self.store.rotate_virtual_key(key_id, ids.hash_secret(value), hint(value), self.clock.now())
+        key = _known(rotated, key_id)
+        log.info("virtual_key_rotated", virtual_key_id=key.id, name=key.name)
+        return key, value
+
+    async def delete(self, key_id: str) -> None:
+        """Delete the key and everything that hangs on it; its value is never taken again. Raises UnknownVirtualKey."""
+        key = _known(await self.store.delete_virtual_key(key_id, self.clock.now()), key_id)
+        log.info("virtual_key_deleted", virtual_key_id=key.id, name=key.name)
+
+
+def _known(key: VirtualKey | None, key_id: str) -> VirtualKey:
+    if key is None:
+        raise UnknownVirtualKey(f"There is no virtual key with the id {key_id[:100]}.", param="id")
+    return key
