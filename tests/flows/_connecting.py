@@ -1,7 +1,7 @@
 """A person connecting an account at an upstream, step by step."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from html import unescape
 from pathlib import Path
@@ -27,14 +27,28 @@ KEYS = {
 
 @asynccontextmanager
 async def connected_gateway(
-    database_url: str, tmp_path: Path, guarded: OAuthUpstream, *, clock: FakeClock | None = None, **more: Any
+    database_url: str,
+    tmp_path: Path,
+    guarded: OAuthUpstream,
+    *,
+    clock: FakeClock | None = None,
+    keys: Sequence[dict[str, Any]] = KEYS["virtual_keys"],
+    others: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> AsyncIterator[TestGateway]:
-    """A gateway with two keys and one upstream, `guarded`, that asks everybody for an own account."""
+    """A gateway with two keys and one upstream, `guarded`, that asks everybody for an own account.
+
+    `others` are more upstreams, `more` are members of its configuration.
+    """
     with serving(guarded.app()) as origin:
         guarded.origin = origin
         entry = upstream("guarded", guarded.url, auth_type="per_user_oauth", **more)
         async with running_gateway(
-            database_url, tmp_path, clock=clock, mcp={"client_configs": [entry]}, governance=KEYS
+            database_url,
+            tmp_path,
+            clock=clock,
+            mcp={"client_configs": [entry, *others]},
+            governance={"virtual_keys": list(keys)},
         ) as running:
             yield running
 

@@ -70,6 +70,52 @@ async def test_a_client_that_opens_urls_gets_a_request_for_input(sqlite_url: str
                 assert request["params"]["url"] == result["_meta"]["mcp_auth_required"]["authorize_url"]
 
 
+MODERN_META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"elicitation": {}}, {"elicitation": {"form": {}}}, {"sampling": {}}])
+async def test_nothing_is_asked_of_a_client_that_did_not_offer_it(
+    sqlite_url: str, tmp_path: Path, capabilities: dict[str, Any]
+) -> None:
+    """G8, G9: no mode that was not declared, and never a form for something secret; the link comes as text."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
+        meta = {**MODERN_META, CAPABILITIES: capabilities}
+        result = (await people.whoami(running, {**KEY_HEADER, **MODERN}, _meta=meta)).json()["result"]
+        assert "inputRequests" not in result
+        assert result["isError"] is True
+        assert result["_meta"]["mcp_auth_required"]["authorize_url"] in result["content"][0]["text"]
+
+
+@pytest.mark.parametrize("action", ["decline", "cancel", "accept"])
+@pytest.mark.parametrize("state", ["as it was", "tampered", "missing"])
+async def test_whatever_the_client_answers_the_account_is_looked_for_again(
+    sqlite_url: str, tmp_path: Path, action: str, state: str
+) -> None:
+    """G10, G11: the state that comes back proves nothing and is believed in nothing; no answer skips the sign-in."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running:
+        meta = {**MODERN_META, CAPABILITIES: {"elicitation": {"url": {}}}}
+        first = (await people.whoami(running, {**KEY_HEADER, **MODERN}, _meta=meta)).json()["result"]
+        states = {"as it was": {"requestState": first["requestState"]}, "tampered": {"requestState": "connected"}}
+        answers = {"inputResponses": {name: {"action": action} for name in first["inputRequests"]}}
+        again = await people.whoami(running, {**KEY_HEADER, **MODERN}, _meta=meta, **answers, **states.get(state, {}))
+        assert again.json()["result"]["resultType"] == "input_required"
+        assert guarded.calls == []
+
+
+async def test_a_link_says_nothing_about_its_person(sqlite_url: str, tmp_path: Path) -> None:
+    """G7: no secret, no name, nothing that signs anybody in; two links of one person have nothing in common."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running, running.browser() as browser:
+        links = [link_in(await people.whoami(running, KEY_HEADER)) for _ in range(2)]
+        for link in links:
+            assert re.fullmatch(r"/api/oauth/per-user/upstream/authorize\?session=con_[\w-]{20,}", link)
+        assert links[0] != links[1]
+        edited = await browser.get(links[0][:-1] + ("A" if links[0][-1] != "A" else "B"))
+        assert edited.status_code == 400
+        assert "Your services" not in (await browser.get(links[1])).text
+
+
 async def test_the_key_pasted_again_proves_the_person(database_url: str, tmp_path: Path) -> None:
     """Contract §7: the link opens our page, which asks before any upstream is contacted; then the call works."""
     guarded = OAuthUpstream()

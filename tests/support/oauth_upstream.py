@@ -69,6 +69,11 @@ class OAuthUpstream:
     """A scope without which calls are refused (RFC 6750 §3.1)."""
     breaks: bool = False
     """Calls fail, and the failure repeats the bearer, as careless servers do."""
+    tools: list[dict[str, Any]] = field(default_factory=lambda: [TOOL])
+    redirects: dict[str, Response] = field(default_factory=dict)
+    """By path, instead of any other answer."""
+    seen: list[bytes] = field(default_factory=list)
+    """Every request, its headers and its body."""
     scopes: dict[str, str] = field(default_factory=dict)
     issued: list[str] = field(default_factory=list)
 
@@ -98,7 +103,8 @@ class OAuthUpstream:
             if pause and not pause.done:
                 await pause.here()
                 return Response(status_code=503)
-            answer = await handler(request)
+            self.seen.append(repr((str(request.url), request.headers.raw)).encode() + await request.body())
+            answer = self.redirects.get(request.url.path) or await handler(request)
             if pause and pause.done:
                 await pause.here()
             return answer
@@ -185,7 +191,7 @@ class OAuthUpstream:
             info = {"name": "guarded", "version": "1"}
             return {"result": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}}
         if message["method"] == "tools/list":
-            return {"result": {"tools": [TOOL]}}
+            return {"result": {"tools": self.tools}}
         if message["method"] == "tools/call":
             self.calls.append((account, bearer))
             return {"result": {"content": [{"type": "text", "text": account}]}}
