@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bifrost.authserver.models import ReplayRules
 from bifrost.base.errors import Unavailable
 from bifrost.governance.models import KeyChanges, VirtualKey
 from bifrost.identity.models import AdminSession, AdminToken
@@ -78,6 +79,7 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "access_token": lambda d: grants_store(d).access_token(HASH),
     "refresh_token": lambda d: grants_store(d).refresh_token(HASH),
     "rotate_refresh_token": lambda d: grants_store(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
+    "replay_refresh_token": lambda d: grants_store(d).replay_refresh_token(HASH, ReplayRules(), NOW),
     "delete_access_token": lambda d: authserver_store(d).delete_access_token(HASH),
     "revoke_grant": lambda d: grants_store(d).revoke_grant("grant", "test", NOW),
     "admit_key_guess": lambda d: _wrong_guess(grants_store(d)),

@@ -17,9 +17,11 @@ from bifrost.authserver.endpoints.register import RegisterEndpoint
 from bifrost.authserver.endpoints.revoke import RevokeEndpoint
 from bifrost.authserver.endpoints.token import TokenEndpoint
 from bifrost.authserver.grants.authorization_code import AuthorizationCodeGrant
+from bifrost.authserver.grants.backoff import Backoff
 from bifrost.authserver.grants.base import TokenGrant
 from bifrost.authserver.grants.refresh_token import RefreshTokenGrant
 from bifrost.authserver.identities import Identities
+from bifrost.authserver.models import ReplayRules
 from bifrost.authserver.register import Register
 from bifrost.authserver.revoke import Revoke
 from bifrost.authserver.services import Services
@@ -58,7 +60,9 @@ def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
     grants: dict[str, TokenGrant] = {
         oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, parts.endpoint_of),
-        oauth.REFRESH_TOKEN: RefreshTokenGrant(store, tokens, identities, clock, parts.endpoint_of),
+        oauth.REFRESH_TOKEN: RefreshTokenGrant(
+            store, tokens, identities, clock, parts.endpoint_of, _replay_rules(parts), Backoff(clock)
+        ),
     }
     consent = Consent(store, clients, identities, config, clock)
     services = Services(parts.upstreams, identities, parts.credentials)
@@ -82,6 +86,15 @@ def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer
         token=TokenEndpoint(ClientAuth(clients), grants),
         revoke=RevokeEndpoint(ClientAuth(clients), Revoke(store, clock)),
         tokens=tokens,
+    )
+
+
+def _replay_rules(parts: Foundation) -> ReplayRules:
+    configured = parts.settings.client
+    return ReplayRules(
+        window_seconds=configured.refresh_token_replay_window,
+        cap_seconds=configured.refresh_token_replay_cap,
+        limit=configured.refresh_token_replay_limit,
     )
 
 

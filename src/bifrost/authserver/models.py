@@ -130,6 +130,20 @@ class NewTokens:
     access: StoredToken
     refresh: StoredToken | None
     grant_expires_at: int
+    sealed: str = field(default="", repr=False)
+    """The pair itself, for the one who presents its predecessor again; empty for the first pair of a grant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRules:
+    """When a used refresh token is answered with its successors again instead of ending the grant (contract §6)."""
+
+    window_seconds: int = 30
+    """After its use, whatever happened to its successors since: requests sent at once are answered alike."""
+    cap_seconds: int = 86_400
+    """After its use, as long as its successor was not used: a lost answer can be fetched again."""
+    limit: int = 100
+    """How often altogether."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from bifrost.authserver.models import (
     NewTokens,
     PendingFlow,
     RefreshTokenRow,
+    ReplayRules,
 )
 from bifrost.identity.models import Identity
 
@@ -47,6 +48,10 @@ class AuthServerStore(Protocol):
 
     async def rotate_refresh_token(self, token_hash: str, tokens: NewTokens, now: int) -> bool:
         """Use the token and write its successors, or nothing: False when used, expired or its grant revoked."""
+        ...
+
+    async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> str | None:
+        """The sealed successors of a used token, counted; None when the rules do not allow them to be given again."""
         ...
 
     async def delete_access_token(self, token_hash: str) -> None: ...

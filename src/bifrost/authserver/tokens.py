@@ -2,12 +2,24 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import AuthServerConfig, NewTokens, StoredToken, TokenResponse
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
+from bifrost.base.sealing import open_with, seal_with
 from bifrost.identity.models import AccessTokenFacts
+
+_SUCCESSORS = "refresh_successors"
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    access_token: str
+    expires_at: int
+    scope: str
+    refresh_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,26 @@ class Tokens:
             refresh_token=refresh if with_refresh else None,
         )
         return response, new
+
+    def seal(self, predecessor: str, response: TokenResponse) -> str:
+        """A response that whoever presents its predecessor again may be given again, and nobody else can read."""
+        kept = _Kept(
+            response.access_token,
+            self.clock.now() + response.expires_in * SECOND,
+            response.scope,
+            response.refresh_token,
+        )
+        return seal_with(predecessor, msgspec.json.encode(kept), use=_SUCCESSORS)
+
+    def unseal(self, predecessor: str, sealed: str) -> TokenResponse:
+        """The same tokens; only the time that is left has become shorter."""
+        kept = msgspec.json.decode(open_with(predecessor, sealed, use=_SUCCESSORS), type=_Kept)
+        return TokenResponse(
+            access_token=kept.access_token,
+            expires_in=max(0, kept.expires_at - self.clock.now()) // SECOND,
+            scope=kept.scope,
+            refresh_token=kept.refresh_token,
+        )
 
     async def verify(self, token: str) -> AccessTokenFacts | None:
         """The facts of a token that is valid now, or None. Asks the storage, so that a revocation is felt at once."""

@@ -130,6 +130,28 @@ def sealed_prefix(ring_id: str) -> str:
     return f"{VERSION}.{ring_id}."
 
 
+def seal_with(secret: str, plain: bytes, *, use: str) -> str:
+    """AES-256-GCM under a key that only this secret gives: without it nobody opens what is kept, not even we.
+
+    `secret` has at least 160 random bits, as everything that we issue.
+    """
+    nonce = random_bytes(NONCE_BYTES)
+    return encode(nonce + AESGCM(_secret_key(secret, use)).encrypt(nonce, plain, None))
+
+
+def open_with(secret: str, sealed: str, *, use: str) -> bytes:
+    """Raises SealBrokenError."""
+    raw = decode(sealed)
+    try:
+        return AESGCM(_secret_key(secret, use)).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], None)
+    except (InvalidTag, ValueError) as error:
+        raise SealBrokenError from error
+
+
+def _secret_key(secret: str, use: str) -> bytes:
+    return hmac.digest(secret.encode(), f"bifrost:{use}".encode(), hashlib.sha256)
+
+
 def key_id(key: bytes) -> str:
     return encode(hashlib.sha256(b"bifrost key id" + key).digest()[:KEY_ID_BYTES])
 

@@ -47,6 +47,16 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     access_token_ttl: Annotated[int, Meta(ge=60, le=86_400 * 30, description="Seconds.")] = 86_400
     refresh_token_idle_ttl: Annotated[int, Meta(ge=60, description="Seconds without use.")] = 86_400 * 30
     refresh_token_absolute_ttl: Annotated[int, Meta(ge=60, description="Seconds since consent.")] = 86_400 * 180
+    refresh_token_replay_window: Annotated[
+        int, Meta(ge=0, le=30, description="Seconds in which a used refresh token is answered like the first time.")
+    ] = 30
+    refresh_token_replay_cap: Annotated[
+        int,
+        Meta(ge=0, le=86_400, description="The same, in seconds, as long as its successor was not used either."),
+    ] = 86_400
+    refresh_token_replay_limit: Annotated[
+        int, Meta(ge=1, le=1_000, description="How often altogether; one more ends the grant.")
+    ] = 100
     client_id_metadata_document_url: Annotated[
         str, Meta(description="Where upstreams read about us. Default: our own address, when it is https.")
     ] = ""

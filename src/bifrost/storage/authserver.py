@@ -11,7 +11,9 @@ from bifrost.authserver.models import (
     NewTokens,
     PendingFlow,
     RefreshTokenRow,
+    ReplayRules,
 )
+from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
 from bifrost.storage import database as db
 from bifrost.storage.database import Connection, Database, Row, queries
@@ -87,8 +89,25 @@ class SqlAuthServerStore:
 
     async def rotate_refresh_token(self, token_hash: str, tokens: NewTokens, now: int) -> bool:
         async with self._database.transaction() as connection:
-            used = await self._queries.use_refresh_token(connection, token_hash=token_hash, now=now)
+            used = await self._queries.use_refresh_token(
+                connection,
+                token_hash=token_hash,
+                now=now,
+                successor_hash=tokens.refresh.token_hash if tokens.refresh else "",
+                sealed_successors=tokens.sealed,
+            )
             return used is not None and await self._add_tokens(connection, tokens)
+
+    async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> str | None:
+        async with self._database.transaction() as connection:
+            sealed: str | None = await self._queries.replay_refresh_token(
+                connection,
+                token_hash=token_hash,
+                limit=rules.limit,
+                window_began=now - rules.window_seconds * SECOND,
+                cap_began=now - rules.cap_seconds * SECOND,
+            )
+        return sealed
 
     async def delete_access_token(self, token_hash: str) -> None:
         async with self._database.transaction() as connection:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bifrost.base.sealing import KeyRing, SealBrokenError, decode, encode, key_id
+from bifrost.base.sealing import KeyRing, SealBrokenError, decode, encode, key_id, open_with, seal_with
 
 OLD, NEW, FOREIGN = b"o" * 32, b"n" * 32, b"f" * 32
 RING = KeyRing([OLD])
@@ -178,3 +178,28 @@ def test_base64url_without_padding_goes_there_and_back(raw: bytes) -> None:
     """RFC 4648 §5."""
     assert decode(encode(raw)) == raw
     assert "=" not in encode(raw)
+
+
+SECRET = "bfrt_0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@given(st.binary(max_size=400))
+def test_what_is_sealed_with_a_secret_opens_with_it(plain: bytes) -> None:
+    """Contract §6: the successor pair is kept under a key derived from the presented token."""
+    sealed = seal_with(SECRET, plain, use="test")
+    assert open_with(SECRET, sealed, use="test") == plain
+    assert sealed != seal_with(SECRET, plain, use="test")
+
+
+@pytest.mark.parametrize(("secret", "use"), [(SECRET + "x", "test"), (SECRET, "other")])
+def test_nothing_else_opens_it(secret: str, use: str) -> None:
+    """Contract §6: a stolen database does not show the pair."""
+    with pytest.raises(SealBrokenError):
+        open_with(secret, seal_with(SECRET, b"pair", use="test"), use=use)
+
+
+@given(st.text(max_size=80))
+def test_no_text_makes_opening_with_a_secret_fail_in_another_way(text: str) -> None:
+    """A row may have been damaged."""
+    with pytest.raises(SealBrokenError):
+        open_with(SECRET, text, use="test")

@@ -1,12 +1,17 @@
-"""grant_type=refresh_token (OAuth 2.1 §4.3): every use rotates the token."""
+"""grant_type=refresh_token (OAuth 2.1 §4.3): every use rotates the token.
 
-from dataclasses import dataclass
+A used token is answered with its successors again while that can be a race or a lost answer; after that, or from
+another client, it shows that two hold it, and the grant ends (contract §6, RFC 9700 §4.14.2).
+"""
+
+from dataclasses import dataclass, replace
 
 import structlog
 
+from bifrost.authserver.grants.backoff import Backoff
 from bifrost.authserver.grants.base import EndpointOf, TokenParameters, resource_matches
 from bifrost.authserver.identities import Identities
-from bifrost.authserver.models import Client, RefreshTokenRow, TokenResponse
+from bifrost.authserver.models import Client, RefreshTokenRow, ReplayRules, TokenResponse
 from bifrost.authserver.store import AuthServerStore
 from bifrost.authserver.tokens import Tokens
 from bifrost.base import ids
@@ -24,42 +29,77 @@ class RefreshTokenGrant:
     identities: Identities
     clock: Clock
     endpoint_of: EndpointOf
+    rules: ReplayRules
+    backoff: Backoff
 
     async def redeem(self, client: Client, parameters: TokenParameters) -> TokenResponse:
+        """Raises OAuthError, and TooMany for a dead token that is presented again and again."""
         presented = parameters.get("refresh_token")
         if presented is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter refresh_token is missing.", param="refresh_token")
-        row = await self.store.refresh_token(ids.hash_secret(presented))
-        if row is None or row.client_id != client.client_id or await self._dead(row):
-            raise _invalid_grant()
-        if row.used_at is not None:
-            raise await self._reused(row)
+        token_hash = ids.hash_secret(presented)
+        self.backoff.check(client.client_id, token_hash)
+        try:
+            return await self._redeem(client, parameters, presented, token_hash)
+        except OAuthError as error:
+            if error.code == oauth.INVALID_GRANT:
+                self.backoff.refused(client.client_id, token_hash)
+            raise
+
+    async def _redeem(
+        self, client: Client, parameters: TokenParameters, presented: str, token_hash: str
+    ) -> TokenResponse:
+        row = await self._living(token_hash)
+        if row.client_id != client.client_id:
+            raise await self._foreign(row)
         granted = scope.narrowed(parameters.get("scope"), row.scope)
         if granted is None:
             raise OAuthError(oauth.INVALID_SCOPE, "The scope is wider than what was granted.", param="scope")
         if not await resource_matches(parameters, self.endpoint_of, row.resource):
             raise OAuthError(oauth.INVALID_TARGET, "The token was granted for another resource.", param="resource")
-        return await self._rotate(row, granted)
+        rotated = await self._rotated(row, presented, granted) if row.used_at is None else None
+        # whoever lost the race for a rotation finds what the winner was given
+        return rotated or await self._replayed(token_hash, presented)
 
-    async def _rotate(self, row: RefreshTokenRow, granted: str) -> TokenResponse:
+    async def _living(self, token_hash: str) -> RefreshTokenRow:
+        """The token, used or not, of a grant that stands. Raises OAuthError."""
+        row = await self.store.refresh_token(token_hash)
+        if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
+            raise _invalid_grant()
+        if await self.identities.standing(row.identity) is None:
+            raise _invalid_grant()
+        return row
+
+    async def _rotated(self, row: RefreshTokenRow, presented: str, granted: str) -> TokenResponse | None:
+        """None when somebody was faster."""
         response, new = self.tokens.mint(
             row.grant_id, granted, with_refresh=True, grant_expires_at=row.grant_expires_at
         )
-        if not await self.store.rotate_refresh_token(row.token_hash, new, self.clock.now()):
-            raise _invalid_grant()
+        sealed = replace(new, sealed=self.tokens.seal(presented, response))
+        if not await self.store.rotate_refresh_token(row.token_hash, sealed, self.clock.now()):
+            return None
         log.info("refresh_token_rotated", grant=row.grant_id)
         return response
 
-    async def _dead(self, row: RefreshTokenRow) -> bool:
-        expired = row.expires_at <= self.clock.now()
-        if expired or row.revoked_at is not None:
-            return True
-        return await self.identities.standing(row.identity) is None
+    async def _replayed(self, token_hash: str, presented: str) -> TokenResponse:
+        """The successors of a used token once more, or the end of its grant. Raises OAuthError."""
+        row = await self._living(token_hash)
+        sealed = await self.store.replay_refresh_token(token_hash, self.rules, self.clock.now())
+        if sealed is None:
+            raise await self._reused(row, "refresh_token_reused")
+        log.info("refresh_token_replayed", grant=row.grant_id)
+        return self.tokens.unseal(presented, sealed)
 
-    async def _reused(self, row: RefreshTokenRow) -> OAuthError:
-        """RFC 9700 §4.14.2: a token used twice is in two hands; the grant ends."""
-        if await self.store.revoke_grant(row.grant_id, "refresh_token_reused", self.clock.now()):
-            log.warning("refresh_token_reused", grant=row.grant_id)
+    async def _foreign(self, row: RefreshTokenRow) -> OAuthError:
+        """Another client's token. One that was used is in two hands; one that was not has harmed nobody yet."""
+        if row.used_at is None:
+            log.warning("refresh_token_of_another_client", grant=row.grant_id)
+            return _invalid_grant()
+        return await self._reused(row, "refresh_token_reused_by_another_client")
+
+    async def _reused(self, row: RefreshTokenRow, reason: str) -> OAuthError:
+        if await self.store.revoke_grant(row.grant_id, reason, self.clock.now()):
+            log.warning(reason, grant=row.grant_id)
         return _invalid_grant()
 
 

@@ -83,9 +83,19 @@ FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
 
 -- name: use_refresh_token^
-UPDATE refresh_tokens SET used_at = :now
+UPDATE refresh_tokens
+SET used_at = :now, successor_hash = :successor_hash, sealed_successors = :sealed_successors
 WHERE token_hash = :token_hash AND used_at IS NULL AND expires_at > :now
 RETURNING grant_id;
+
+-- name: replay_refresh_token$
+UPDATE refresh_tokens SET replays = replays + 1
+WHERE token_hash = :token_hash AND used_at IS NOT NULL AND sealed_successors <> '' AND replays < :limit
+  AND (used_at > :window_began
+       OR (used_at > :cap_began AND NOT EXISTS (
+           SELECT 1 FROM refresh_tokens successor
+           WHERE successor.token_hash = refresh_tokens.successor_hash AND successor.used_at IS NOT NULL)))
+RETURNING sealed_successors;
 
 -- name: count_key_failure^
 INSERT INTO key_guesses (bucket, failures, expires_at) VALUES (:bucket, 1, :until)
