@@ -280,13 +280,15 @@ async def test_revoking_a_grant_ends_its_tokens_and_no_others(database: Database
     assert len(await rows(database, "access_tokens")) == 2
 
 
-async def test_deleting_an_access_token_leaves_its_grant_and_its_refresh_token(store: SqlAuthServerStore) -> None:
+async def test_ending_an_access_token_leaves_its_grant_and_its_refresh_token(store: SqlAuthServerStore) -> None:
     """RFC 7009 §2.1: an access token may be revoked by itself; doing it twice is no error."""
     _, _, pair = await redeemed(store)
     _, _, other = await redeemed(store)
     for _ in range(2):
-        await store.delete_access_token(pair.access.token_hash)
-        assert await store.access_token(pair.access.token_hash) is None
+        await store.end_access_token(pair.access.token_hash, NOW)
+        ended = await store.access_token(pair.access.token_hash)
+        assert ended
+        assert ended.expires_at == NOW
     kept = await store.refresh_token(refresh_of(pair).token_hash)
     assert kept
     assert kept.revoked_at is None

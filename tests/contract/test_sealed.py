@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 OLD, NEW = b"o" * 32, b"n" * 32
 BEFORE, ROTATED, AFTER = KeyRing([OLD]), KeyRing([NEW, OLD]), KeyRing([NEW])
-NOT_OF_THE_RING: dict[str, str] = {}
+NOT_OF_THE_RING = {"refresh_tokens.sealed_successors": "one that only the refresh token itself gives"}
 """Columns called sealed that the key ring has no part in: which key they are under instead."""
 
 HEADERS = {"X-Api-Key": "canary"}

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,8 +78,8 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "access_token": lambda d: grants_store(d).access_token(HASH),
     "refresh_token": lambda d: grants_store(d).refresh_token(HASH),
     "rotate_refresh_token": lambda d: grants_store(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
+    "end_access_token": lambda d: authserver_store(d).end_access_token(HASH, NOW),
     "replay_refresh_token": lambda d: grants_store(d).replay_refresh_token(HASH, ReplayRules(), NOW),
-    "delete_access_token": lambda d: authserver_store(d).delete_access_token(HASH),
     "revoke_grant": lambda d: grants_store(d).revoke_grant("grant", "test", NOW),
     "admit_key_guess": lambda d: _wrong_guess(grants_store(d)),
     "key_guesses_locked": lambda d: grants_store(d).key_guesses_locked("b", limit=5, now=NOW),
@@ -170,17 +169,34 @@ def _locked_by_another_process(path: str) -> Iterator[None]:
 
 async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_writing_only(sqlite_url: str) -> None:
     """Contract §10: several worker processes share the file; readers are never locked out."""
-    async with opened(sqlite_url) as shared:
+    path = sqlite_url.removeprefix("sqlite:///")
+    async with opened(sqlite_url):
+        shared = sqlite.SqliteDatabase(Path(path), busy_milliseconds=50)
+        await shared.open()
         store = grants_store(shared)
         given, code = await consented(store)
-        async with shared.transaction() as connection:
-            await fetch(connection, "PRAGMA busy_timeout = 50")
-        with _locked_by_another_process(sqlite_url.removeprefix("sqlite:///")):
+        with _locked_by_another_process(path):
             with pytest.raises(StorageUnavailable):
                 await store.redeem_code(code.code_hash, tokens(given.id), NOW)
             assert await store.authorization_code(code.code_hash) == code
             await store.ping()
         assert await store.redeem_code(code.code_hash, tokens(given.id), NOW) is True
+        await shared.close()
+
+
+async def test_waiting_for_another_processes_lock_holds_nobody_else_up(sqlite_url: str) -> None:
+    """TC-199: the event loop goes on while a write waits; the write is done as soon as the lock is free."""
+    path = sqlite_url.removeprefix("sqlite:///")
+    async with opened(sqlite_url) as shared:
+        store = grants_store(shared)
+        with _locked_by_another_process(path):
+            writing = asyncio.create_task(store.add_pending_flow(flow(id="flow_late")))
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+                await store.ping()
+            assert not writing.done()
+        await writing
+        assert await store.pending_flow("flow_late") is not None
 
 
 @pytest.mark.parametrize(
@@ -197,16 +213,8 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, name: s
             await broken.open()
     finally:
         await broken.close()
-        await _no_threads_left()
     if content:
         assert path.read_bytes() == content
-
-
-async def _no_threads_left() -> None:
-    """A connection that could not be made ends its thread a moment later, and says so to this event loop."""
-    for thread in threading.enumerate():
-        if "_connection_worker" in thread.name:
-            await asyncio.to_thread(thread.join, 5)
 
 
 @pytest.mark.parametrize("what", ["nobody listens", "no such database", "no such user"])
@@ -320,5 +328,7 @@ async def test_nothing_waits_for_the_event_loop_of_a_closed_database(opened_data
     """Contract §11: at the end of the process no thread and no task is left behind."""
     await authserver_store(opened_database).ping()
     await opened_database.close()
-    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and "aiosqlite" in repr(task)]
+    left = [
+        task for task in asyncio.all_tasks() if task is not asyncio.current_task() and "bifrost/storage" in repr(task)
+    ]
     assert left == []

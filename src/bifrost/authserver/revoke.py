@@ -31,5 +31,5 @@ class Revoke:
             return
         access = await self.store.access_token(token_hash)
         if access is not None and access.client_id == client.client_id:
-            await self.store.delete_access_token(token_hash)
+            await self.store.end_access_token(token_hash, self.clock.now())
             log.info("access_token_revoked", grant=access.grant_id, client=client.client_name)

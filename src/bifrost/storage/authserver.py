@@ -1,5 +1,6 @@
 """The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -17,8 +18,12 @@ from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
 from bifrost.storage import database as db
 from bifrost.storage.database import Connection, Database, Row, queries
+from bifrost.storage.remembered import Remembered
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.upstreams.accounts import Owner
+
+SWEPT_AT_ONCE = 500
+"""Rows in one transaction of the sweeper; some milliseconds."""
 
 
 class SqlAuthServerStore:
@@ -26,6 +31,7 @@ class SqlAuthServerStore:
         self._database = database
         self._accounts = accounts
         self._queries = queries("authserver", database.driver)
+        self._access_tokens = Remembered[AccessTokenRow](database)
 
     async def ping(self) -> None:
         await db.ping(self._database)
@@ -80,6 +86,9 @@ class SqlAuthServerStore:
             return claimed is not None and await self._add_tokens(connection, tokens)
 
     async def access_token(self, token_hash: str) -> AccessTokenRow | None:
+        return await self._access_tokens.row(token_hash, lambda: self._access_token(token_hash))
+
+    async def _access_token(self, token_hash: str) -> AccessTokenRow | None:
         row = await self._one("access_token", token_hash=token_hash)
         return AccessTokenRow(**_with_identity(row)) if row else None
 
@@ -109,9 +118,9 @@ class SqlAuthServerStore:
             )
         return sealed
 
-    async def delete_access_token(self, token_hash: str) -> None:
+    async def end_access_token(self, token_hash: str, now: int) -> None:
         async with self._database.transaction() as connection:
-            await self._queries.delete_access_token(connection, token_hash=token_hash)
+            await self._queries.end_access_token(connection, token_hash=token_hash, now=now)
 
     async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool:
         async with self._database.transaction() as connection:
@@ -143,10 +152,19 @@ class SqlAuthServerStore:
 
     async def sweep(self, before: int) -> None:
         """Delete what expired before this time, and what a flow connected that nobody finished."""
+        for what in ("pending_flows", "access_tokens", "refresh_tokens", "grants", "key_guesses"):
+            # in small steps, each a transaction, so that nobody waits long for the one before
+            while await self._swept(f"sweep_{what}", before):
+                pass
         async with self._database.transaction() as connection:
-            for what in ("pending_flows", "access_tokens", "refresh_tokens", "grants", "key_guesses"):
-                await getattr(self._queries, f"sweep_{what}")(connection, before=before)
             await self._accounts.sweep(connection, before)
+
+    async def _swept(self, query: str, before: int) -> bool:
+        """One step; whether there may be more."""
+        await asyncio.sleep(0)  # it is everybody else's turn
+        async with self._database.transaction() as connection:
+            deleted = getattr(self._queries, query)(connection, before=before, limit=SWEPT_AT_ONCE)
+            return len([row async for row in deleted]) == SWEPT_AT_ONCE
 
     async def _add_tokens(self, connection: Connection, tokens: NewTokens) -> bool:
         """False when the grant was revoked meanwhile; then the claimed code or token stays used, which is right."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import aiosql
@@ -35,6 +35,9 @@ class Database(Protocol):
     driver: str
     """The name that aiosql knows the driver by."""
 
+    dialect: Literal["sqlite", "postgresql"]
+    """Which of the migrations that are written once for each database are its own."""
+
     target: str
     """Which database it is, for people: never with a password."""
 
@@ -49,6 +52,13 @@ class Database(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """All or nothing. An exception inside rolls back. Raises StorageUnavailable."""
+        ...
+
+    async def mark(self) -> int:
+        """A number that is another one once a row that requests stand on was changed or deleted, by any process.
+
+        On PostgreSQL other processes' changes are heard of a moment later. Raises StorageUnavailable.
+        """
         ...
 
     async def check_writable(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,12 +10,14 @@ import msgspec
 from bifrost.governance.errors import VirtualKeyTaken
 from bifrost.governance.models import McpConfig, VirtualKey
 from bifrost.storage.database import Connection, Database, Queries, Row, queries
+from bifrost.storage.remembered import Remembered
 
 
 class SqlGovernanceStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = queries("governance", database.driver)
+        self._remembered = Remembered[VirtualKey](database)
 
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         async with self._database.transaction() as connection:
@@ -39,10 +42,11 @@ class SqlGovernanceStore:
         return changed is not None
 
     async def virtual_key_by_hash(self, value_hash: str) -> VirtualKey | None:
-        return await self._one("virtual_key_by_hash", value_hash=value_hash)
+        read = partial(self._one, "virtual_key_by_hash", value_hash=value_hash)
+        return await self._remembered.row(("hash", value_hash), read)
 
     async def virtual_key(self, key_id: str) -> VirtualKey | None:
-        return await self._one("virtual_key", id=key_id)
+        return await self._remembered.row(("id", key_id), partial(self._one, "virtual_key", id=key_id))
 
     async def find_virtual_key(self, id_or_name: str) -> VirtualKey | None:
         return await self._one("virtual_key_by_id_or_name", wanted=id_or_name)

@@ -26,7 +26,7 @@ async def migrate(database: Database, clock: Clock) -> list[str]:
     async with database.migration_lock() as connection:
         await database.run_script(connection, _VERSIONS)
         known = {row["number"] async for row in named.applied_migrations(connection)}
-        for number, name, script in migrations():
+        for number, name, script in migrations(database.dialect):
             if number in known:
                 continue
             await database.run_script(connection, script)
@@ -36,10 +36,14 @@ async def migrate(database: Database, clock: Clock) -> list[str]:
     return applied
 
 
-def migrations() -> Iterator[tuple[int, str, str]]:
-    """Number, name and text, in order."""
+def migrations(dialect: str = "sqlite") -> Iterator[tuple[int, str, str]]:
+    """Number, name and text, in order.
+
+    `0001_name.sql` is for both databases; what they cannot share is written twice, as `0001_name.sqlite.sql` and
+    `0001_name.postgresql.sql`.
+    """
     scripts = files("bifrost.storage").joinpath("migrations").iterdir()
     for script in sorted(scripts, key=lambda entry: entry.name):
-        if script.name.endswith(".sql"):
-            name = script.name.removesuffix(".sql")
+        name, *written_for = script.name.removesuffix(".sql").split(".")
+        if script.name.endswith(".sql") and written_for in ([], [dialect]):
             yield int(name.partition("_")[0]), name, script.read_text()

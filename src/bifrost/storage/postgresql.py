@@ -5,13 +5,14 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import structlog
 
 from bifrost.storage.database import Connection, StorageUnavailable
+from bifrost.storage.postgresql_changes import ChangeListener
 
 POOL_SIZE = 10
 CONNECT_SECONDS = 5
@@ -41,11 +42,15 @@ log = structlog.get_logger()
 
 class PostgresqlDatabase:
     driver = "asyncpg"
+    dialect: Literal["sqlite", "postgresql"] = "postgresql"
 
     def __init__(self, url: str) -> None:
         self.target = _without_secrets(url)
         self._url = url
         self._pool: Any = None
+        self._mark = -1
+        self._is_mark_old = True
+        self._listener = ChangeListener(self._listening_connection, self._something_changed)
 
     async def open(self) -> None:
         with _failures_translated(_OPENING):
@@ -62,8 +67,18 @@ class PostgresqlDatabase:
                     "idle_in_transaction_session_timeout": str(STATEMENT_MILLISECONDS),
                 },
             )
+        self._something_changed()
+        self._listener.start()
+
+    async def _listening_connection(self) -> Any:
+        settings = {"application_name": "bifrost-changes"}
+        return await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, server_settings=settings)
+
+    def _something_changed(self) -> None:
+        self._is_mark_old = True
 
     async def close(self) -> None:
+        await self._listener.stop()
         if self._pool:
             await self._pool.close()
         self._pool = None
@@ -76,9 +91,27 @@ class PostgresqlDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        with _failures_translated():
-            async with self._acquired() as connection, connection.transaction():
-                yield connection
+        try:
+            with _failures_translated():
+                async with self._acquired() as connection, connection.transaction():
+                    yield connection
+        finally:
+            # whoever made a change feels it at once, without waiting to hear of it; a failed commit may be one too
+            self._something_changed()
+
+    async def mark(self) -> int:
+        if self._pool is None:
+            raise StorageUnavailable
+        if self._is_mark_old:
+            # before it is read: what is heard while it is read makes it old again
+            self._is_mark_old = False
+            try:
+                async with self.read() as connection:
+                    self._mark = await connection.fetchval("SELECT value FROM change_marks")
+            except BaseException:
+                self._is_mark_old = True
+                raise
+        return self._mark
 
     async def check_writable(self) -> None:
         with _failures_translated():

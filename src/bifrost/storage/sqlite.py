@@ -1,16 +1,21 @@
-"""SQLite in WAL mode: one writing connection a process and one reading; several processes share the file."""
+"""SQLite in WAL mode: one writing connection a process and one reading; several processes share the file.
+
+Both are used on the event loop: with the log in memory a statement or a commit takes microseconds. What can take long,
+another process's lock and the disk, is waited for without it (`_run`, `sqlite_checkpoints`).
+"""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
-import aiosqlite
 import structlog
 
 from bifrost.storage.database import Connection, StorageUnavailable
-from bifrost.storage.sqlite_driver import DRIVER, InlineReader, ThreadWriter
+from bifrost.storage.sqlite_checkpoints import SAFETY_PAGES, Checkpoints
+from bifrost.storage.sqlite_driver import DRIVER, SqliteConnection
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
 """How long a transaction waits before it begins: for others of this process and for other processes together."""
@@ -18,13 +23,15 @@ BUSY_TIMEOUT_MILLISECONDS = 5_000
 CHECK_MILLISECONDS = 1_000
 """How long `check_writable` waits."""
 
-UNNOTICED_MILLISECONDS = 100
-"""A turn that came this soon leaves the connection's time-out as it is."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.000_5, 0.02
+"""Between two looks at another process's lock; a transaction holds it for some tenths of a millisecond."""
 
 READ_TIMEOUT_MILLISECONDS = 50
-"""Reads happen on the event loop; in WAL mode they wait only while the file is being recovered."""
+"""Reads wait only while the file is being recovered after a crash."""
 
-RETRY_SECONDS = 0.01
+CACHED_STATEMENTS = 512
+"""More than there are queries, so that each is parsed once."""
+
 _PRIMARY_CODE = 0xFF
 """The part of a SQLite result code that names the kind of error."""
 
@@ -32,6 +39,7 @@ _PRAGMAS = (
     # WAL with NORMAL survives a killed process; a power cut may lose the last commits but never corrupts the file
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
+    f"PRAGMA wal_autocheckpoint = {SAFETY_PAGES}",
 )
 
 log = structlog.get_logger()
@@ -39,67 +47,71 @@ log = structlog.get_logger()
 
 class SqliteDatabase:
     driver = DRIVER
+    dialect: Literal["sqlite", "postgresql"] = "sqlite"
 
     def __init__(self, path: Path, *, busy_milliseconds: int = BUSY_TIMEOUT_MILLISECONDS) -> None:
         self.target = str(path)
         self._path = path
         self._busy_milliseconds = busy_milliseconds
-        self._waits_milliseconds = busy_milliseconds
-        """What the writing connection is set to."""
-        self._writer: aiosqlite.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._writing = asyncio.Lock()
+        self._checkpoints = Checkpoints(path, self._writing)
+        self._version = self._mark = -1
 
     async def open(self) -> None:
         with _failures_translated():
             try:
                 await self._connect()
             except BaseException:
-                # a connection that is left open keeps its thread, and the thread keeps the process
                 await self.close()
                 raise
 
     async def _connect(self) -> None:
         if not self._path.exists():
             self._path.touch(mode=0o600)
-        self._writer = await aiosqlite.connect(self._path, isolation_level=None)
-        self._writer.row_factory = sqlite3.Row
-        self._waits_milliseconds = self._busy_milliseconds
-        await self._writer.execute_fetchall(f"PRAGMA busy_timeout = {self._busy_milliseconds}")
-        await self._change_to_wal(self._writer)
+        self._writer = self._connected(0)
+        # a new file changes its mode once; whoever comes second is refused, whatever the connection's time-out
+        await _run(self._writer, "PRAGMA journal_mode = WAL", _deadline(self._busy_milliseconds))
         for pragma in _PRAGMAS:
-            await self._writer.execute_fetchall(pragma)
-        self._reader = sqlite3.connect(self._path, isolation_level=None)
-        self._reader.row_factory = sqlite3.Row
-        self._reader.execute(f"PRAGMA busy_timeout = {READ_TIMEOUT_MILLISECONDS}")
+            self._writer.execute(pragma).fetchall()
+        self._reader = self._connected(READ_TIMEOUT_MILLISECONDS)
         self._reader.execute("PRAGMA query_only = ON")
+        self._version = self._mark = -1
 
-    async def _change_to_wal(self, writer: aiosqlite.Connection) -> None:
-        """A new file changes its mode once; whoever comes second is refused at once, whatever the time-out."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._busy_milliseconds / 1_000
-        while True:
-            try:
-                await writer.execute_fetchall("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
-                    raise
-            await asyncio.sleep(RETRY_SECONDS)
+    def _connected(self, busy_milliseconds: int) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=CACHED_STATEMENTS)
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA busy_timeout = {busy_milliseconds}")
+        return connection
 
     async def close(self) -> None:
-        if self._reader:
-            self._reader.close()
-        if self._writer:
-            await self._writer.close()
+        await self._checkpoints.close()
+        for connection in (self._reader, self._writer):
+            if connection:
+                connection.close()
         self._reader = self._writer = None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         with _failures_translated():
-            if self._reader is None:
-                raise StorageUnavailable
-            yield InlineReader(self._reader)
+            yield SqliteConnection(self._opened_reader())
+
+    async def mark(self) -> int:
+        """One look at shared memory; only after a commit, of whichever process, is a row read."""
+        with _failures_translated():
+            reader = self._opened_reader()
+            version: int = reader.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version:
+                # in this order: a commit between the two is seen again the next time
+                self._mark = reader.execute("SELECT value FROM change_marks").fetchone()[0]
+                self._version = version
+            return self._mark
+
+    def _opened_reader(self) -> sqlite3.Connection:
+        if self._reader is None:
+            raise StorageUnavailable
+        return self._reader
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -111,27 +123,28 @@ class SqliteDatabase:
             pass
 
     @asynccontextmanager
-    async def _begun(self, milliseconds: int) -> AsyncIterator[ThreadWriter]:
+    async def _begun(self, milliseconds: int) -> AsyncIterator[SqliteConnection]:
         """The turn of this process and then the file's lock, in so much time altogether."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + milliseconds / 1_000
+        deadline = _deadline(milliseconds)
         with _failures_translated():
             async with self._turn(deadline) as writer:
-                connection = ThreadWriter(writer)
+                await _run(writer, "BEGIN IMMEDIATE", deadline)
                 try:
-                    await self._wait_until(connection, deadline, loop.time())
-                    await connection.run("BEGIN IMMEDIATE")
-                    yield connection
-                    await connection.run("COMMIT")
+                    yield SqliteConnection(writer)
+                    writer.execute("COMMIT")
                 except BaseException:
-                    # statements of one connection run in the order they were asked for, so that a rollback asked
-                    # for after a cancelled statement, be it the BEGIN, still comes after it
-                    await asyncio.shield(_rolled_back(writer))
+                    # a commit that failed may have ended the transaction by itself
+                    if writer.in_transaction:
+                        writer.execute("ROLLBACK")
                     raise
+            self._checkpoints.committed()
 
     @asynccontextmanager
-    async def _turn(self, deadline: float) -> AsyncIterator[aiosqlite.Connection]:
-        async with asyncio.timeout_at(deadline):
+    async def _turn(self, deadline: float) -> AsyncIterator[sqlite3.Connection]:
+        if self._writing.locked():
+            async with asyncio.timeout_at(deadline):
+                await self._writing.acquire()
+        else:
             await self._writing.acquire()
         try:
             if self._writer is None:
@@ -139,14 +152,6 @@ class SqliteDatabase:
             yield self._writer
         finally:
             self._writing.release()
-
-    async def _wait_until(self, connection: ThreadWriter, deadline: float, now: float) -> None:
-        """Who waited for a turn may wait for the file only as long as is left; that costs a statement of its own."""
-        left = max(0, round((deadline - now) * 1_000))
-        left = self._busy_milliseconds if self._busy_milliseconds - left < UNNOTICED_MILLISECONDS else left
-        if left != self._waits_milliseconds:
-            self._waits_milliseconds = left
-            await connection.run(f"PRAGMA busy_timeout = {left}")
 
     @asynccontextmanager
     async def migration_lock(self) -> AsyncIterator[Connection]:
@@ -159,13 +164,23 @@ class SqliteDatabase:
             await connection.run(statement)
 
 
-async def _rolled_back(connection: aiosqlite.Connection) -> None:
-    try:
-        await connection.execute_fetchall("ROLLBACK")
-    except sqlite3.OperationalError:
-        if connection.in_transaction:
-            raise
-        # there was nothing to roll back: it had not begun, or it had ended
+def _deadline(milliseconds: int) -> float:
+    return asyncio.get_running_loop().time() + milliseconds / 1_000
+
+
+async def _run(writer: sqlite3.Connection, statement: str, deadline: float) -> None:
+    """Wait for other processes as SQLite would, but without holding up the event loop."""
+    loop, wait = asyncio.get_running_loop(), FIRST_WAIT_SECONDS
+    while True:
+        try:
+            writer.execute(statement).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
+                raise
+        else:
+            return
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
 
 def _statements(script: str) -> list[str]:

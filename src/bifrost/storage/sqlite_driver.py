@@ -1,27 +1,25 @@
-"""How aiosql talks to SQLite here: every statement is run and fetched in one step.
+"""How aiosql talks to SQLite here: every statement is run and fetched in one step, on the event loop itself.
 
 A statement that is left half-read keeps its connection on an old snapshot, so that a row committed meanwhile would not
-be seen; and every extra step on another thread costs more than the statement itself (docs/decisions/0001).
+be seen; and handing a statement to another thread costs more than the statement itself (docs/decisions/0001).
 """
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import aiosql
-import aiosqlite
 
 DRIVER = "bifrost-sqlite"
 
 Parameters = Mapping[str, Any]
 
 
-class SqliteConnection(Protocol):
-    async def fetchall(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]: ...
+class SqliteConnection:
+    """A statement takes microseconds, and in WAL mode nobody makes it wait: only the lock is waited for, in `sqlite`.
 
-
-class InlineReader:
-    """Reads on the event loop itself: a point read takes microseconds, and in WAL mode nobody makes it wait."""
+    Its methods are coroutines because the queries are shared with a driver whose are.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -30,18 +28,8 @@ class InlineReader:
         rows: list[sqlite3.Row] = self._connection.execute(sql, parameters).fetchall()
         return rows
 
-
-class ThreadWriter:
-    """Writes on a thread: a commit may wait for the disk or for another process."""
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-
-    async def fetchall(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
-        return list(await self._connection.execute_fetchall(sql, dict(parameters)))
-
     async def run(self, sql: str) -> None:
-        await self._connection.execute_fetchall(sql)
+        self._connection.execute(sql).fetchall()
 
 
 class _Adapter:

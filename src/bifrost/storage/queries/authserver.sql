@@ -69,8 +69,8 @@ SELECT t.scope, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.
 FROM access_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
 
--- name: delete_access_token!
-DELETE FROM access_tokens WHERE token_hash = :token_hash;
+-- name: end_access_token!
+UPDATE access_tokens SET expires_at = :now WHERE token_hash = :token_hash AND expires_at > :now;
 
 -- name: add_refresh_token!
 INSERT INTO refresh_tokens (token_hash, grant_id, created_at, expires_at, used_at)
@@ -108,17 +108,22 @@ RETURNING failures;
 -- name: key_guess_lock$
 SELECT expires_at FROM key_guesses WHERE bucket = :bucket AND failures >= :limit AND expires_at > :now;
 
--- name: sweep_pending_flows!
-DELETE FROM pending_flows WHERE expires_at <= :before;
+-- name: sweep_pending_flows
+DELETE FROM pending_flows WHERE id IN (SELECT id FROM pending_flows WHERE expires_at <= :before LIMIT :limit)
+RETURNING id;
 
--- name: sweep_access_tokens!
-DELETE FROM access_tokens WHERE expires_at <= :before;
+-- name: sweep_access_tokens
+DELETE FROM access_tokens WHERE token_hash IN (SELECT token_hash FROM access_tokens WHERE expires_at <= :before LIMIT :limit)
+RETURNING token_hash;
 
--- name: sweep_refresh_tokens!
-DELETE FROM refresh_tokens WHERE expires_at <= :before;
+-- name: sweep_refresh_tokens
+DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM refresh_tokens WHERE expires_at <= :before LIMIT :limit)
+RETURNING token_hash;
 
--- name: sweep_grants!
-DELETE FROM grants WHERE expires_at <= :before;
+-- name: sweep_grants
+DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= :before LIMIT :limit)
+RETURNING id;
 
--- name: sweep_key_guesses!
-DELETE FROM key_guesses WHERE expires_at <= :before;
+-- name: sweep_key_guesses
+DELETE FROM key_guesses WHERE bucket IN (SELECT bucket FROM key_guesses WHERE expires_at <= :before LIMIT :limit)
+RETURNING bucket;
