@@ -143,6 +143,7 @@ async def test_redeeming_a_code_uses_it_and_writes_both_tokens(store: SqlAuthSer
     assert await store.authorization_code(code.code_hash) == replace(code, used_at=NOW)
     assert await store.access_token(pair.access.token_hash) == AccessTokenRow(
         scope="mcp:read mcp:write",
+        created_at=pair.access.created_at,
         expires_at=pair.access.expires_at,
         grant_id=given.id,
         client_id=given.client_id,
@@ -152,6 +153,7 @@ async def test_redeeming_a_code_uses_it_and_writes_both_tokens(store: SqlAuthSer
     )
     assert await store.refresh_token(refresh_of(pair).token_hash) == RefreshTokenRow(
         token_hash=refresh_of(pair).token_hash,
+        created_at=refresh_of(pair).created_at,
         expires_at=refresh_of(pair).expires_at,
         used_at=None,
         grant_id=given.id,

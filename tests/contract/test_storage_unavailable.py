@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bifrost.authserver.models import ReplayRules
+from bifrost.authserver.models import GrantFilter, ReplayRules
 from bifrost.base.errors import Unavailable
 from bifrost.governance.models import KeyChanges, VirtualKey
 from bifrost.identity.models import AdminSession, AdminToken
@@ -80,6 +80,8 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "rotate_refresh_token": lambda d: grants_store(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
     "end_access_token": lambda d: authserver_store(d).end_access_token(HASH, NOW),
     "replay_refresh_token": lambda d: grants_store(d).replay_refresh_token(HASH, ReplayRules(), NOW),
+    "grant": lambda d: grants_store(d).grant("grant"),
+    "issued_grants": lambda d: grants_store(d).issued_grants(GrantFilter(), limit=1, offset=0),
     "revoke_grant": lambda d: grants_store(d).revoke_grant("grant", "test", NOW),
     "admit_key_guess": lambda d: _wrong_guess(grants_store(d)),
     "key_guesses_locked": lambda d: grants_store(d).key_guesses_locked("b", limit=5, now=NOW),

@@ -12,6 +12,8 @@ from bifrost.authserver.endpoints.authorize import AuthorizeEndpoint
 from bifrost.authserver.endpoints.client_auth import ClientAuth
 from bifrost.authserver.endpoints.connect import ConnectEndpoints
 from bifrost.authserver.endpoints.consent import ConsentEndpoints
+from bifrost.authserver.endpoints.introspect import IntrospectEndpoint
+from bifrost.authserver.endpoints.issued_grants import IssuedGrantEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
 from bifrost.authserver.endpoints.register import RegisterEndpoint
 from bifrost.authserver.endpoints.revoke import RevokeEndpoint
@@ -21,6 +23,8 @@ from bifrost.authserver.grants.backoff import Backoff
 from bifrost.authserver.grants.base import TokenGrant
 from bifrost.authserver.grants.refresh_token import RefreshTokenGrant
 from bifrost.authserver.identities import Identities
+from bifrost.authserver.introspect import Introspect, ResourceServer
+from bifrost.authserver.issued_grants import IssuedGrants
 from bifrost.authserver.models import ReplayRules
 from bifrost.authserver.register import Register
 from bifrost.authserver.revoke import Revoke
@@ -48,6 +52,8 @@ class AuthorizationServer:
     connect: ConnectEndpoints
     token: TokenEndpoint
     revoke: RevokeEndpoint
+    introspect: IntrospectEndpoint
+    issued_grants: IssuedGrantEndpoints
     tokens: Tokens
 
 
@@ -85,7 +91,21 @@ def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer
         connect=ConnectEndpoints(connect, services, secrets, pages, parts.public_urls, proxies),
         token=TokenEndpoint(ClientAuth(clients), grants),
         revoke=RevokeEndpoint(ClientAuth(clients), Revoke(store, clock)),
+        introspect=IntrospectEndpoint(
+            Introspect(store, identities, clock, _resource_servers(parts)),
+            parts.administrators,
+            proxies,
+            config.issuer,
+        ),
+        issued_grants=IssuedGrantEndpoints(IssuedGrants(store, clients, clock)),
         tokens=tokens,
+    )
+
+
+def _resource_servers(parts: Foundation) -> tuple[ResourceServer, ...]:
+    return tuple(
+        ResourceServer(id=server.id, secret=server.secret, resources=server.resources)
+        for server in parts.settings.client.resource_servers
     )
 
 

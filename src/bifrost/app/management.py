@@ -1,6 +1,8 @@
 """The management API: who may use it, and every operation of it."""
 
+from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
+from bifrost.app.grant_operations import grant_operations
 from bifrost.governance.endpoints.virtual_keys import (
     KeyAnswer,
     KeyChangesBody,
@@ -19,12 +21,13 @@ from bifrost.identity.set_up import SetUp
 from bifrost.storage.key_administration import SqlKeyAdministrationStore
 
 
-def management(parts: Foundation) -> Api:
+def management(parts: Foundation, server: AuthorizationServer) -> Api:
     """Everything below /api/ but the authorization server's own addresses."""
     sessions = _sessions(parts)
     api = Api(parts.public_urls, sessions.guard)
     _session_operations(api, sessions)
     _virtual_key_operations(api, _virtual_keys(parts))
+    grant_operations(api, server.issued_grants)
     return api
 
 

@@ -49,7 +49,7 @@ def routes(parts: Foundation, server: AuthorizationServer, endpoint: McpEndpoint
             for path in ("/mcp", "/mcp/", "/mcp/{slug}", "/mcp/{slug}/")
         ),
         *(_switched_off(authorization) if mode == "headers" else authorization),
-        *management(parts).routes(),
+        *management(parts, server).routes(),
         people.route(SET_UP_PAGE, set_up_page(parts, pages), "GET", "POST", operation="setup"),
         Route("/health", health.live),
         Route("/ready", health.ready),
@@ -78,7 +78,13 @@ def _authorization_routes(
         *_connect_routes(people, server.connect),
         *(programs.route(path, server.token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
         programs.route(metadata.REVOKE, server.revoke, "POST", operation="oauth_revoke"),
+        _servers_only(public_urls).route(metadata.INTROSPECT, server.introspect, "POST", operation="oauth_introspect"),
     ]
+
+
+def _servers_only(public_urls: PublicUrls) -> Surface:
+    """No web page asks whether a token is good: no CORS."""
+    return Surface(render=oauth_error.render, public_urls=public_urls)
 
 
 def _document_routes(documents: Surface, well_known: Metadata) -> list[Route]:

@@ -102,3 +102,7 @@ class FlowEnded(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("This sign-in does not exist, is finished, or has expired.", param="flow_id")
+
+
+class UnknownGrant(NotFound):
+    default_code = "session_not_found"

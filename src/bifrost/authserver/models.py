@@ -73,6 +73,23 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedGrant(Grant):
+    """A grant as an administrator sees it."""
+
+    revoked_at: int | None
+    revoked_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFilter:
+    """Which grants; an empty text, or 0, means any. With `living_at` only those that stand at that time."""
+
+    client_id: str = ""
+    identity_id: str = ""
+    living_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationCode:
     code_hash: str
     grant_id: str
@@ -101,6 +118,7 @@ class StoredToken:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTokenRow:
     scope: str
+    created_at: int
     expires_at: int
     grant_id: str
     client_id: str
@@ -112,6 +130,7 @@ class AccessTokenRow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshTokenRow:
     token_hash: str
+    created_at: int
     expires_at: int
     used_at: int | None
     grant_id: str

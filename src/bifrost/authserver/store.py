@@ -6,6 +6,8 @@ from bifrost.authserver.models import (
     AccessTokenRow,
     AuthorizationCode,
     Grant,
+    GrantFilter,
+    IssuedGrant,
     NewTokens,
     PendingFlow,
     RefreshTokenRow,
@@ -55,6 +57,12 @@ class AuthServerStore(Protocol):
         ...
 
     async def end_access_token(self, token_hash: str, now: int) -> None: ...
+
+    async def grant(self, grant_id: str) -> IssuedGrant | None: ...
+
+    async def issued_grants(self, wanted: GrantFilter, *, limit: int, offset: int) -> tuple[list[IssuedGrant], int]:
+        """The newest first, and how many there are altogether."""
+        ...
 
     async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool: ...
 

@@ -11,6 +11,7 @@ REGISTER = "/api/oauth/per-user/register"
 AUTHORIZE = "/api/oauth/per-user/authorize"
 TOKEN = "/api/oauth/per-user/token"  # noqa: S105 - a path
 REVOKE = "/api/oauth/per-user/revoke"
+INTROSPECT = "/api/oauth/per-user/introspect"
 
 AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 OPENID_CONFIGURATION = "/.well-known/openid-configuration"
@@ -25,12 +26,14 @@ def authorization_server(issuer: str) -> dict[str, Any]:
         "token_endpoint": issuer + TOKEN,
         "registration_endpoint": issuer + REGISTER,
         "revocation_endpoint": issuer + REVOKE,
+        "introspection_endpoint": issuer + INTROSPECT,
         "scopes_supported": [*scope.SUPPORTED, scope.OFFLINE_ACCESS],
         "response_types_supported": [oauth.RESPONSE_TYPE],
         "response_modes_supported": ["query"],
         "grant_types_supported": list(oauth.GRANT_TYPES),
         "token_endpoint_auth_methods_supported": list(oauth.AUTH_METHODS),
         "revocation_endpoint_auth_methods_supported": list(oauth.AUTH_METHODS),
+        "introspection_endpoint_auth_methods_supported": [oauth.CLIENT_SECRET_BASIC],
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
     }

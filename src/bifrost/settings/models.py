@@ -33,6 +33,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
 
 
+class ResourceServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    id: Annotated[str, Meta(min_length=1, max_length=100, pattern="^[!-9;-~]+$", description="Its name in Basic.")]
+    secret: Annotated[
+        str, Meta(min_length=32, max_length=200, description="At least 32 random characters; best given as env.NAME.")
+    ]
+    resources: Annotated[
+        tuple[str, ...],
+        Meta(description="Paths of the MCP endpoints whose tokens it may ask about, e.g. /mcp. Default: all."),
+    ] = ()
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     mcp_server_auth_mode: Annotated[
         Literal["headers", "both", "oauth"],
@@ -57,6 +68,10 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token_replay_limit: Annotated[
         int, Meta(ge=1, le=1_000, description="How often altogether; one more ends the grant.")
     ] = 100
+    resource_servers: Annotated[
+        tuple[ResourceServerSettings, ...],
+        Meta(description="Servers that may ask whether a token is good (introspection)."),
+    ] = ()
     client_id_metadata_document_url: Annotated[
         str, Meta(description="Where upstreams read about us. Default: our own address, when it is https.")
     ] = ""

@@ -9,6 +9,8 @@ from bifrost.authserver.models import (
     AccessTokenRow,
     AuthorizationCode,
     Grant,
+    GrantFilter,
+    IssuedGrant,
     NewTokens,
     PendingFlow,
     RefreshTokenRow,
@@ -121,6 +123,17 @@ class SqlAuthServerStore:
     async def end_access_token(self, token_hash: str, now: int) -> None:
         async with self._database.transaction() as connection:
             await self._queries.end_access_token(connection, token_hash=token_hash, now=now)
+
+    async def grant(self, grant_id: str) -> IssuedGrant | None:
+        row = await self._one("grant", id=grant_id)
+        return IssuedGrant(**_with_identity(row)) if row else None
+
+    async def issued_grants(self, wanted: GrantFilter, *, limit: int, offset: int) -> tuple[list[IssuedGrant], int]:
+        given = {"client_id": wanted.client_id, "identity_id": wanted.identity_id, "now": wanted.living_at}
+        async with self._database.read() as connection:
+            found = self._queries.issued_grants(connection, **given, limit=limit, offset=offset)
+            grants = [IssuedGrant(**_with_identity(dict(row))) async for row in found]
+            return grants, await self._queries.count_issued_grants(connection, **given)
 
     async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool:
         async with self._database.transaction() as connection:

@@ -53,6 +53,12 @@ def _presented(request: Request, form: Parameters) -> _Presented:
     return basic
 
 
+def basic_credentials(request: Request) -> tuple[str, str] | None:
+    """Name and secret of Basic; None without an Authorization header. Raises OAuthError when it cannot be read."""
+    presented = _basic(request)
+    return (presented.client_id, presented.secret or "") if presented else None
+
+
 def _basic(request: Request) -> _Presented | None:
     """RFC 6749 §2.3.1: both parts are form-urlencoded inside the base64."""
     values = request.headers.getlist("authorization")

@@ -28,8 +28,20 @@ VALUES
     (:id, :client_id, :identity_kind, :identity_id, :scope, :resource, :created_at, :expires_at, NULL, NULL);
 
 -- name: grant^
-SELECT id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at, revoked_at
+SELECT id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at, revoked_at, revoked_reason
 FROM grants WHERE id = :id;
+
+-- name: issued_grants
+SELECT id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at, revoked_at, revoked_reason
+FROM grants
+WHERE (CAST(:client_id AS TEXT) = '' OR client_id = :client_id) AND (CAST(:identity_id AS TEXT) = '' OR identity_id = :identity_id)
+  AND (CAST(:now AS BIGINT) = 0 OR (revoked_at IS NULL AND expires_at > :now))
+ORDER BY created_at DESC, id LIMIT :limit OFFSET :offset;
+
+-- name: count_issued_grants$
+SELECT count(*) FROM grants
+WHERE (CAST(:client_id AS TEXT) = '' OR client_id = :client_id) AND (CAST(:identity_id AS TEXT) = '' OR identity_id = :identity_id)
+  AND (CAST(:now AS BIGINT) = 0 OR (revoked_at IS NULL AND expires_at > :now));
 
 -- name: extend_grant^
 UPDATE grants SET expires_at = :expires_at WHERE id = :id AND revoked_at IS NULL RETURNING id;
@@ -65,7 +77,8 @@ INSERT INTO access_tokens (token_hash, grant_id, scope, created_at, expires_at)
 VALUES (:token_hash, :grant_id, :scope, :created_at, :expires_at);
 
 -- name: access_token^
-SELECT t.scope, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.resource, g.revoked_at
+SELECT t.scope, t.created_at, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.resource,
+       g.revoked_at
 FROM access_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
 
@@ -77,7 +90,7 @@ INSERT INTO refresh_tokens (token_hash, grant_id, created_at, expires_at, used_a
 VALUES (:token_hash, :grant_id, :created_at, :expires_at, NULL);
 
 -- name: refresh_token^
-SELECT t.token_hash, t.expires_at, t.used_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.scope,
+SELECT t.token_hash, t.created_at, t.expires_at, t.used_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.scope,
        g.resource, g.revoked_at, g.expires_at AS grant_expires_at
 FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;

@@ -1,0 +1,75 @@
+"""POST introspect (RFC 7662 §2)."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bifrost.authserver.endpoints.client_auth import basic_credentials
+from bifrost.authserver.endpoints.token import NO_STORE
+from bifrost.authserver.introspect import ADMINISTRATOR, Introspect, ResourceServer
+from bifrost.authserver.models import AccessTokenRow, RefreshTokenRow
+from bifrost.base.clock import SECOND
+from bifrost.base.errors import Unauthenticated
+from bifrost.http import params
+from bifrost.http.client_address import TrustedProxies
+from bifrost.protocol import oauth
+from bifrost.protocol.oauth import OAuthError
+
+
+class AdministratorTokens(Protocol):
+    async def by_token(self, value: str, *, address: str) -> object:
+        """Raises Unauthenticated, TooMany."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectEndpoint:
+    introspect: Introspect
+    administrators: AdministratorTokens
+    proxies: TrustedProxies
+    issuer: str
+
+    async def __call__(self, request: Request) -> Response:
+        """Whoever asks proves who they are first; then an unknown token is an answer and no error (RFC 7662 §2.2)."""
+        asking = await self._asking(request)
+        form = await params.form(request)
+        form.refuse_repeated()
+        token = form.get("token")
+        if token is None:
+            raise OAuthError(oauth.INVALID_REQUEST, "The parameter token is missing.", param="token")
+        row = await self.introspect.active(token, asking)
+        return JSONResponse(self._body(row) if row else {"active": False}, headers=NO_STORE)
+
+    async def _asking(self, request: Request) -> ResourceServer:
+        """A registered resource server by Basic, or an administrator by a bearer token. Raises OAuthError, TooMany."""
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        if len(request.headers.getlist("authorization")) == 1 and scheme.lower() == "bearer":
+            try:
+                await self.administrators.by_token(value.strip(), address=self.proxies.client_address(request))
+            except Unauthenticated as error:
+                raise _refused() from error
+            return ADMINISTRATOR
+        named = basic_credentials(request)
+        server = self.introspect.resource_server(*named) if named else None
+        if server is None:
+            raise _refused()
+        return server
+
+    def _body(self, row: AccessTokenRow | RefreshTokenRow) -> dict[str, Any]:
+        body = {
+            "active": True,
+            "scope": row.scope,
+            "client_id": row.client_id,
+            "sub": f"{row.identity.kind}:{row.identity.id}",
+            "aud": self.issuer + row.resource,
+            "iss": self.issuer,
+            "iat": row.created_at // SECOND,
+            "exp": row.expires_at // SECOND,
+        }
+        return body | ({"token_type": "Bearer"} if isinstance(row, AccessTokenRow) else {})
+
+
+def _refused() -> OAuthError:
+    message = "Ask with the credentials of a registered resource server, or with an administrator's token."
+    return OAuthError(oauth.INVALID_CLIENT, message, basic=True)
