@@ -12,12 +12,14 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from bifrost.quickstart import dev_directory, stack
 from bifrost.quickstart.children import ChildFailed, free_port
+from bifrost.quickstart.people import People
 from bifrost.quickstart.walk import LegFailed, Unreachable, Walk
 
 DEFAULT_URL: Final = "http://localhost:8080/mcp"
@@ -27,7 +29,22 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 LOOK_SECONDS: Final = 3.0
 
 
-def show(walk: Walk) -> int:
+class Shown(Protocol):
+    def legs(self) -> list[tuple[str, Callable[[], str]]]:
+        """Every leg in order, by name; each returns what it saw, or raises `LegFailed` or `Unreachable`."""
+        ...
+
+
+def both(url: str, key: str, second_key: str) -> int:
+    """One sign-in leg by leg and, where there is a second key, two people with accounts of their own."""
+    ended = show(Walk(mcp_url=url, key=key))
+    if ended or not second_key:
+        return ended
+    print("\nTwo people connect an account each at two services, and see only what is theirs:")
+    return show(People.of(url, {"ann": key, "ben": second_key}))
+
+
+def show(walk: Shown) -> int:
     """Run the legs in order, a line each, up to the first that fails; 0 when all are ok."""
     legs = walk.legs()
     width = max(len(name) for name, _ in legs)
@@ -52,7 +69,7 @@ async def with_temporary_gateway() -> int:
         try:
             async with stack.running(Path(directory), free_port(), show=False) as running:
                 print(f"Its MCP endpoint is {running.url}.")
-                return await asyncio.to_thread(show, Walk(mcp_url=running.url, key=running.key))
+                return await asyncio.to_thread(both, running.url, running.key, running.second_key)
         except (ChildFailed, dev_directory.UnusableDirectory) as failure:
             print(failure, file=sys.stderr)
             return 1
@@ -85,11 +102,13 @@ def _demo(url: str, key: str | None) -> int:
     if address.hostname in LOOPBACK and not key and not _listens(address.hostname, port):
         print(f"Nothing runs at {url}: starting a gateway of the demo's own, for the moment.", flush=True)
         return asyncio.run(with_temporary_gateway())
-    key = key or dev_directory.demo_key(KEY_FILE)
-    if key is None:
+    if key:
+        return both(url, key, "")
+    first = dev_directory.demo_key(KEY_FILE)
+    if first is None:
         print(f"{KEY_FILE} has no demo key: give one with --key.", file=sys.stderr)
         return 1
-    return show(Walk(mcp_url=url, key=key))
+    return both(url, first, dev_directory.demo_key(KEY_FILE, dev_directory.SECOND_KEY_ID) or "")
 
 
 def _listens(host: str, port: int) -> bool:

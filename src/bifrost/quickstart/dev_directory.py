@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from bifrost.base import ids
 from bifrost.quickstart.children import free_port, port_is_free
+from bifrost.quickstart.upstream import ACCOUNT_SERVICES
 from bifrost.quickstart.upstream import DEFAULT_PORT as UPSTREAM_PORT
 
 UPSTREAM_NAME: Final = "notes"
 KEY_ID: Final = "vk-demo"
+#: The key of the second person, with whom accounts of one's own can be seen to be one's own.
+SECOND_KEY_ID: Final = "vk-demo-2"
 
 
 class UnusableDirectory(Exception):
@@ -24,12 +27,16 @@ class UnusableDirectory(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevDirectory:
-    """What the quick start needs to know of its directory; `key` is the demo virtual key, a secret."""
+    """What the quick start needs to know of its directory; the demo virtual keys are secrets.
+
+    `second_key` is empty in a directory of a version that had one person only.
+    """
 
     config: Path
     data: Path
     upstream_port: int
     key: str
+    second_key: str
 
 
 @contextmanager
@@ -73,17 +80,24 @@ def prepare(directory: Path) -> DevDirectory:
     key = _entry(config, ("governance", "virtual_keys"), "id", KEY_ID, path)
     port = _port_of(upstream, path)
     if not port_is_free(port):
-        port = free_port()
-        upstream["connection_string"] = _address(port)
+        before, port = _origin(port), free_port()
+        for entry in config["mcp"]["client_configs"]:
+            entry["connection_string"] = entry["connection_string"].replace(f"{before}/", f"{_origin(port)}/", 1)
         _write(path, config)
-    return DevDirectory(config=path, data=directory / "data", upstream_port=port, key=str(key.get("value", "")))
+    return DevDirectory(
+        config=path,
+        data=directory / "data",
+        upstream_port=port,
+        key=str(key.get("value", "")),
+        second_key=demo_key(path, SECOND_KEY_ID) or "",
+    )
 
 
-def demo_key(config: Path) -> str | None:
-    """The demo key of a configuration that was made earlier, or None."""
+def demo_key(config: Path, key_id: str = KEY_ID) -> str | None:
+    """A demo key of a configuration that was made earlier, or None."""
     try:
         return str(
-            _entry(json.loads(config.read_bytes()), ("governance", "virtual_keys"), "id", KEY_ID, config)["value"]
+            _entry(json.loads(config.read_bytes()), ("governance", "virtual_keys"), "id", key_id, config)["value"]
         )
     except (OSError, ValueError, KeyError, UnusableDirectory):
         return None
@@ -93,31 +107,41 @@ def _first_config(upstream_port: int) -> dict[str, Any]:
     return {
         "mcp": {
             "client_configs": [
-                {
-                    "name": UPSTREAM_NAME,
-                    "connection_type": "http",
-                    "connection_string": _address(upstream_port),
-                    "auth_type": "none",
-                    "tools_to_execute": ["*"],
-                    "allow_on_all_virtual_keys": True,
-                }
+                _upstream(UPSTREAM_NAME, _address(upstream_port), "none"),
+                *(
+                    _upstream(service, f"{_origin(upstream_port)}/{service}/mcp", "per_user_oauth")
+                    for service in ACCOUNT_SERVICES
+                ),
             ]
         },
-        "governance": {
-            "virtual_keys": [
-                {
-                    "id": KEY_ID,
-                    "name": "demo",
-                    "value": ids.new_virtual_key(),
-                    "mcp_configs": [{"mcp_client_name": UPSTREAM_NAME, "tools_to_execute": ["*"]}],
-                }
-            ]
-        },
+        "governance": {"virtual_keys": [_key(KEY_ID, "demo"), _key(SECOND_KEY_ID, "demo, a second person")]},
     }
 
 
+def _upstream(name: str, url: str, auth_type: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "connection_type": "http",
+        "connection_string": url,
+        "auth_type": auth_type,
+        "tools_to_execute": ["*"],
+        "allow_on_all_virtual_keys": True,
+    }
+
+
+def _key(key_id: str, name: str) -> dict[str, Any]:
+    allowed = [
+        {"mcp_client_name": upstream, "tools_to_execute": ["*"]} for upstream in (UPSTREAM_NAME, *ACCOUNT_SERVICES)
+    ]
+    return {"id": key_id, "name": name, "value": ids.new_virtual_key(), "mcp_configs": allowed}
+
+
+def _origin(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
 def _address(port: int) -> str:
-    return f"http://127.0.0.1:{port}/mcp"
+    return f"{_origin(port)}/mcp"
 
 
 def _usable_port(wanted: int) -> int:

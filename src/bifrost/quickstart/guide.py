@@ -28,5 +28,8 @@ Or without a browser, with the key as a header:
   Claude Code   claude mcp add --transport http bifrost {url} {bearer}
   Inspector     npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list {bearer}
 
+Two of the sample services, diary and recipes, ask everybody for an account of their own: press Connect on the way,
+and sign in there with any name.
+
 Then ask the assistant to add a note, or see every step of a sign-in: make demo
 """

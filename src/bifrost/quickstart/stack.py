@@ -16,10 +16,11 @@ START_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A running pair; `url` is the MCP endpoint, `key` the demo virtual key (a secret)."""
+    """A running pair; `url` is the MCP endpoint, the demo virtual keys of two people are secrets."""
 
     url: str
     key: str
+    second_key: str
     upstream: Child
     gateway: Child
 
@@ -63,7 +64,13 @@ async def running(directory: Path, port: int, *, show: bool = True) -> AsyncIter
         )
         stops.push_async_callback(gateway.stop)
         await gateway.answers(f"http://localhost:{port}/health", statuses=frozenset({200}), seconds=START_SECONDS)
-        yield Stack(url=f"http://localhost:{port}/mcp", key=prepared.key, upstream=upstream, gateway=gateway)
+        yield Stack(
+            url=f"http://localhost:{port}/mcp",
+            key=prepared.key,
+            second_key=prepared.second_key,
+            upstream=upstream,
+            gateway=gateway,
+        )
 
 
 __all__ = ["ChildFailed", "Stack", "running"]

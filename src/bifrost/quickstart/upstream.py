@@ -11,8 +11,9 @@ import re
 import signal
 import socket
 import sys
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -27,10 +28,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bifrost import __version__
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.quickstart import eras
+from bifrost.quickstart.accounts import Accounts
 from bifrost.quickstart.eras import Refusal
 from bifrost.quickstart.notebook import TOOLS, Caller, Notebook, ToolRefusal
 
 DEFAULT_PORT: Final = 8181
+#: Services of this server that ask everybody for an account of their own, at `/NAME/mcp`.
+ACCOUNT_SERVICES: Final = ("diary", "recipes")
+#: Accounts of a service whose notebooks are kept.
+MAX_ACCOUNTS: Final = 100
 MAX_BODY_BYTES: Final = 64 * 1024
 #: How long a client may keep the tool list, which never changes while the server runs. Milliseconds.
 LIST_TTL_MS: Final = 60_000
@@ -176,10 +182,35 @@ class McpEndpoint:
         return {"content": [{"type": "text", "text": text}], "structuredContent": answer, "isError": False}
 
 
-def create_app(notebook: Notebook | None = None) -> Starlette:
-    """The sample server as an ASGI application; it answers at `/mcp` only."""
+@dataclass(slots=True)
+class GuardedEndpoint:
+    """`POST /{service}/mcp`: a notebook for each account, for whoever brings a token of it."""
+
+    accounts: Accounts
+    _notebooks: OrderedDict[str, Notebook] = field(default_factory=OrderedDict)
+
+    async def __call__(self, request: Request) -> Response:
+        """401 with the address of the metadata (RFC 9728 §5.1), or the answer of the account's own notebook."""
+        account = self.accounts.account_of(request.headers.get("authorization", ""))
+        if account is None:
+            return Response(status_code=401, headers={"WWW-Authenticate": self.accounts.challenge()})
+        notebook = self._notebooks.setdefault(account, Notebook())
+        while len(self._notebooks) > MAX_ACCOUNTS:
+            self._notebooks.popitem(last=False)
+        return await McpEndpoint(notebook)(request)
+
+
+def create_app(notebook: Notebook | None = None, *, origin: str = "") -> Starlette:
+    """The sample server as an ASGI application: `/mcp` for everybody and, where its own `origin` is known, the services
+    that ask for an account.
+    """
     endpoint = McpEndpoint(notebook if notebook is not None else Notebook())
-    return Starlette(routes=[Route("/mcp", endpoint.__call__, methods=["POST"])], middleware=[Middleware(LoopbackOnly)])
+    routes = [Route("/mcp", endpoint.__call__, methods=["POST"])]
+    for service in ACCOUNT_SERVICES if origin else ():
+        accounts = Accounts(f"Sample {service}", f"{origin}/{service}", f"{origin}/{service}/mcp")
+        guarded = Route(f"/{service}/mcp", GuardedEndpoint(accounts).__call__, methods=["POST"])
+        routes += [guarded, *accounts.routes()]
+    return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)])
 
 
 async def _read(request: Request) -> bytes | None:
@@ -241,12 +272,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, OverflowError):
         print(f"Port {options.port} cannot be used on 127.0.0.1; choose another with --port.", file=sys.stderr)
         return 1
-    print(f"Sample upstream: http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
+    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    print(f"Sample upstream: {origin}/mcp", flush=True)
     # uvicorn stops cleanly and then raises the signal again; by then there is nothing left for it to do
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda _number, _frame: None)
     config = uvicorn.Config(
-        create_app(),
+        create_app(origin=origin),
         log_level="warning",
         access_log=False,
         lifespan="off",

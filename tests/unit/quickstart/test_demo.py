@@ -35,7 +35,7 @@ def temporary_gateway(monkeypatch: pytest.MonkeyPatch, failure: Exception | None
         assert not show
         if failure:
             raise failure
-        yield SimpleNamespace(url=f"http://localhost:{port}/mcp", key="sk-bf-own")
+        yield SimpleNamespace(url=f"http://localhost:{port}/mcp", key="sk-bf-own", second_key="")
 
     monkeypatch.setattr(stack, "running", running)
 
@@ -87,3 +87,22 @@ def test_what_cannot_be_walked_is_a_sentence(
     assert demo.main(arguments) == 1
     assert walked == []
     assert says in capsys.readouterr().err
+
+
+def test_with_a_second_key_two_people_follow_and_a_failure_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Contract §11: one sign-in first; nobody is shown connecting accounts where that did not work."""
+    shown: list[Any] = []
+
+    def show(walk: Any) -> int:
+        shown.append(walk)
+        return int(walk.key == "sk-bf-wrong") if isinstance(walk, Walk) else 0
+
+    monkeypatch.setattr(demo, "show", show)
+    assert demo.both("http://localhost/mcp", "sk-bf-one", "sk-bf-two") == 0
+    assert [member.key for member in shown[1].members] == ["sk-bf-one", "sk-bf-two"]
+    assert "Two people" in capsys.readouterr().out
+    assert demo.both("http://localhost/mcp", "sk-bf-wrong", "sk-bf-two") == 1
+    assert demo.both("http://localhost/mcp", "sk-bf-one", "") == 0
+    assert len(shown) == 4

@@ -24,24 +24,33 @@ def test_a_first_run_makes_a_private_directory_with_a_key_and_the_sample(tmp_pat
     assert prepared.config.stat().st_mode & 0o777 == 0o600
     assert re.fullmatch(r"sk-bf-[A-Za-z0-9_-]{32,}", prepared.key)
     config = read(prepared.config)
+    places = {
+        "notes": ("none", "/mcp"),
+        "diary": ("per_user_oauth", "/diary/mcp"),
+        "recipes": ("per_user_oauth", "/recipes/mcp"),
+    }
     assert config["mcp"]["client_configs"] == [
         {
-            "name": "notes",
+            "name": name,
             "connection_type": "http",
-            "connection_string": f"http://127.0.0.1:{prepared.upstream_port}/mcp",
-            "auth_type": "none",
+            "connection_string": f"http://127.0.0.1:{prepared.upstream_port}{path}",
+            "auth_type": auth_type,
             "tools_to_execute": ["*"],
             "allow_on_all_virtual_keys": True,
         }
+        for name, (auth_type, path) in places.items()
     ]
+    people = {"vk-demo": ("demo", prepared.key), "vk-demo-2": ("demo, a second person", prepared.second_key)}
     assert config["governance"]["virtual_keys"] == [
         {
-            "id": "vk-demo",
-            "name": "demo",
-            "value": prepared.key,
-            "mcp_configs": [{"mcp_client_name": "notes", "tools_to_execute": ["*"]}],
+            "id": key_id,
+            "name": name,
+            "value": value,
+            "mcp_configs": [{"mcp_client_name": service, "tools_to_execute": ["*"]} for service in places],
         }
+        for key_id, (name, value) in people.items()
     ]
+    assert prepared.key != prepared.second_key
     assert [path.name for path in (tmp_path / "dev").iterdir()] == ["config.json"]
 
 
