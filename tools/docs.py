@@ -93,6 +93,7 @@ _EXAMPLES: dict[str, Any] = {
     "upstream_name": "example",
     "kind": "oauth",
     "message": "What happened.",
+    "reason": "Why it happened.",
     "code": "some_code",
     "param": "parameter",
     "allowed": ("GET", "POST"),

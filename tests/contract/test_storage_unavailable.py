@@ -112,8 +112,9 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "count_guess": lambda d: SqlAdministratorStore(d).count_guess("b", limit=5, until=NOW, now=NOW),
     "guesses_locked": lambda d: SqlAdministratorStore(d).guesses_locked("b", limit=5, now=NOW),
     "add_upstream": lambda d: SqlUpstreamStore(d).add_upstream(_UPSTREAM, "", NOW),
-    "reconfigure_upstream": lambda d: SqlUpstreamStore(d).reconfigure_upstream(_UPSTREAM, "mac", NOW),
-    "upstream_id": lambda d: SqlUpstreamStore(d).upstream_id("up"),
+    "reconfigure_upstream": lambda d: SqlUpstreamStore(d).reconfigure_upstream(_UPSTREAM, "mac", "settings", NOW),
+    "note_state": lambda d: SqlUpstreamStore(d).note_state(_UPSTREAM, "error", "", NOW),
+    "named": lambda d: SqlUpstreamStore(d).named("up"),
     "upstreams": lambda d: SqlUpstreamStore(d).upstreams(),
     "migrate": lambda d: migrate(d, FakeClock()),
 }

@@ -134,12 +134,12 @@ async def test_of_replicas_that_add_the_same_upstream_at_once_one_adds_it(
         assert len(await SqlUpstreamStore(other).upstreams()) == 10
 
 
-async def test_an_id_is_found_by_name(store: SqlUpstreamStore) -> None:
+async def test_an_upstream_is_found_by_name(store: SqlUpstreamStore) -> None:
     """Contract §10: the file names upstreams by name; the id stays what it was."""
     await store.add_upstream(_upstream(), "", NOW)
-    assert await store.upstream_id("files") == "up_1"
-    assert await store.upstream_id("Files") is None
-    assert await store.upstream_id("up_1") is None
+    assert await store.named("files") == _upstream()
+    assert await store.named("Files") is None
+    assert await store.named("up_1") is None
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,10 @@ async def test_a_changed_file_changes_what_only_the_file_has_written(
         state="pending_verification",
         state_reason="It is new.",
     )
-    assert await store.reconfigure_upstream(wanted, read, NOW + 1) is changes
+    assert await store.reconfigure_upstream(wanted, read, "settings", NOW + 1) is changes
     assert await store.upstreams() == [wanted if changes else _upstream(), other]
-    assert await store.reconfigure_upstream(wanted, read, NOW + 2) is False, "it is as configured already"
-    assert await store.reconfigure_upstream(_upstream(id="up_9"), read, NOW) is False
+    assert await store.reconfigure_upstream(wanted, read, "settings", NOW + 2) is False, "it is as configured already"
+    assert await store.reconfigure_upstream(_upstream(id="up_9"), read, "settings", NOW) is False
 
 
 async def test_of_replicas_that_read_the_same_change_at_once_one_writes_it(
@@ -187,5 +187,5 @@ async def test_of_replicas_that_read_the_same_change_at_once_one_writes_it(
         stores = cycle((SqlUpstreamStore(database), SqlUpstreamStore(other)))
         await next(stores).add_upstream(_upstream(), "first", NOW)
         wanted = _upstream(disabled=True)
-        written = await together(next(stores).reconfigure_upstream(wanted, "second", NOW) for _ in range(8))
+        written = await together(next(stores).reconfigure_upstream(wanted, "second", "settings", NOW) for _ in range(8))
     assert sorted(written) == [False] * 7 + [True]

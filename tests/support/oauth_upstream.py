@@ -53,6 +53,8 @@ class OAuthUpstream:
     deny: bool = False
     secret: str = ""
     """Wanted in the body of every token request, when it is set."""
+    presented: list[str] = field(default_factory=list)
+    """Every bearer that it was shown."""
     metadata: dict[str, Any] = field(default_factory=dict)
     resource: dict[str, Any] = field(default_factory=dict)
     """Laid over the two documents, to say something else in them."""
@@ -172,6 +174,7 @@ class OAuthUpstream:
 
     async def _mcp(self, request: Request) -> Response:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        self.presented.append(bearer)
         account = self.access.get(bearer)
         if account is None:
             metadata = f"{self.origin}/.well-known/oauth-protected-resource/mcp"

@@ -12,8 +12,10 @@ from starlette.types import ASGIApp
 from bifrost import bootstrap
 from bifrost.app.authorization_server import authorization_server
 from bifrost.app.foundation import Foundation, foundation
+from bifrost.app.management import management
 from bifrost.app.mcp_endpoint import mcp_endpoint
 from bifrost.app.routes import routes
+from bifrost.app.upstream_administration import upstream_administration
 from bifrost.base.clock import Clock, SystemClock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
@@ -26,6 +28,7 @@ from bifrost.storage.database import Database
 from bifrost.storage.sweeper import Sweeper
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.upkeep import Upkeep
 
 __all__ = ["Gateway", "build"]
 
@@ -41,6 +44,7 @@ class Gateway:
     virtual_keys: VirtualKeys
     upstreams: Upstreams
     credentials: Credentials
+    upkeep: Upkeep
     sweeper: Sweeper
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
@@ -50,10 +54,13 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     """Everything the product is made of. Nothing is opened before the application starts."""
     parts = foundation(settings, clock or SystemClock(), ring or bootstrap.key_ring(settings))
     pages = Pages()
-    server, sweeper = authorization_server(parts, pages), Sweeper((parts.store, parts.administrator_store), parts.clock)
-    lifespan = _lifespan(parts, sweeper)
+    administration = upstream_administration(parts)
+    server = authorization_server(parts, pages, administration)
+    sweeper = Sweeper((parts.store, parts.administrator_store, administration.store), parts.clock)
+    lifespan = _lifespan(parts, sweeper, administration.upkeep)
+    api = management(parts, server, administration)
     starlette = Starlette(
-        routes=routes(parts, server, mcp_endpoint(parts, server), pages), lifespan=lambda _app: lifespan()
+        routes=routes(parts, server, mcp_endpoint(parts, server), api, pages), lifespan=lambda _app: lifespan()
     )
     starlette.router.redirect_slashes = False
     return Gateway(
@@ -64,22 +71,24 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         virtual_keys=parts.virtual_keys,
         upstreams=parts.upstreams,
         credentials=parts.credentials,
+        upkeep=administration.upkeep,
         sweeper=sweeper,
         lifespan=lifespan,
     )
 
 
-def _lifespan(parts: Foundation, sweeper: Sweeper) -> Callable[[], AbstractAsyncContextManager[None]]:
+def _lifespan(parts: Foundation, sweeper: Sweeper, upkeep: Upkeep) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
         await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.ring)
-        sweeping = asyncio.create_task(sweeper.run())
+        running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run())]
         try:
             yield
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             await parts.outbound.close()
             await parts.database.close()
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from bifrost.app.administrators import administrator_sessions
 from bifrost.app.foundation import Foundation
+from bifrost.app.upstream_administration import UpstreamAdministration
 from bifrost.authserver.authorize import Authorize
 from bifrost.authserver.browser import BrowserSecrets
 from bifrost.authserver.clients import Clients
 from bifrost.authserver.connect import Connect
 from bifrost.authserver.consent import Consent
+from bifrost.authserver.endpoints.admin_sign_in import AdminSignInEndpoints
 from bifrost.authserver.endpoints.authorize import AuthorizeEndpoint
 from bifrost.authserver.endpoints.client_auth import ClientAuth
 from bifrost.authserver.endpoints.connect import ConnectEndpoints
@@ -35,12 +38,6 @@ from bifrost.http.pages import Pages
 from bifrost.protocol import oauth
 from bifrost.protocol.redirect_uri import APP_SCHEMES
 from bifrost.storage.connect import SqlConnectStore
-from bifrost.upstreams.oauth.discovery import Discovery
-from bifrost.upstreams.oauth.registration import CLIENT_ID_DOCUMENT, Registrations
-from bifrost.upstreams.oauth.sign_in import SignIns
-from bifrost.upstreams.oauth.token_client import TokenClient
-from bifrost.upstreams.probe import Probe
-from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +47,7 @@ class AuthorizationServer:
     authorize: AuthorizeEndpoint
     consent: ConsentEndpoints
     connect: ConnectEndpoints
+    admin_sign_in: AdminSignInEndpoints
     token: TokenEndpoint
     revoke: RevokeEndpoint
     introspect: IntrospectEndpoint
@@ -57,7 +55,9 @@ class AuthorizationServer:
     tokens: Tokens
 
 
-def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer:
+def authorization_server(
+    parts: Foundation, pages: Pages, administration: UpstreamAdministration
+) -> AuthorizationServer:
     store, clock, config = parts.store, parts.clock, parts.config
     clients = Clients(parts.ring, APP_SCHEMES | frozenset(parts.settings.client.allowed_app_schemes))
     identities = Identities(parts.virtual_keys, store, config, clock)
@@ -74,7 +74,7 @@ def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer
     services = Services(parts.upstreams, identities, parts.credentials)
     connect = Connect(
         SqlConnectStore(parts.database),
-        _sign_ins(parts),
+        administration.admin_sign_ins.sign_ins,
         parts.credentials,
         parts.upstreams,
         consent,
@@ -88,7 +88,10 @@ def authorization_server(parts: Foundation, pages: Pages) -> AuthorizationServer
             Authorize(clients, store, config, clock, parts.endpoint_of), secrets, parts.public_urls
         ),
         consent=ConsentEndpoints(consent, services, secrets, pages, parts.public_urls, proxies),
-        connect=ConnectEndpoints(connect, services, secrets, pages, parts.public_urls, proxies),
+        connect=ConnectEndpoints(
+            connect, administration.admin_sign_ins, services, secrets, pages, parts.public_urls, proxies
+        ),
+        admin_sign_in=_admin_sign_in(parts, administration, secrets, pages),
         token=TokenEndpoint(ClientAuth(clients), grants),
         revoke=RevokeEndpoint(ClientAuth(clients), Revoke(store, clock)),
         introspect=IntrospectEndpoint(
@@ -118,21 +121,15 @@ def _replay_rules(parts: Foundation) -> ReplayRules:
     )
 
 
-def _sign_ins(parts: Foundation) -> SignIns:
-    issuer = parts.public_urls.issuer
-    return SignIns(
-        store=parts.accounts,
-        discovery=Discovery(parts.outbound),
-        registrations=Registrations(
-            client=parts.outbound,
-            store=parts.accounts,
-            clock=parts.clock,
-            issuer=issuer,
-            client_id_document_url=parts.settings.client.client_id_metadata_document_url
-            or (f"{issuer}{CLIENT_ID_DOCUMENT}" if parts.public_urls.secure else None),
-        ),
-        tokens=TokenClient(parts.outbound, parts.clock),
-        probe=Probe(StreamableHttp(parts.outbound)),
-        vault=parts.vault,
-        clock=parts.clock,
+def _admin_sign_in(
+    parts: Foundation, administration: UpstreamAdministration, secrets: BrowserSecrets, pages: Pages
+) -> AdminSignInEndpoints:
+    return AdminSignInEndpoints(
+        administration.admin_sign_ins,
+        parts.administrators,
+        administrator_sessions(parts).signed_in,
+        secrets,
+        pages,
+        parts.public_urls,
+        TrustedProxies(parts.settings.server.trusted_proxies),
     )

@@ -39,6 +39,7 @@ class Foundation:
     administrators: Administrators
     virtual_keys: VirtualKeys
     vault: Vault
+    upstream_store: SqlUpstreamStore
     upstreams: Upstreams
     outbound: OutboundClient
     accounts: SqlUpstreamOAuthStore
@@ -60,6 +61,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
     )
+    upstream_store = SqlUpstreamStore(database)
     administrator_store = SqlAdministratorStore(database)
     return Foundation(
         settings=settings,
@@ -72,7 +74,8 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         administrators=Administrators(administrator_store, ring, clock, settings.admin_token),
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
         vault=vault,
-        upstreams=Upstreams(SqlUpstreamStore(database), vault, clock),
+        upstream_store=upstream_store,
+        upstreams=Upstreams(upstream_store, vault, clock),
         outbound=outbound,
         accounts=accounts,
         credentials=Credentials(accounts, TokenClient(outbound, clock), clock),

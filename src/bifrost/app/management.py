@@ -1,8 +1,10 @@
 """The management API: who may use it, and every operation of it."""
 
+from bifrost.app.administrators import administrator_sessions
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
 from bifrost.app.grant_operations import grant_operations
+from bifrost.app.upstream_administration import UpstreamAdministration, upstream_operations
 from bifrost.governance.endpoints.virtual_keys import (
     KeyAnswer,
     KeyChangesBody,
@@ -13,7 +15,6 @@ from bifrost.governance.endpoints.virtual_keys import (
 )
 from bifrost.governance.key_administration import KeyAdministration
 from bifrost.http.api import Api
-from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.identity.endpoints.administrator import AdministratorEndpoints, SignedIn
 from bifrost.identity.endpoints.set_up import SetUpEndpoints
@@ -21,24 +22,20 @@ from bifrost.identity.set_up import SetUp
 from bifrost.storage.key_administration import SqlKeyAdministrationStore
 
 
-def management(parts: Foundation, server: AuthorizationServer) -> Api:
+def management(parts: Foundation, server: AuthorizationServer, upstreams: UpstreamAdministration) -> Api:
     """Everything below /api/ but the authorization server's own addresses."""
-    sessions = _sessions(parts)
+    sessions = administrator_sessions(parts)
     api = Api(parts.public_urls, sessions.guard)
     _session_operations(api, sessions)
     _virtual_key_operations(api, _virtual_keys(parts))
     grant_operations(api, server.issued_grants)
+    upstream_operations(api, parts, upstreams)
     return api
 
 
 def set_up_page(parts: Foundation, pages: Pages) -> SetUpEndpoints:
     set_up = SetUp(parts.administrators, parts.administrator_store, parts.clock)
-    return SetUpEndpoints(set_up, _sessions(parts), pages, parts.public_urls)
-
-
-def _sessions(parts: Foundation) -> AdministratorEndpoints:
-    proxies = TrustedProxies(parts.settings.server.trusted_proxies)
-    return AdministratorEndpoints(parts.administrators, parts.public_urls, proxies)
+    return SetUpEndpoints(set_up, administrator_sessions(parts), pages, parts.public_urls)
 
 
 def _session_operations(api: Api, sessions: AdministratorEndpoints) -> None:

@@ -10,9 +10,11 @@ from bifrost.gateway.methods import Methods
 from bifrost.identity.callers import Callers
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.auth.none import NoAuth
+from bifrost.upstreams.auth.oauth import OAuth
 from bifrost.upstreams.auth.per_user_oauth import PerUserOAuth
 from bifrost.upstreams.auth.static_headers import StaticHeaders
 from bifrost.upstreams.sessions import UpstreamSessions
+from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 
@@ -20,6 +22,7 @@ def mcp_endpoint(parts: Foundation, server: AuthorizationServer) -> McpEndpoint:
     auth: dict[str, UpstreamAuth] = {
         "none": NoAuth(),
         "headers": StaticHeaders(parts.vault),
+        "oauth": OAuth(parts.credentials, UpstreamStates(parts.upstream_store, parts.clock)),
         "per_user_oauth": PerUserOAuth(parts.credentials),
     }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)

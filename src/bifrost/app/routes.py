@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute, Route
 
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
-from bifrost.app.management import management, set_up_page
+from bifrost.app.management import set_up_page
+from bifrost.authserver.endpoints.admin_sign_in import PATH as ADMIN_SIGN_IN
 from bifrost.authserver.endpoints.connect import AUTHORIZE, PROVE, START, ConnectEndpoints
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, SERVICES_PAGE, ConsentEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
@@ -17,6 +18,7 @@ from bifrost.base.errors import NotFound
 from bifrost.gateway.endpoints import surface as mcp_surface
 from bifrost.gateway.endpoints.mcp import McpEndpoint
 from bifrost.http import oauth_error
+from bifrost.http.api import Api
 from bifrost.http.cors import Cors
 from bifrost.http.home import Home
 from bifrost.http.pages import Pages
@@ -32,7 +34,9 @@ _EVERYTHING_OF_OAUTH = ("/.well-known/{path:path}", "/api/oauth/per-user/{path:p
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def routes(parts: Foundation, server: AuthorizationServer, endpoint: McpEndpoint, pages: Pages) -> list[BaseRoute]:
+def routes(
+    parts: Foundation, server: AuthorizationServer, endpoint: McpEndpoint, api: Api, pages: Pages
+) -> list[BaseRoute]:
     """Who answers where, and in which form."""
     public_urls, mode = parts.public_urls, parts.settings.client.mcp_server_auth_mode
     people = Surface(render=pages.error, public_urls=public_urls)
@@ -49,7 +53,8 @@ def routes(parts: Foundation, server: AuthorizationServer, endpoint: McpEndpoint
             for path in ("/mcp", "/mcp/", "/mcp/{slug}", "/mcp/{slug}/")
         ),
         *(_switched_off(authorization) if mode == "headers" else authorization),
-        *management(parts, server).routes(),
+        *_sign_in_routes(people, server),
+        *api.routes(),
         people.route(SET_UP_PAGE, set_up_page(parts, pages), "GET", "POST", operation="setup"),
         Route("/health", health.live),
         Route("/ready", health.ready),
@@ -130,8 +135,18 @@ def _connect_routes(people: Surface, connect: ConnectEndpoints) -> list[Route]:
         people.route(AUTHORIZE, connect.authorize, "GET", operation="oauth_upstream_authorize"),
         people.route(PROVE, connect.prove, "POST", operation="oauth_connect_vk"),
         people.route(START, connect.start, "POST", operation="oauth_connect_start"),
+    ]
+
+
+def _sign_in_routes(people: Surface, server: AuthorizationServer) -> list[Route]:
+    """As a client of upstreams: in every mode, because an administrator may sign in for everybody."""
+    connect, admin = server.connect, server.admin_sign_in
+    return [
         people.route(CALLBACK, connect.callback, "GET", operation="oauth_callback"),
         people.route(CLIENT_ID_DOCUMENT, connect.client_id_document, "GET", "HEAD", operation="oauth_client_document"),
+        people.route(f"{ADMIN_SIGN_IN}/authorize", admin.page, "GET", operation="oauth_admin_sign_in"),
+        people.route(f"{ADMIN_SIGN_IN}/administrator", admin.prove, "POST", operation="oauth_admin_prove"),
+        people.route(f"{ADMIN_SIGN_IN}/start", admin.start, "POST", operation="oauth_admin_start"),
     ]
 
 

@@ -5,12 +5,14 @@ the second every address is judged at the moment its socket is made, after resol
 when it is checked and bad when it is used.
 """
 
+import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -108,6 +110,24 @@ class OutboundClient:
         loopback = self._development and match["host"].lower() in _LOOPBACK_HOSTS
         if match["scheme"] != "https" and not loopback:
             raise OutsideUrlRefused("Only https URLs are fetched.")
+
+    async def check_place(self, origin: str) -> None:
+        """Whether an origin that came from afar leads where strangers may lead: every address of its host is judged.
+
+        Raises OutsideUrlRefused, in words for an administrator.
+        """
+        if self._development:
+            return
+        parts = urlsplit(origin)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError, ValueError) as error:
+            raise OutsideUrlRefused(f"The host of {origin} cannot be found. Check how it is written.") from error
+        if not all(self._vets(str(address[4][0])) for address in found):
+            raise OutsideUrlRefused(
+                f"{origin} is at an internal address. If it belongs there, add its network to client.allowed_networks."
+            )
 
     def _socket(self, address: Any) -> socket.socket:
         """Called with the address that is about to be dialled, name or literal alike."""

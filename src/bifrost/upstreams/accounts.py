@@ -5,6 +5,7 @@ from typing import Literal
 
 from bifrost.protocol import oauth
 from bifrost.protocol.upstream_metadata import AuthorizationServer
+from bifrost.upstreams.models import Upstream
 
 SIGN_IN_SECONDS = 10 * 60
 """How long a person has at the upstream's own pages."""
@@ -14,13 +15,34 @@ CredentialState = Literal["active", "needs_reauth", "needs_update", "orphaned"]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose credential it is: an identity, or a consent flow until its person has chosen to finish."""
+    """Whose credential it is: an identity, or a consent flow until its person has chosen to finish.
 
-    kind: Literal["vk", "user", "session", "flow"]
+    An administrator's account is nobody's: with `shared` everybody's calls are made, with `discovery` only tools are
+    listed, and `setup` is one that the administrator has yet to confirm.
+    """
+
+    kind: Literal["vk", "user", "session", "flow", "shared", "discovery", "setup"]
     id: str
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
+
+
+def shared_owner(upstream_id: str) -> Owner:
+    return Owner("shared", upstream_id)
+
+
+def discovery_owner(upstream_id: str) -> Owner:
+    return Owner("discovery", upstream_id)
+
+
+def account_of(upstream: Upstream) -> Owner:
+    """Whose an administrator's account there is: everybody's, or nobody's."""
+    return shared_owner(upstream.id) if upstream.auth_type == "oauth" else discovery_owner(upstream.id)
+
+
+def setup_owner(attempt: str) -> Owner:
+    return Owner("setup", attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +72,7 @@ class SignIn:
     owner: Owner
     browser_hash: str
     return_to: str
-    """Where the browser goes afterwards: `flow:ID` or `session:ID`."""
+    """Where the browser goes afterwards: `flow:ID`, `session:ID` or `setup:ID`."""
     discovered: Discovered
     registration: Registration
     code_verifier: str = field(repr=False)

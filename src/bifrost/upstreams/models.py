@@ -10,6 +10,9 @@ UpstreamState = Literal[
 ]
 """Contract §8. It tells administrators what was seen last; what a call may do is decided by other facts."""
 
+Change = Literal["settings", "place", "auth_type"]
+"""What a change of an upstream means for what hangs on it: nothing; it may stand elsewhere now; it is another kind."""
+
 PER_USER: frozenset[str] = frozenset(("per_user_oauth", "per_user_headers", "token_exchange"))
 """Auth types with which everybody uses an account of their own."""
 

@@ -1,13 +1,14 @@
 """The registry of upstreams: adding one, and the current list, at most one second old."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
+from bifrost.base.sealing import SealBrokenError
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import BY_OAUTH, AuthType, NewUpstream, Upstream, UpstreamState
+from bifrost.upstreams.models import BY_OAUTH, AuthType, Change, NewUpstream, Upstream, UpstreamState
 from bifrost.upstreams.rules import check
 from bifrost.upstreams.store import UpstreamStore
 from bifrost.upstreams.vault import Vault
@@ -42,21 +43,27 @@ class Upstreams:
         """Make it as the configuration says, unless it was changed otherwise since. Raises UpstreamInvalid."""
         check(wanted)
         now = self.clock.now()
-        known_id = await self.store.upstream_id(wanted.name)
-        upstream = self._upstream(wanted, known_id or ids.new_id("up_"))
-        if known_id is None:
-            if await self.store.add_upstream(upstream, config_mac, now):
+        known = await self.store.named(wanted.name)
+        if known is None:
+            if await self.store.add_upstream(self.made(wanted, ids.new_id("up_")), config_mac, now):
                 log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
-            elif await self.store.upstream_id(wanted.name) is None:
+            elif await self.store.named(wanted.name) is None:
                 raise UpstreamInvalid(
                     f"Another upstream has the endpoint_slug or oauth_config_id of {wanted.name!r} already.",
                     param="endpoint_slug",
                 )
-        elif await self.store.reconfigure_upstream(upstream, config_mac, now):
-            log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type)
-        self._listed_at = now - MAX_AGE_MILLISECONDS
+        else:
+            upstream, change = self.changed(known, wanted)
+            if await self.store.reconfigure_upstream(upstream, config_mac, change, now):
+                log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type, change=change)
+        self.look_again()
 
-    def _upstream(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
+    def look_again(self) -> None:
+        """After a change by this process, which then feels it at once."""
+        self._listed_at = self.clock.now() - MAX_AGE_MILLISECONDS
+
+    def made(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
+        """A new upstream, its secrets sealed for it."""
         state, reason = _FIRST_STATES[wanted.auth_type]
         return Upstream(
             id=upstream_id,
@@ -81,6 +88,24 @@ class Upstreams:
             state=state,
             state_reason=reason,
         )
+
+    def changed(self, known: Upstream, wanted: NewUpstream) -> tuple[Upstream, Change]:
+        """It as it is wanted now, and what that means for what hangs on it. At another place it begins anew."""
+        upstream = self.made(wanted, known.id)
+        change = self._change(known, upstream, wanted)
+        if change == "settings":
+            upstream = replace(upstream, state=known.state, state_reason=known.state_reason)
+        return upstream, change
+
+    def _change(self, known: Upstream, upstream: Upstream, wanted: NewUpstream) -> Change:
+        if known.auth_type != upstream.auth_type:
+            return "auth_type"
+        places = [(one.connection_type, one.connection_string, one.stdio_config.command) for one in (known, upstream)]
+        try:
+            same_client = self.vault.open_oauth_config(known) == wanted.oauth_config
+        except SealBrokenError:
+            same_client = False
+        return "settings" if places[0] == places[1] and same_client else "place"
 
     async def enabled(self) -> list[Upstream]:
         """Every upstream that is not disabled, by name."""

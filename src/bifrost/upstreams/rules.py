@@ -9,8 +9,7 @@ from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioCo
 NOT_OFFERED: dict[tuple[str, str], str] = {
     ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
     ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
-    ("auth_type", "oauth"): "use headers or per_user_oauth",
-    ("auth_type", "per_user_headers"): "use headers or per_user_oauth",
+    ("auth_type", "per_user_headers"): "use headers, oauth or per_user_oauth",
     ("auth_type", "token_exchange"): "use per_user_oauth",
     ("tls_config", "given"): "trust the authority on the machine, for example with SSL_CERT_FILE",
     ("allowed_extra_headers", "given"): "leave it out",
@@ -23,7 +22,13 @@ MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
 _NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_URL = re.compile(r"https?://[!-~]{1,2048}")
+_URL = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:[/?][!-\"$-\[\]-~]{0,2048})?"
+)
+"""No user information, no fragment, no backslash: what one reader takes for the host, every other one does."""
+
+MAX_PORT = 65_535
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}|")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\t -~]{0,8192}")
@@ -102,7 +107,7 @@ def _joint_rules(wanted: NewUpstream) -> Iterator[_Rule]:
         yield "stdio_config", bool(wanted.stdio_config.command), "the command must be given"
         yield "auth_type", wanted.auth_type == "none", "none, a program takes its secrets from stdio_config.envs"
     else:
-        yield "connection_string", _matches(_URL, wanted.connection_string), "an http or https URL"
+        yield "connection_string", _is_url(wanted.connection_string), "an http or https URL, without user and fragment"
         yield "stdio_config", wanted.stdio_config == StdioConfig(), "leave it out unless connection_type is stdio"
     by_headers = wanted.auth_type in ("headers", "none") or not wanted.headers
     yield "auth_type", not wanted.headers or wanted.auth_type != "none", "it has headers, so it must be headers"
@@ -113,6 +118,11 @@ def _joint_rules(wanted: NewUpstream) -> Iterator[_Rule]:
     known = wanted.oauth_config != OAuthConfig() or bool(wanted.oauth_config_id)
     rule = "leave it out unless auth_type is oauth or per_user_oauth"
     yield "oauth_config", not known or wanted.auth_type in BY_OAUTH, rule
+
+
+def _is_url(text: str) -> bool:
+    match = _URL.fullmatch(text)
+    return match is not None and 0 < int(match["port"] or 80) <= MAX_PORT
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> bool:

@@ -2,18 +2,21 @@
 
 from typing import Protocol
 
-from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.models import Change, Upstream
 
 
 class UpstreamStore(Protocol):
-    async def upstream_id(self, name: str) -> str | None: ...
+    async def named(self, name: str) -> Upstream | None: ...
 
     async def add_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
         """False when the id, name or slug is taken; then nothing was written."""
         ...
 
-    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
-        """Write it over the upstream of this id, unless that is as configured already or was changed otherwise."""
+    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, change: Change, now: int) -> bool:
+        """Write it over the upstream of this id, unless that is as configured already or was changed otherwise.
+
+        What the change makes useless (credentials, registrations, sign-ins under way) goes with it.
+        """
         ...
 
     async def upstreams(self) -> list[Upstream]:

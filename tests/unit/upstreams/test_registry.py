@@ -7,7 +7,7 @@ import pytest
 from bifrost.base.sealing import KeyRing
 from bifrost.protocol import resource
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import NewUpstream, Upstream
+from bifrost.upstreams.models import Change, NewUpstream, Upstream
 from bifrost.upstreams.registry import MAX_AGE_MILLISECONDS, Upstreams
 from bifrost.upstreams.vault import Vault
 from tests.support.clock import FakeClock
@@ -24,8 +24,8 @@ class Kept:
     macs: dict[str, str] = field(default_factory=dict)
     asked: int = 0
 
-    async def upstream_id(self, name: str) -> str | None:
-        return self.listed[name].id if name in self.listed else None
+    async def named(self, name: str) -> Upstream | None:
+        return self.listed.get(name)
 
     async def add_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
         if any(upstream.endpoint_slug == other.endpoint_slug for other in self.listed.values()):
@@ -33,7 +33,7 @@ class Kept:
         self.listed[upstream.name], self.macs[upstream.id] = upstream, config_mac
         return True
 
-    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, now: int) -> bool:
+    async def reconfigure_upstream(self, upstream: Upstream, config_mac: str, change: Change, now: int) -> bool:
         if self.macs[upstream.id] in ("", config_mac):
             return False
         self.listed[upstream.name], self.macs[upstream.id] = upstream, config_mac
@@ -107,7 +107,7 @@ async def test_two_upstreams_cannot_have_one_address(upstreams: Upstreams) -> No
 async def test_the_list_is_at_most_one_second_old(upstreams: Upstreams, kept: Kept, clock: FakeClock) -> None:
     """Contract §6: a change is felt within 1 s on every replica."""
     assert await upstreams.enabled() == []
-    await kept.add_upstream(replace(upstreams._upstream(WANTED, "up_1")), "mac", clock.now())  # by another process
+    await kept.add_upstream(replace(upstreams.made(WANTED, "up_1")), "mac", clock.now())  # by another process
     clock.advance(seconds=(MAX_AGE_MILLISECONDS - 1) / 1_000)
     assert await upstreams.enabled() == []
     assert kept.asked == 1

@@ -29,6 +29,7 @@ from bifrost.http.params import Parameters
 from bifrost.http.public_urls import PublicUrls
 from bifrost.identity.models import Identity
 from bifrost.protocol.resource import DEFAULT_PATH
+from bifrost.upstreams.admin_sign_ins import SET_UP, AdminSignIns
 from bifrost.upstreams.errors import SignInImpossible, UpstreamUnavailable
 from bifrost.upstreams.oauth.sign_in import Callback
 
@@ -44,6 +45,7 @@ CANNOT_BEGIN = (SignInImpossible, UpstreamUnavailable, OutsideUrlRefused, Outsid
 @dataclass(frozen=True, slots=True)
 class ConnectEndpoints:
     connect: Connect
+    admin_sign_ins: AdminSignIns
     services: Services
     secrets: BrowserSecrets
     pages: Pages
@@ -98,6 +100,9 @@ class ConnectEndpoints:
         )
         sign_in, outcome = await self.connect.finish(callback, self._browser(request))
         where = sign_in.return_to
+        if where.startswith(SET_UP):
+            await self.admin_sign_ins.finished(sign_in, outcome)
+            return see_other(f"/api/oauth/config/{where.removeprefix(SET_UP)}/authorize")
         if where.startswith(FLOW):
             return see_other(services_url(where.removeprefix(FLOW), notice=outcome))
         return see_other(session_url(where.removeprefix(SESSION), notice=outcome))

@@ -48,6 +48,10 @@ class AdministratorEndpoints:
         address = self.proxies.client_address(request)
         structlog.contextvars.bind_contextvars(administrator=administrator.id, client_address=address)
 
+    async def signed_in(self, request: Request) -> Administrator | None:
+        """The administrator whose session this browser has: for pages, which are open to everybody before that."""
+        return await self.administrators.by_session(self._secrets(request))
+
     async def login(self, request: Request) -> Response:
         """A session for a token, which is in the body or in the Authorization header. Raises as `guard` does."""
         if request.headers.getlist("origin") and not self.public_urls.sent_from_here(request):

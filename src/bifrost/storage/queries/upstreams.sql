@@ -1,11 +1,11 @@
 -- name: add_upstream^
 INSERT INTO upstreams
-    (id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
+    (pending, id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
      tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled, stdio_config, oauth_config_id,
      per_user_header_keys, allowed_extra_headers, is_ping_available, tool_sync_interval, tls_config, state,
      state_reason, config_mac, created_at, updated_at)
 VALUES
-    (:id, :name, :endpoint_slug, :connection_type, :connection_string, :auth_type, :sealed_headers,
+    (:pending, :id, :name, :endpoint_slug, :connection_type, :connection_string, :auth_type, :sealed_headers,
      :sealed_oauth_config, :tools_to_execute, :allow_on_all_virtual_keys, :tool_execution_timeout, :disabled,
      :stdio_config, :oauth_config_id, :per_user_header_keys, :allowed_extra_headers, :is_ping_available,
      :tool_sync_interval, :tls_config, :state, :state_reason, :config_mac, :created_at, :updated_at)
@@ -14,6 +14,7 @@ RETURNING id;
 
 -- name: reconfigure_upstream^
 UPDATE upstreams SET
+    revision = revision + 1, check_due_at = 0,
     endpoint_slug = :endpoint_slug, connection_type = :connection_type, connection_string = :connection_string,
     auth_type = :auth_type, sealed_headers = :sealed_headers,
     sealed_oauth_config = :sealed_oauth_config, tools_to_execute = :tools_to_execute,
@@ -25,18 +26,69 @@ UPDATE upstreams SET
 WHERE id = :id AND config_mac <> '' AND config_mac <> :config_mac
 RETURNING id;
 
--- name: upstream_id$
-SELECT id FROM upstreams WHERE name = :name;
+-- name: upstream_named^
+SELECT * FROM upstreams WHERE name = :name AND NOT pending;
+
+-- name: drop_pending!
+DELETE FROM upstreams WHERE pending
+  AND (name = :name OR endpoint_slug = :endpoint_slug OR (oauth_config_id <> '' AND oauth_config_id = :oauth_config_id));
 
 -- name: upstreams
-SELECT id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
-       tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled, stdio_config, oauth_config_id,
-       per_user_header_keys, allowed_extra_headers, is_ping_available, tool_sync_interval, tls_config, state,
-       state_reason
-FROM upstreams ORDER BY name;
+SELECT * FROM upstreams WHERE NOT pending ORDER BY name;
 
 -- name: slug_owner$
 SELECT other.name FROM upstreams other JOIN upstreams mine ON other.id <> mine.id
 WHERE mine.id = :id AND mine.config_mac <> '' AND mine.config_mac <> :config_mac
   AND (other.endpoint_slug = :endpoint_slug
        OR (other.oauth_config_id <> '' AND other.oauth_config_id = :oauth_config_id));
+
+-- name: taken^
+SELECT other.name, other.endpoint_slug, other.oauth_config_id FROM upstreams other
+WHERE other.id <> :id AND (other.name = :name OR other.endpoint_slug = :endpoint_slug
+    OR (other.oauth_config_id <> '' AND other.oauth_config_id = :oauth_config_id))
+LIMIT 1;
+
+-- name: change_upstream$
+UPDATE upstreams SET
+    name = :name, revision = revision + 1, check_due_at = 0,
+    endpoint_slug = :endpoint_slug, connection_type = :connection_type, connection_string = :connection_string,
+    auth_type = :auth_type, sealed_headers = :sealed_headers,
+    sealed_oauth_config = :sealed_oauth_config, tools_to_execute = :tools_to_execute,
+    allow_on_all_virtual_keys = :allow_on_all_virtual_keys, tool_execution_timeout = :tool_execution_timeout,
+    disabled = :disabled, stdio_config = :stdio_config, oauth_config_id = :oauth_config_id,
+    per_user_header_keys = :per_user_header_keys, allowed_extra_headers = :allowed_extra_headers,
+    is_ping_available = :is_ping_available, tool_sync_interval = :tool_sync_interval, tls_config = :tls_config,
+    state = :state, state_reason = :state_reason, config_mac = :config_mac, updated_at = :updated_at
+WHERE id = :id AND revision = :revision AND NOT pending
+RETURNING revision;
+
+-- name: delete_upstream$
+DELETE FROM upstreams WHERE id = :id AND NOT pending RETURNING name;
+
+-- name: invalidate_credentials!
+UPDATE upstream_credentials SET
+    state = :state, reason = :reason, more_scope = '', version = version + 1, lease_until = NULL, updated_at = :now
+WHERE upstream_id = :id;
+
+-- name: drop_credentials!
+DELETE FROM upstream_credentials WHERE upstream_id = :id;
+
+-- name: drop_registrations!
+DELETE FROM upstream_registrations WHERE upstream_id = :id;
+
+-- name: drop_sign_ins!
+DELETE FROM upstream_sign_ins WHERE upstream_id = :id;
+
+-- name: drop_set_up_of!
+DELETE FROM upstream_set_ups WHERE upstream_id = :id;
+
+-- name: note_state$
+UPDATE upstreams SET state = :state, state_reason = :reason
+WHERE id = :id AND connection_string = :connection_string AND (state <> :state OR state_reason <> :reason)
+RETURNING id;
+
+-- name: managed
+SELECT * FROM upstreams WHERE NOT pending ORDER BY name;
+
+-- name: managed_one^
+SELECT * FROM upstreams WHERE id = :id OR (oauth_config_id <> '' AND oauth_config_id = :oauth_config_id);

@@ -60,6 +60,11 @@ class Credentials:
         """Everything that this owner has connected, usable or not."""
         return await self.store.credentials_of(owner)
 
+    async def reason(self, upstream: Upstream, owner: Owner) -> str | None:
+        """Why what this owner has does not work, in words; None when there is nothing at all."""
+        credential = await self.store.credential(upstream.id, owner)
+        return credential.reason if credential else None
+
     async def more_scope(self, upstream: Upstream, owner: Owner) -> str:
         """What the upstream asked for besides, when it refused a call of this owner; empty when it did not."""
         credential = await self.store.credential(upstream.id, owner)

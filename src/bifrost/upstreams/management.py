@@ -1,0 +1,274 @@
+"""Administering upstreams: list, add, change, delete, and look at their tools."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import structlog
+
+from bifrost.base import ids
+from bifrost.base.clock import Clock
+from bifrost.base.sealing import SealBrokenError
+from bifrost.http.client import OutboundClient, OutsideUrlRefused
+from bifrost.protocol import upstream_metadata
+from bifrost.upstreams.admin_sign_ins import AdminSignIns
+from bifrost.upstreams.administration import KnownTool, ManagedUpstream, SetUp
+from bifrost.upstreams.errors import (
+    AdministratorMustSignIn,
+    NotForThisUpstream,
+    UnknownUpstream,
+    UpstreamBusy,
+    UpstreamInvalid,
+    UpstreamTaken,
+)
+from bifrost.upstreams.models import Change, NewUpstream, OAuthConfig, Upstream
+from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.rules import check
+from bifrost.upstreams.upkeep import Upkeep
+from bifrost.upstreams.vault import Vault
+
+KEEP = "<redacted>"
+"""Stands for a secret in every answer; sent back it means that the stored one stays."""
+
+ATTEMPTS = 3
+_FIXED = ("connection_type", "auth_type", "oauth_config_id")
+_TAKEN = {
+    "name": "Another MCP client has this name already. Choose another one, or change that one.",
+    "endpoint_slug": "Another MCP client has this endpoint_slug, by default the name in lower case. Choose another.",
+    "oauth_config_id": "Another MCP client has this oauth_config_id. Leave it out to have one made.",
+    "client_id": "There is an MCP client with this client_id already. Leave it out to have one made.",
+}
+
+log = structlog.get_logger()
+
+
+class ManagementStore(Protocol):
+    async def managed(self) -> list[ManagedUpstream]:
+        """All but pending ones, by name."""
+        ...
+
+    async def managed_one(self, *, upstream_id: str = "", oauth_config_id: str = "") -> ManagedUpstream | None: ...
+
+    async def known_tools(self, upstream_id: str) -> list[KnownTool]: ...
+
+    async def add(self, upstream: Upstream, now: int, set_up: SetUp | None = None) -> str:
+        """With a set-up it is pending. The member in which another one stands in the way; empty when it was added."""
+        ...
+
+    async def change(self, upstream: Upstream, revision: int, change: Change, now: int) -> str | None:
+        """As `add`; None when it is not of this revision any more. It no longer follows the configuration file."""
+        ...
+
+    async def delete(self, upstream_id: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which upstreams; empty members ask for nothing. Within a member any of its values will do."""
+
+    search: str = ""
+    """In the name, in any case."""
+    server: str = ""
+    connection_types: frozenset[str] = frozenset()
+    auth_types: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
+    disabled: bool | None = None
+    limit: int = 25
+    offset: int = 0
+
+    def wants(self, upstream: Upstream) -> bool:
+        return (
+            self.search.lower() in upstream.name.lower()
+            and self.server in ("", upstream.id)
+            and (not self.connection_types or upstream.connection_type in self.connection_types)
+            and (not self.auth_types or upstream.auth_type in self.auth_types)
+            and (not self.states or upstream.shown_state in self.states)
+            and self.disabled in (None, upstream.disabled)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """An upstream as an administrator sees it: names of its secrets, never their values."""
+
+    managed: ManagedUpstream
+    tools: list[KnownTool]
+    header_names: tuple[str, ...]
+    oauth_config: OAuthConfig = field(repr=False)
+    """With `KEEP` in the place of the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    store: ManagementStore
+    upstreams: Upstreams
+    admin_sign_ins: AdminSignIns
+    upkeep: Upkeep
+    vault: Vault
+    outbound: OutboundClient
+    clock: Clock
+
+    async def page(self, query: Query) -> tuple[list[Shown], int]:
+        """A page by name, and how many there are in all."""
+        found = [managed for managed in await self.store.managed() if query.wants(managed.upstream)]
+        page = found[query.offset : query.offset + query.limit]
+        return [await self._shown(managed) for managed in page], len(found)
+
+    async def one(self, upstream_id: str) -> Shown:
+        """Raises UnknownUpstream."""
+        return await self._shown(await self._known(upstream_id))
+
+    async def create(self, wanted: NewUpstream, client_id: str = "") -> tuple[Upstream, SetUp | None]:
+        """The upstream as it is after a first look at it; with a set-up it waits for its administrator's sign-in.
+
+        Raises UpstreamInvalid, UpstreamTaken.
+        """
+        check(wanted)
+        _refuse_placeholders(wanted)
+        await self._check_place(wanted)
+        upstream = self.upstreams.made(wanted, client_id or ids.new_id("up_"))
+        set_up = self.admin_sign_ins.offered(upstream) if upstream.by_oauth and not upstream.disabled else None
+        taken = await self.store.add(upstream, self.clock.now(), set_up)
+        if taken:
+            raise UpstreamTaken(_TAKEN[taken], param=taken)
+        self.upstreams.look_again()
+        log.info("upstream_added", upstream=upstream.name, auth_type=upstream.auth_type, pending=set_up is not None)
+        if set_up is None and not upstream.disabled:
+            await self.upkeep.look(upstream)
+        return upstream, set_up
+
+    async def edit(self, upstream_id: str, members: Mapping[str, Any]) -> Shown:
+        """Change the members given; all others stay. Raises UnknownUpstream, UpstreamInvalid, UpstreamTaken, …Busy.
+
+        At another place, or with another client there, what was meant for the old one is of no use: everybody signs in
+        again.
+        """
+        for _ in range(ATTEMPTS):
+            managed = await self._known(upstream_id)
+            wanted = self._wanted(managed.upstream, members)
+            check(wanted)
+            upstream, change = self.upstreams.changed(managed.upstream, wanted)
+            if change != "settings":
+                await self._check_place(wanted)
+            taken = await self.store.change(upstream, managed.revision, change, self.clock.now())
+            if taken:
+                raise UpstreamTaken(_TAKEN[taken], param=taken)
+            if taken is not None:
+                self.upstreams.look_again()
+                log.info("upstream_changed", upstream=upstream.name, change=change, members=sorted(members))
+                await self.upkeep.look(upstream)
+                return await self.one(upstream_id)
+        raise UpstreamBusy
+
+    async def delete(self, upstream_id: str) -> Upstream:
+        """With everything that hangs on it: accounts, registrations, sign-ins, tools. Raises UnknownUpstream."""
+        managed = await self._known(upstream_id)
+        if not await self.store.delete(upstream_id):
+            raise UnknownUpstream
+        self.upstreams.look_again()
+        log.info("upstream_deleted", upstream=managed.upstream.name)
+        return managed.upstream
+
+    async def refresh_tools(self, upstream_id: str) -> Shown:
+        """Look at it now. Raises UnknownUpstream, NotForThisUpstream, UpstreamUnavailable."""
+        upstream = (await self._known(upstream_id)).upstream
+        if upstream.disabled:
+            raise NotForThisUpstream("It is disabled. Enable it first: PUT disabled false.")
+        if not await self.upkeep.may_look(upstream):
+            raise NotForThisUpstream(_HOW_TO_LOOK[upstream.auth_type])
+        try:
+            await self.upkeep.looked(upstream)
+        except AdministratorMustSignIn as error:
+            raise NotForThisUpstream(f"{error.reason} Use reauthorize.") from error
+        return await self.one(upstream_id)
+
+    async def _known(self, upstream_id: str) -> ManagedUpstream:
+        managed = await self.store.managed_one(upstream_id=upstream_id)
+        if managed is None or managed.pending:
+            raise UnknownUpstream
+        return managed
+
+    async def _shown(self, managed: ManagedUpstream) -> Shown:
+        upstream = managed.upstream
+        config = self._stored_config(upstream)
+        return Shown(
+            managed=managed,
+            tools=await self.store.known_tools(upstream.id),
+            header_names=tuple(self._stored_headers(upstream)),
+            oauth_config=replace(config, client_secret=KEEP) if config.client_secret else config,
+        )
+
+    async def _check_place(self, wanted: NewUpstream) -> None:
+        """What comes through the API leads to public addresses, or to networks that the operator opened."""
+        if wanted.connection_string:
+            try:
+                await self.outbound.check_place(upstream_metadata.origin_of(wanted.connection_string))
+            except OutsideUrlRefused as error:
+                raise UpstreamInvalid(error.message, param="connection_string") from error
+
+    def _wanted(self, known: Upstream, members: Mapping[str, Any]) -> NewUpstream:
+        """Raises UpstreamInvalid."""
+        for member in _FIXED:
+            if member in members and members[member] != getattr(known, member):
+                raise UpstreamInvalid(
+                    f"The {member} of an MCP client cannot be changed. Delete it and add another one.", param=member
+                )
+        shared = NewUpstream.__dataclass_fields__.keys() & Upstream.__dataclass_fields__.keys()
+        plain = {member: getattr(known, member) for member in shared}
+        headers = self._stored_headers(known)
+        if "headers" in members:
+            headers = _kept_headers(members["headers"], headers)
+        config = self._stored_config(known)
+        if "oauth_config" in members:
+            config = _kept_config(members["oauth_config"], config)
+        return NewUpstream(**{**plain, **members, "headers": headers, "oauth_config": config})
+
+    def _stored_headers(self, upstream: Upstream) -> dict[str, str]:
+        """None that can be opened are none: the administrator sends them again."""
+        try:
+            return self.vault.open_headers(upstream)
+        except SealBrokenError:
+            log.warning("upstream_headers_unreadable", upstream=upstream.name)
+            return {}
+
+    def _stored_config(self, upstream: Upstream) -> OAuthConfig:
+        try:
+            return self.vault.open_oauth_config(upstream)
+        except SealBrokenError:
+            log.warning("upstream_oauth_config_unreadable", upstream=upstream.name)
+            return OAuthConfig()
+
+
+_HOW_TO_LOOK = {
+    "oauth": "No administrator is signed in to it. Use initiate-verification, or reauthorize.",
+    "per_user_oauth": "No administrator is signed in to it. Use initiate-verification, or reauthorize.",
+    "per_user_headers": "No administrator has given headers for it. Use verify-headers.",
+    "token_exchange": "Its tools are seen with a caller's own token only.",
+}
+
+
+def _refuse_placeholders(wanted: NewUpstream) -> None:
+    """Raises UpstreamInvalid."""
+    for member, values in (("headers", wanted.headers.values()), ("oauth_config", [wanted.oauth_config.client_secret])):
+        if KEEP in values:
+            raise UpstreamInvalid(
+                f"There is no stored secret yet that {KEEP} could stand for; send the value itself.", param=member
+            )
+
+
+def _kept_headers(sent: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
+    """Raises UpstreamInvalid."""
+    missing = [name for name, value in sent.items() if value == KEEP and name not in stored]
+    if missing:
+        raise UpstreamInvalid(
+            f"There is no stored value of this header that {KEEP} could stand for; send the value itself.",
+            param=f"headers.{missing[0]}" if missing[0].isprintable() else "headers",
+        )
+    return {name: stored[name] if value == KEEP else value for name, value in sent.items()}
+
+
+def _kept_config(sent: Mapping[str, Any], stored: OAuthConfig) -> OAuthConfig:
+    """Members that were not sent stay."""
+    if sent.get("client_secret") == KEEP:
+        sent = {member: value for member, value in sent.items() if member != "client_secret"}
+    return replace(stored, **sent)
