@@ -15,7 +15,10 @@ from tests.browser._chromium import DESKTOP, Window, chromium_path, launch
 from tests.browser._gateway import TLS_HOST, BrowserGateway, running_gateway
 from tests.browser._person import Person
 from tests.browser._servers import Recording, Site, bound, serving, write_certificate
+from tests.flows._connecting import KEYS
 from tests.support.gateway import KEY_ID, VIRTUAL_KEY, upstream
+from tests.support.oauth_upstream import OAuthUpstream
+from tests.support.servers import serving as serving_in_thread
 
 CLIENT_HOST = "app.client.example"
 UNUSED = "http://127.0.0.1:9/mcp"
@@ -38,6 +41,7 @@ def chromium(
     playwright: Playwright,
     plain_gateway: BrowserGateway,
     tls_gateway: BrowserGateway,
+    accounts_gateway: tuple[BrowserGateway, OAuthUpstream],
     _loopback_site: tuple[Recording, int],
     _https_site: tuple[Recording, int],
 ) -> Iterator[Browser]:
@@ -64,6 +68,17 @@ def tls_gateway(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> 
     """At https://gateway.example, where everybody needs a key."""
     with running_gateway(tmp_path_factory.mktemp("tls"), certificate=certificate, **_sections()) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def accounts_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BrowserGateway, OAuthUpstream]]:
+    """With two keys, and one service that asks everybody for an account of their own."""
+    guarded = OAuthUpstream()
+    with serving_in_thread(guarded.app()) as origin:
+        guarded.origin = origin
+        entries = {"client_configs": [upstream("guarded", guarded.url, auth_type="per_user_oauth")]}
+        with running_gateway(tmp_path_factory.mktemp("accounts"), governance=KEYS, mcp=entries) as started:
+            yield started, guarded
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """An MCP server that guards itself: its own authorization server, accounts by name, and everything it saw.
 
-The page of its authorization server is not shown: `/authorize?…&account=alice` signs alice in at once.
+`/authorize?…&account=alice` signs alice in at once; without an account there is a page that asks for it.
 """
 
 import asyncio
@@ -9,18 +9,22 @@ import hashlib
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bifrost.base.ids import new_secret
 
 TOOL = {"name": "whoami", "description": "Say whose account this is.", "inputSchema": {"type": "object"}}
 
+
+_PAGE = """<!doctype html><link rel="icon" href="data:,"><title>Service</title><h1>Sign in at the service</h1>
+<form><label>Account <input name="account"></label><button>Sign in</button>"""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -136,6 +140,9 @@ class OAuthUpstream:
 
     async def _authorize(self, request: Request) -> Response:
         query = dict(request.query_params)
+        if "account" not in query:
+            hidden = "".join(f'<input type="hidden" name="{name}" value="{escape(query[name])}">' for name in query)
+            return HTMLResponse(f"{_PAGE}{hidden}</form>")
         self.authorizations.append(query)
         answer = {"state": query["state"]}
         if self.iss is not None:

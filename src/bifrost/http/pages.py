@@ -31,6 +31,14 @@ _ERRORS = {
         "This sign-in belongs to another browser",
         "Use the browser in which you started, with cookies allowed, or start again from your application.",
     ),
+    "upstream_sign_in_refused": (
+        "This account was not connected",
+        "Go back to the page with your services, reload it, and press Connect once more.",
+    ),
+    "connect_link_expired": (
+        "This link is over",
+        "Use the service once more in your application; it gives you a new link.",
+    ),
     "setup_link_over": (
         "This set-up link is over",
         "On the machine of this gateway, run “bifrost admin setup-link” for a new one.",
