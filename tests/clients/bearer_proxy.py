@@ -31,7 +31,7 @@ def build(upstream: str, port: int, token: str) -> Starlette:
     own = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     async def forward(request: Request) -> StreamingResponse:
-        headers = {k: v for k, v in request.headers.items() if k not in HOP}
+        headers = {k: v.strip() for k, v in request.headers.items() if k not in HOP}
         if headers.get("host") in own:
             headers["host"] = urlsplit(upstream).netloc
             if "origin" in headers and urlsplit(headers["origin"]).netloc in own:

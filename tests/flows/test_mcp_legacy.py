@@ -20,14 +20,14 @@ async def _send(running: TestGateway, body: dict[str, Any], **headers: str) -> A
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_initialize_answers_with_the_revision_that_was_asked_for(running: TestGateway, version: str) -> None:
-    """2025-11-25, lifecycle; nothing of the newer era, and no session that somebody would have to keep."""
+    """2025-11-25, lifecycle; nothing of the newer era, and a session."""
     answer = await ask(running.http, "initialize", {"protocolVersion": version, **CLIENT})
     assert result_of(answer) == {
         "protocolVersion": version,
         "capabilities": {"tools": {}},
         "serverInfo": {"name": "bifrost", "title": "Bifrost gateway", "version": __version__},
     }
-    assert "mcp-session-id" not in answer.headers
+    assert answer.headers["mcp-session-id"].isascii()
 
 
 @pytest.mark.parametrize("version", ["1999-01-01", "2026-07-28", "2025-06-19", "", None, 5, "x" * 5_000])
@@ -60,12 +60,30 @@ async def test_an_unknown_revision_in_the_header_is_a_400(running: TestGateway, 
     assert answer.json()["error"]["data"]["requested"] == version
 
 
-async def test_every_request_stands_alone(running: TestGateway) -> None:
-    """R11: no `initialize` is needed first, and a session id of the client's own making is ignored."""
-    for session in ("x", "x" * 200):
-        answer = await _send(running, message("ping"), **{"Mcp-Session-Id": session, "Last-Event-ID": "1"})
-        assert result_of(answer) == {}
-        assert "mcp-session-id" not in answer.headers
+async def test_a_request_without_a_session_stands_alone(running: TestGateway) -> None:
+    """R11: no `initialize` is needed first."""
+    answer = await _send(running, message("ping"), **{"Last-Event-ID": "1"})
+    assert result_of(answer) == {}
+    assert "mcp-session-id" not in answer.headers
+
+
+async def test_a_batch_is_answered_with_one_array(running: TestGateway) -> None:
+    """2025-03-26, base: servers must take batches; notifications in them have no answer."""
+    batch = [message("ping", request_id="a"), message("x", request_id=None), message("no", request_id=2), {"a": 1}]
+    answer = await running.http.post("/mcp", json=batch, headers=KEY)
+    first, second, third = answer.json()
+    assert first == {"jsonrpc": "2.0", "id": "a", "result": {}}
+    assert (second["id"], second["error"]["code"]) == (2, -32601)
+    assert (third["id"], third["error"]["code"]) == (None, -32600)
+    nothing = await running.http.post("/mcp", json=[message("x", request_id=None)], headers=KEY)
+    assert (nothing.status_code, nothing.content) == (202, b"")
+
+
+async def test_a_session_cannot_be_begun_inside_a_batch(running: TestGateway) -> None:
+    """2025-03-26, lifecycle: initialize must not be part of a batch."""
+    answer = await running.http.post("/mcp", json=[message("initialize", {})], headers=KEY)
+    assert answer.json()[0]["error"]["code"] == -32600
+    assert "mcp-session-id" not in answer.headers
 
 
 @pytest.mark.parametrize(

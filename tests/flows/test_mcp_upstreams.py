@@ -138,7 +138,7 @@ async def test_a_list_without_an_end_is_cut(sqlite_url: str, tmp_path: Path) -> 
 
 TOOL = (
     b'{"x-first":{"b":1,"a":2.50,"e":1E3,"n":12345678901234567890123},"name":"odd","title":"\\u00e9\\/\xc3\xa9",'
-    b'"inputSchema":{"type":"object","$ref":"#/x","x-mcp-header":true},"icons":[{"src":"data:,x"}],'
+    b'"inputSchema":{"type":"object","$ref":"#/x","x-vendor-header":true},"icons":[{"src":"data:,x"}],'
     b'"_meta":{"vendor/x":[null,true,{}]},"annotations":{"readOnlyHint":true,"later":[1.0]},"future":"<\\u003c>"}'
 )
 RESULT = (

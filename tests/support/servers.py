@@ -1,10 +1,11 @@
 """Real servers on loopback ports: an ASGI application in a thread, and any program in a process."""
 
+import asyncio
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
+def serving(app: Any, port: int | None = None) -> Iterator[str]:
     """The origin at which the application answers, for as long as the block lasts."""
-    port = free_port()
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -57,6 +58,13 @@ def _answers(running: "subprocess.Popen[bytes]", url: str, log: Path) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+async def until(holds: Callable[[], object], seconds: float = START_SECONDS) -> None:
+    """For what happens in another thread or process."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for across threads
+            await asyncio.sleep(0.01)
 
 
 def _wait(ready: Any, what: str) -> None:

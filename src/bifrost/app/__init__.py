@@ -13,7 +13,7 @@ from bifrost import bootstrap
 from bifrost.app.authorization_server import authorization_server
 from bifrost.app.foundation import Foundation, foundation
 from bifrost.app.management import management
-from bifrost.app.mcp_endpoint import mcp_endpoint
+from bifrost.app.mcp_endpoint import McpServer, mcp_server
 from bifrost.app.routes import routes
 from bifrost.app.upstream_administration import upstream_administration
 from bifrost.base.clock import Clock, SystemClock
@@ -57,11 +57,10 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     administration = upstream_administration(parts)
     server = authorization_server(parts, pages, administration)
     sweeper = Sweeper((parts.store, parts.administrator_store, administration.store), parts.clock)
-    lifespan = _lifespan(parts, sweeper, administration.upkeep)
+    mcp = mcp_server(parts, server)
+    lifespan = _lifespan(parts, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
-    starlette = Starlette(
-        routes=routes(parts, server, mcp_endpoint(parts, server), api, pages), lifespan=lambda _app: lifespan()
-    )
+    starlette = Starlette(routes=routes(parts, server, mcp.endpoint, api, pages), lifespan=lambda _app: lifespan())
     starlette.router.redirect_slashes = False
     return Gateway(
         app=RequestContext(starlette, hsts=parts.public_urls.secure),
@@ -77,7 +76,9 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     )
 
 
-def _lifespan(parts: Foundation, sweeper: Sweeper, upkeep: Upkeep) -> Callable[[], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    parts: Foundation, sweeper: Sweeper, upkeep: Upkeep, mcp: McpServer
+) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
@@ -89,6 +90,7 @@ def _lifespan(parts: Foundation, sweeper: Sweeper, upkeep: Upkeep) -> Callable[[
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await mcp.close()
             await parts.outbound.close()
             await parts.database.close()
 

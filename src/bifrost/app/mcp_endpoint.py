@@ -1,24 +1,57 @@
 """The MCP endpoints and what answers behind them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
 from bifrost.gateway.calls import Calls
 from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.client_sessions import ClientSessions
+from bifrost.gateway.discovery import Discovery
+from bifrost.gateway.endpoints import surface
+from bifrost.gateway.endpoints.legacy import Legacy
 from bifrost.gateway.endpoints.mcp import McpEndpoint
+from bifrost.gateway.endpoints.modern import Modern
+from bifrost.gateway.endpoints.replay import Recordings
+from bifrost.gateway.forward import Forward
+from bifrost.gateway.held import HeldCalls
 from bifrost.gateway.lazy_authorization import LazyAuthorization
+from bifrost.gateway.lists import Lists
 from bifrost.gateway.methods import Methods
+from bifrost.gateway.questions import Questions
+from bifrost.gateway.reading import Reading
+from bifrost.gateway.request_state import RequestStates
+from bifrost.gateway.streams import Streams
+from bifrost.gateway.subscriptions import Subscriptions
 from bifrost.identity.callers import Callers
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.auth.none import NoAuth
 from bifrost.upstreams.auth.oauth import OAuth
 from bifrost.upstreams.auth.per_user_oauth import PerUserOAuth
 from bifrost.upstreams.auth.static_headers import StaticHeaders
+from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.sessions import UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 
-def mcp_endpoint(parts: Foundation, server: AuthorizationServer) -> McpEndpoint:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """`endpoint` answers at /mcp; the rest is what has to be ended when the process stops."""
+
+    endpoint: McpEndpoint
+    sessions: UpstreamSessions
+    held: HeldCalls
+    streams: Streams
+
+    async def close(self) -> None:
+        self.streams.close()
+        self.held.close()
+        await self.sessions.close()
+
+
+def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     auth: dict[str, UpstreamAuth] = {
         "none": NoAuth(),
         "headers": StaticHeaders(parts.vault),
@@ -27,12 +60,44 @@ def mcp_endpoint(parts: Foundation, server: AuthorizationServer) -> McpEndpoint:
     }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
     catalog = Catalog(parts.upstreams, sessions, parts.clock)
-    callers = Callers(
+    questions, held = Questions(), HeldCalls()
+    streams = Streams(catalog, sessions, questions)
+    catalog.changed = streams.changed
+    sessions.opened = _attending(streams)
+    lists, states = Lists(catalog, parts.ring), RequestStates(parts.ring, parts.clock)
+    forward = Forward(sessions, states, held, streams.overheard)
+    reading = Reading(lists, forward)
+    subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
+    discovery = Discovery(catalog)
+    calls = Calls(lists, forward, states, LazyAuthorization(server.connect.link))
+    table = Methods(lists, calls, reading).table()
+    endpoint = McpEndpoint(
+        callers=_callers(parts, server),
+        catalog=catalog,
+        legacy=Legacy(
+            table, ClientSessions(parts.ring, parts.clock), discovery, subscriptions, Recordings(parts.clock)
+        ),
+        modern=Modern(table, discovery, subscriptions),
+        render=surface.renderer(parts.public_urls, parts.settings.client.mcp_server_auth_mode),
+    )
+    return McpServer(endpoint=endpoint, sessions=sessions, held=held, streams=streams)
+
+
+def _attending(streams: Streams) -> Callable[[Peer], None]:
+    """A session that has a stream open hears on each of its links, also on those that are opened later."""
+
+    def opened(peer: Peer) -> None:
+        if streams.of_session(peer.session) is not None:
+            streams.attend(peer)
+
+    return opened
+
+
+def _callers(parts: Foundation, server: AuthorizationServer) -> Callers:
+    return Callers(
         virtual_keys=parts.virtual_keys,
         access_tokens=server.tokens,
         clock=parts.clock,
         mode=parts.settings.client.mcp_server_auth_mode,
         allow_anonymous=parts.config.allow_anonymous,
     )
-    lazy = LazyAuthorization(server.connect.link)
-    return McpEndpoint(callers, catalog, Methods(catalog, Calls(catalog, sessions, lazy)).table())

@@ -29,7 +29,7 @@ from bifrost.upstreams.oauth.registration import CLIENT_ID_DOCUMENT, Registratio
 from bifrost.upstreams.oauth.sign_in import SignIns
 from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.probe import Probe
-from bifrost.upstreams.sessions import UpstreamSessions
+from bifrost.upstreams.sessions import Questions, UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 from bifrost.upstreams.upkeep import Upkeep
@@ -58,11 +58,11 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
         store,
         parts.upstreams,
         _sign_ins(parts),
-        Inspection(UpstreamSessions(transport, tried_out)),
+        Inspection(Questions(UpstreamSessions(transport, tried_out))),
         states,
         parts.clock,
     )
-    inspection = Inspection(UpstreamSessions(transport, as_gateway))
+    inspection = Inspection(Questions(UpstreamSessions(transport, as_gateway)))
     upkeep = Upkeep(store, parts.upstreams, inspection, parts.credentials, states, parts.clock)
     management = Management(store, parts.upstreams, admin_sign_ins, upkeep, parts.vault, parts.outbound, parts.clock)
     return UpstreamAdministration(store=store, admin_sign_ins=admin_sign_ins, upkeep=upkeep, management=management)

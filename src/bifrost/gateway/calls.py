@@ -7,65 +7,89 @@ from typing import Any
 import structlog
 from msgspec import Raw
 
-from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.errors import InsufficientScope
+from bifrost.gateway.forward import Forward
 from bifrost.gateway.lazy_authorization import LazyAuthorization
-from bifrost.gateway.models import Call
-from bifrost.protocol import jsonrpc, mcp, scope
+from bifrost.gateway.lists import Lists
+from bifrost.gateway.models import Call, Entry, Route
+from bifrost.gateway.request_state import REQUEST_STATE, RequestStates
+from bifrost.protocol import jsonrpc, mcp, mirrored_headers, scope
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import ConnectionRequired
-from bifrost.upstreams.sessions import UpstreamSessions
-
-_OURS = ("inputResponses", "requestState")
-"""Answers to a request for input that this gateway made: the call is simply made again."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    catalog: Catalog
-    sessions: UpstreamSessions
+    lists: Lists
+    forward: Forward
+    states: RequestStates
     lazy: LazyAuthorization
 
-    async def call(self, call: Call, params: dict[str, Raw]) -> Mapping[str, Any]:
-        """The members of a result: the upstream's, or where to connect the account that it needs.
+    async def call(self, call: Call, params: dict[str, Raw]) -> Raw:
+        """The upstream's result, as its bytes, or where to connect the account that it needs.
 
         Raises RpcError, InsufficientScope, UpstreamUnavailable.
-        """
-        try:
-            return await self._call(call, params)
-        except ConnectionRequired as required:
-            return await self.lazy.result(required, call.caller.identity, _capabilities(params))
-
-    async def _call(self, call: Call, params: dict[str, Raw]) -> dict[str, Raw]:
-        """Raises RpcError, InsufficientScope, UpstreamUnavailable, ConnectionRequired.
-
-        A tool that the caller may not use is answered as one that does not exist.
         """
         name = jsonrpc.text(params.get("name"))
         if name is None:
             raise RpcError(jsonrpc.INVALID_PARAMS, "The parameter name is missing.")
-        found = await self.catalog.find(call, name)
-        if found is None:
-            raise RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {name[:128]}")
-        upstream, tool = found
-        if not scope.allows(call.caller.scope, scope.READ if tool.read_only else scope.WRITE):
-            raise InsufficientScope(scope.DEFAULT)
-        result = await self.sessions.request(
-            upstream,
-            call.caller.identity,
-            mcp.TOOLS_CALL,
-            {**{member: raw for member, raw in params.items() if member not in _OURS}, "name": tool.name},
+        owner = await self.lists.tool_owner(call, name)
+        if owner is None:
+            raise _unknown(name)
+        upstream, own = owner
+        route = Route(
+            upstream=upstream,
+            method=mcp.TOOLS_CALL,
+            param="name",
+            key=own,
             seconds=upstream.tool_execution_timeout,
         )
-        log.info("tool_called", upstream=upstream.name, tool=tool.name, identity=call.caller.identity.id)
+        try:
+            return await self._call(call, route, params, name)
+        except ConnectionRequired as required:
+            return await self._connect(call, route, params, required)
+
+    async def _call(self, call: Call, route: Route, params: dict[str, Raw], name: str) -> Raw:
+        """A tool that the caller may not use is answered as one that does not exist."""
+        tool = await self.lists.tool(call, route.upstream, route.key)
+        if tool is None:
+            raise _unknown(name)
+        # Admission: whoever may not call this, or not now, is refused here, before anything goes upstream.
+        if not scope.allows(call.caller.scope, scope.READ if tool.read_only else scope.WRITE):
+            raise InsufficientScope(scope.DEFAULT)
+        if call.client.modern and tool.mirrored:
+            _check_mirrored(call.client.mirrored, tool, params)
+        result = await self.forward.send(call, route.mirroring(tool), params)
+        # Settled: the upstream did its work, whatever it says about it.
+        log.info("tool_called", upstream=route.upstream.name, tool=route.key, identity=call.caller.identity.id)
         return result
 
+    async def _connect(self, call: Call, route: Route, params: Mapping[str, Any], required: ConnectionRequired) -> Raw:
+        capabilities = jsonrpc.value(call.client.capabilities) if call.client.modern else None
+        result = await self.lazy.result(required, call.caller.identity, capabilities)
+        if REQUEST_STATE in result:
+            result[REQUEST_STATE] = self.states.seal(call, route, params, own=True)
+        return jsonrpc.raw(result)
 
-def _capabilities(params: dict[str, Raw]) -> Any:
-    """What the client of this request says it can do; older clients do not say so in a request."""
-    try:
-        return jsonrpc.value(jsonrpc.members(params.get("_meta", Raw(b"{}")))[mcp.META_CAPABILITIES])
-    except (KeyError, ValueError, RecursionError):
-        return None
+
+def _check_mirrored(sent: Mapping[str, str], tool: Entry, params: Mapping[str, Raw]) -> None:
+    """Header fields repeat what the body says, or a proxy was deceived by them (2026-07-28, transports).
+
+    Raises RpcError.
+    """
+    arguments = jsonrpc.value(params["arguments"]) if "arguments" in params else None
+    wanted = mirrored_headers.fields(tool.mirrored, arguments)
+    for _, name in tool.mirrored:
+        field = f"{mirrored_headers.PREFIX}{name.lower()}"
+        if _plain(sent.get(field)) != _plain(wanted.get(field)):
+            raise RpcError(mcp.HEADER_MISMATCH, f"The Mcp-Param-{name} header must equal its argument.")
+
+
+def _plain(value: str | None) -> str | None:
+    return None if value is None else mcp.header_text(value)
+
+
+def _unknown(name: str) -> RpcError:
+    return RpcError(jsonrpc.INVALID_PARAMS, f"Unknown tool: {name[:128]}")

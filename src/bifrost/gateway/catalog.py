@@ -1,7 +1,8 @@
-"""Many upstreams, one list: fetched once for everybody who may share it, filtered and named for each caller."""
+"""What upstreams list: fetched once for all who may share it, kept for a minute, and never waited for too long."""
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,48 +13,50 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Unavailable
 from bifrost.base.singleflight import SingleFlight
 from bifrost.gateway.errors import UnknownEndpoint
-from bifrost.gateway.lazy_authorization import connect_tool
-from bifrost.gateway.models import Call, Endpoint, Tool
+from bifrost.gateway.models import KINDS, TOOLS, Call, Endpoint, Entry, Kind
 from bifrost.identity.models import Identity
-from bifrost.protocol import jsonrpc, mcp, resource
+from bifrost.protocol import jsonrpc, mirrored_headers, resource
 from bifrost.protocol.jsonrpc import RpcError
+from bifrost.protocol.mirrored_headers import InvalidAnnotation, Mirrored
 from bifrost.upstreams.errors import ConnectionRequired
+from bifrost.upstreams.links.base import Facts, Peer
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.sessions import UpstreamSessions
 
 MAX_AGE_MILLISECONDS = 60 * SECOND
 LIST_SECONDS = 10.0
+"""For one page of one upstream."""
+
+BUDGET_SECONDS = 2.0
+"""How long a merged list waits for an upstream before it goes out with what that one listed last, or without it."""
+
 MAX_PAGES = 100
-MAX_TOOLS = 5_000
-MAX_LISTINGS = 2_000
-PREFIX_SEPARATOR = "-"
-CONNECT_TOOL = "connect_account"
+MAX_ENTRIES = 5_000
+MAX_LISTINGS = 8_000
+
+Entries = tuple[Entry, ...]
+_Key = tuple[str, str, str]
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    tools: tuple[Tool, ...]
+    entries: Entries
     fetched_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class ToolList:
-    """`unavailable` names the upstreams whose tools are missing because they did not answer."""
-
-    tools: list[dict[str, Raw]]
-    unavailable: list[str]
 
 
 @dataclass(slots=True)
 class Catalog:
+    """`changed` is told which upstream lists other things of a kind than before."""
+
     upstreams: Upstreams
     sessions: UpstreamSessions
     clock: Clock
-    _listings: OrderedDict[tuple[str, str], _Listing] = field(default_factory=OrderedDict)
-    _fetching: SingleFlight[tuple[Tool, ...]] = field(default_factory=SingleFlight)
+    changed: Callable[[str, Kind], None] = field(default=lambda _upstream_id, _kind: None)
+    _listings: OrderedDict[_Key, _Listing] = field(default_factory=OrderedDict)
+    _fetching: SingleFlight[Entries] = field(default_factory=SingleFlight)
 
     async def endpoint(self, path: str) -> Endpoint:
         """Raises UnknownEndpoint."""
@@ -65,110 +68,136 @@ class Catalog:
             raise UnknownEndpoint("There is no MCP endpoint at this address.")
         return Endpoint(path=path, only=only)
 
-    async def tools(self, call: Call) -> ToolList:
-        """In a stable order: upstreams by name, their tools as they list them."""
-        reached = [upstream for upstream in await self._candidates(call.endpoint) if _reaches(call, upstream)]
-        listings = await asyncio.gather(*(self._listed(upstream, call.caller.identity) for upstream in reached))
-        tools, unavailable = [], []
-        for upstream, listing in zip(reached, listings, strict=True):
-            if isinstance(listing, ConnectionRequired):
-                tools.append(_named(call.endpoint, upstream, _connect_tool(upstream)))
-                continue
-            if listing is None:
-                unavailable.append(upstream.name)
-                continue
-            tools += [_named(call.endpoint, upstream, tool) for tool in listing if _allowed(call, upstream, tool.name)]
-        return ToolList(tools, unavailable)
+    async def reached(self, call: Call) -> list[Upstream]:
+        """The upstreams of which this caller may use anything, by name."""
+        candidates = [call.endpoint.only] if call.endpoint.only else await self.upstreams.enabled()
+        return [
+            upstream
+            for upstream in candidates
+            if call.policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+        ]
 
-    async def find(self, call: Call, name: str) -> tuple[Upstream, Tool] | None:
-        """The tool that this caller knows by this name; None when there is none, or none for them.
+    async def listed(self, upstream: Upstream, identity: Identity, kind: Kind) -> Entries | ConnectionRequired | None:
+        """For a merged list: an upstream that is down costs only its own entries, one that hangs no more than a moment.
 
-        Raises UpstreamUnavailable.
+        None when it cannot be asked; ConnectionRequired when the caller has to connect an account first.
         """
-        for upstream in await self._candidates(call.endpoint):
-            tool_name = _own_name(call.endpoint, upstream, name)
-            if tool_name is None or not _reaches(call, upstream) or not _allowed(call, upstream, tool_name):
-                continue
-            for tool in await self._fresh(upstream, call.caller.identity):
-                if tool.name == tool_name:
-                    return upstream, tool
-        return None
-
-    async def _candidates(self, endpoint: Endpoint) -> list[Upstream]:
-        return [endpoint.only] if endpoint.only else await self.upstreams.enabled()
-
-    async def _listed(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...] | ConnectionRequired | None:
-        """An upstream that is down costs only its own entries; one that is not connected shows how to connect it."""
+        known = self._listings.get(_key(upstream, identity, kind))
+        if known and self._fresh(known):
+            return known.entries
+        fetch = asyncio.ensure_future(self.entries(upstream, identity, kind))
         try:
-            return await self._fresh(upstream, identity)
+            return await asyncio.wait_for(asyncio.shield(fetch), BUDGET_SECONDS)
         except ConnectionRequired as required:
             return required
+        except TimeoutError:
+            fetch.add_done_callback(_seen)  # it goes on behind, for the next one who asks
+            log.warning("list_waits_no_longer", upstream=upstream.name, kind=kind.member, known=known is not None)
+            return known.entries if known else None
         except (Unavailable, RpcError) as error:
-            log.warning("tools_unavailable", upstream=upstream.name, reason=str(error))
+            log.warning("list_unavailable", kind=kind.member, upstream=upstream.name, reason=str(error))
             return None
 
-    async def _fresh(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...]:
-        # with accounts of their own, two people may see different tools
-        key = (upstream.id, str(identity) if upstream.per_user else "")
-        listing = self._listings.get(key)
-        if listing and self.clock.now() - listing.fetched_at < MAX_AGE_MILLISECONDS:
-            return listing.tools
-        tools = await self._fetching.do(key, lambda: self._fetch(upstream, identity))
-        self._listings[key] = _Listing(tools, self.clock.now())
+    async def entries(self, upstream: Upstream, identity: Identity, kind: Kind) -> Entries:
+        """At most a minute old. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        key = _key(upstream, identity, kind)
+        known = self._listings.get(key)
+        if known and self._fresh(known):
+            return known.entries
+        return await self._fetching.do(key, lambda: self._fetch(key, upstream, identity, kind))
+
+    def _fresh(self, listing: _Listing) -> bool:
+        return self.clock.now() - listing.fetched_at < MAX_AGE_MILLISECONDS
+
+    async def facts(self, upstream: Upstream, identity: Identity) -> Facts:
+        """Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        return await self.sessions.facts(self.peer(upstream, identity))
+
+    def peer(self, upstream: Upstream, identity: Identity) -> Peer:
+        """With whom lists are fetched: the caller without a session, who can be asked nothing."""
+        return self.sessions.peer(upstream, identity)
+
+    def stale(self, upstream_id: str, method: str) -> None:
+        """The upstream said that it lists other things now."""
+        for kind in KINDS:
+            if kind.changed == method:
+                for key in [key for key in self._listings if key[0] == upstream_id and key[2] == kind.method]:
+                    self._listings[key] = _Listing(self._listings[key].entries, -MAX_AGE_MILLISECONDS)
+
+    async def _fetch(self, key: _Key, upstream: Upstream, identity: Identity, kind: Kind) -> Entries:
+        entries = tuple(await self._pages(upstream, identity, kind))
+        before = self._listings.pop(key, None)
+        self._listings[key] = _Listing(entries, self.clock.now())
         while len(self._listings) > MAX_LISTINGS:
             self._listings.popitem(last=False)
-        return tools
+        if before and before.fetched_at >= 0 and before.entries != entries:  # else it was announced already
+            self.changed(upstream.id, kind)
+        return entries
 
-    async def _fetch(self, upstream: Upstream, identity: Identity) -> tuple[Tool, ...]:
-        tools: list[Tool] = []
+    async def _pages(self, upstream: Upstream, identity: Identity, kind: Kind) -> list[Entry]:
+        peer = self.peer(upstream, identity)
+        if kind is not TOOLS and not (await self.sessions.facts(peer)).offers(kind.area):
+            return []
+        entries: list[Entry] = []
         params: dict[str, Any] = {}
         for _ in range(MAX_PAGES):
-            result = await self.sessions.request(upstream, identity, mcp.TOOLS_LIST, params, seconds=LIST_SECONDS)
-            tools += _read_tools(result.get("tools"))
+            try:
+                answer = await self.sessions.request(peer, kind.method, params, seconds=LIST_SECONDS)
+            except RpcError as error:
+                if kind is TOOLS or error.code != jsonrpc.METHOD_NOT_FOUND:
+                    raise
+                break  # some offer resources but know nothing of templates
+            result = jsonrpc.object_members(answer)
+            entries += _read(result.get(kind.member), kind)
             cursor = jsonrpc.text(result.get("nextCursor"))
-            if not cursor or len(tools) >= MAX_TOOLS:
+            if not cursor or len(entries) >= MAX_ENTRIES:
                 break
             params = {"cursor": cursor}
-        return tuple(tools[:MAX_TOOLS])
+        return entries[:MAX_ENTRIES]
 
 
-def _reaches(call: Call, upstream: Upstream) -> bool:
-    return call.policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+def _key(upstream: Upstream, identity: Identity, kind: Kind) -> _Key:
+    """With accounts of their own, two people may see different things."""
+    return upstream.id, f"{identity.kind}:{identity.id}" if upstream.per_user else "", kind.method
 
 
-def _allowed(call: Call, upstream: Upstream, tool: str) -> bool:
-    return call.policy.allows(
-        upstream.name, tool, offered=upstream.tools_to_execute, open_to_all_keys=upstream.allow_on_all_virtual_keys
-    )
+def _seen(fetch: "asyncio.Future[Entries]") -> None:
+    if not fetch.cancelled():
+        fetch.exception()
 
 
-def _own_name(endpoint: Endpoint, upstream: Upstream, name: str) -> str | None:
-    """The upstream's own name for what the caller named; upstream names have no hyphen, so the first one separates."""
-    if endpoint.only:
-        return name
-    prefix, separator, own = name.partition(PREFIX_SEPARATOR)
-    return own if separator and prefix == upstream.name else None
-
-
-def _named(endpoint: Endpoint, upstream: Upstream, tool: Tool) -> dict[str, Raw]:
-    if endpoint.only:
-        return tool.members
-    name = f"{upstream.name}{PREFIX_SEPARATOR}{tool.name}"
-    return {**tool.members, "name": Raw(jsonrpc.encode(name))}
-
-
-def _connect_tool(upstream: Upstream) -> Tool:
-    return Tool(name=CONNECT_TOOL, members=connect_tool(CONNECT_TOOL, upstream.name), read_only=True)
-
-
-def _read_tools(raw: Raw | None) -> list[Tool]:
-    """Entries without a name are left out: nobody could call them."""
+def _read(raw: Raw | None, kind: Kind) -> list[Entry]:
+    """Entries without a name are left out: nobody could ask for them."""
     try:
-        entries = [jsonrpc.members(entry) for entry in jsonrpc.items(raw or b"[]")]
+        found = [jsonrpc.members(entry) for entry in jsonrpc.items(raw or b"[]")]
     except (ValueError, RecursionError) as error:
-        raise RpcError(jsonrpc.INTERNAL_ERROR, "The list of tools cannot be read.") from error
-    named = [(jsonrpc.text(members.get("name")), members) for members in entries]
-    return [Tool(name=name, members=members, read_only=_read_only(members)) for name, members in named if name]
+        raise RpcError(jsonrpc.INTERNAL_ERROR, f"The list of {kind.area} cannot be read.") from error
+    entries = (_entry(kind, members) for members in found)
+    return [entry for entry in entries if entry is not None]
+
+
+def _entry(kind: Kind, members: dict[str, Raw]) -> Entry | None:
+    key = jsonrpc.text(members.get(kind.key))
+    if not key:
+        return None
+    if kind is not TOOLS:
+        return Entry(key=key, members=members, read_only=True)
+    try:
+        mirrored = _mirrored(members.get("inputSchema"))
+    except InvalidAnnotation:
+        log.warning("tool_left_out", tool=key[:128], reason="its x-mcp-header annotations are invalid")
+        return None
+    return Entry(key=key, members=members, read_only=_read_only(members), mirrored=mirrored)
+
+
+def _mirrored(schema: Raw | None) -> Mirrored:
+    """Raises InvalidAnnotation."""
+    if schema is None or mirrored_headers.ANNOTATION.encode() not in bytes(schema):
+        return ()
+    try:
+        return mirrored_headers.mirrored(jsonrpc.value(schema))
+    except (ValueError, RecursionError):
+        return ()
 
 
 def _read_only(members: dict[str, Raw]) -> bool:

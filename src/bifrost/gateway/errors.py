@@ -17,3 +17,9 @@ class InsufficientScope(Denied):
     def __init__(self, scope: str) -> None:
         super().__init__("The access token does not cover this call.")
         self.scope = scope
+
+
+class UnknownSession(NotFound):
+    """An `Mcp-Session-Id` that this caller has no session under: the client initializes anew (2025-11-25)."""
+
+    default_code = "unknown_session"

@@ -1,4 +1,7 @@
-"""The table of MCP methods, for both eras: each takes a call and its parameters and gives the members of a result."""
+"""The table of MCP methods, for both eras: each takes a call and its parameters and gives a result.
+
+A result is either made here, as its members, or an upstream's, as the bytes that came.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,32 +11,38 @@ from msgspec import Raw
 
 from bifrost import __version__
 from bifrost.gateway.calls import Calls
-from bifrost.gateway.catalog import Catalog
-from bifrost.gateway.models import Call
+from bifrost.gateway.lists import Lists
+from bifrost.gateway.models import PROMPTS, RESOURCES, TEMPLATES, TOOLS, Call, Kind
+from bifrost.gateway.reading import Reading
 from bifrost.protocol import mcp
 
 Params = dict[str, Raw]
-Method = Callable[[Call, Params], Awaitable[dict[str, Any]]]
+Result = Raw | dict[str, Any]
+Method = Callable[[Call, Params], Awaitable[Result]]
 
 SERVER_INFO = {"name": "bifrost", "title": "Bifrost gateway", "version": __version__}
-CAPABILITIES: dict[str, Any] = {"tools": {}}
-UNAVAILABLE_META = "bifrost/unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    catalog: Catalog
+    lists: Lists
     calls: Calls
+    reading: Reading
 
     def table(self) -> dict[str, Method]:
-        return {mcp.TOOLS_LIST: self._tools_list, mcp.TOOLS_CALL: self._tools_call}
+        return {
+            mcp.TOOLS_LIST: self._list(TOOLS),
+            mcp.TOOLS_CALL: self.calls.call,
+            mcp.RESOURCES_LIST: self._list(RESOURCES),
+            mcp.TEMPLATES_LIST: self._list(TEMPLATES),
+            mcp.RESOURCES_READ: self.reading.resource,
+            mcp.PROMPTS_LIST: self._list(PROMPTS),
+            mcp.PROMPTS_GET: self.reading.prompt,
+            mcp.COMPLETE_ARGUMENT: self.reading.completion,
+        }
 
-    async def _tools_list(self, call: Call, _params: Params) -> dict[str, Any]:
-        listed = await self.catalog.tools(call)
-        result: dict[str, Any] = {"tools": listed.tools}
-        if listed.unavailable:
-            result["_meta"] = {UNAVAILABLE_META: listed.unavailable}
-        return result
+    def _list(self, kind: Kind) -> Method:
+        async def page(call: Call, params: Params) -> dict[str, Any]:
+            return await self.lists.page(call, kind, params.get("cursor"))
 
-    async def _tools_call(self, call: Call, params: Params) -> dict[str, Any]:
-        return {**await self.calls.call(call, params)}
+        return page

@@ -1,21 +1,54 @@
 """Nouns of the gateway."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from msgspec import Raw
 
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.identity.callers import Caller
+from bifrost.protocol import mcp
+from bifrost.upstreams.links.base import Nobody, Requester
 from bifrost.upstreams.models import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """A tool as its upstream describes it: every member kept as its bytes, known or not."""
+class Kind:
+    """A kind of things that upstreams list: how they are asked for, and what names one."""
 
-    name: str
+    area: str
+    method: str
+    member: str
+    key: str
+    changed: str
+
+
+TOOLS = Kind(area="tools", method=mcp.TOOLS_LIST, member="tools", key="name", changed=mcp.TOOLS_CHANGED)
+PROMPTS = Kind(area="prompts", method=mcp.PROMPTS_LIST, member="prompts", key="name", changed=mcp.PROMPTS_CHANGED)
+RESOURCES = Kind(
+    area="resources", method=mcp.RESOURCES_LIST, member="resources", key="uri", changed=mcp.RESOURCES_CHANGED
+)
+TEMPLATES = Kind(
+    area="resources",
+    method=mcp.TEMPLATES_LIST,
+    member="resourceTemplates",
+    key="uriTemplate",
+    changed=mcp.RESOURCES_CHANGED,
+)
+KINDS = (TOOLS, RESOURCES, TEMPLATES, PROMPTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A tool, prompt, resource or template as its upstream describes it: every member kept as its bytes, known or not.
+
+    `mirrored` are the arguments that a stateless upstream wants repeated in header fields: path and field name.
+    """
+
+    key: str
     members: dict[str, Raw]
-    read_only: bool
+    read_only: bool = False
+    mirrored: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +60,56 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """The program that asks, as far as upstreams need to know: what it declared, and where it hears them meanwhile.
+
+    `session` names its own session (older era only); in the stateless revision every request says all of this itself.
+    """
+
+    version: str = mcp.ASSUMED_VERSION
+    capabilities: bytes = b"{}"
+    session: str = ""
+    log_level: str = ""
+    requester: Requester = field(default_factory=Nobody)
+    mirrored: Mapping[str, str] = field(default_factory=dict)
+    """Its `Mcp-Param-*` header fields (2026-07-28)."""
+
+    @property
+    def modern(self) -> bool:
+        return self.version in mcp.MODERN_VERSIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One authenticated request: who, where, and through which filters."""
+    """One authenticated request: who, where, through which filters, and from what client."""
 
     caller: Caller
     endpoint: Endpoint
     policy: ToolPolicy
+    client: Client = field(default_factory=Client)
+
+    def by(self, client: Client) -> "Call":
+        return replace(self, client=client)
+
+    @property
+    def principal(self) -> str:
+        """Whose sessions, states and streams these are: never anybody else's, at no other endpoint."""
+        identity = self.caller.identity
+        return f"{identity.kind}:{identity.id} {self.caller.client_id or ''} {self.endpoint.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where a request goes: the upstream, and what it calls the thing that is asked for."""
+
+    upstream: Upstream
+    method: str
+    param: str
+    """The parameter that names the thing, `name` or `uri`."""
+
+    key: str
+    seconds: float
+    mirrored: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+    def mirroring(self, tool: Entry) -> "Route":
+        return replace(self, mirrored=tool.mirrored) if tool.mirrored else self

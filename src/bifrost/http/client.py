@@ -1,6 +1,6 @@
 """The outbound HTTP client: one for the process, pooled, with caps. No redirects, no cookies, no proxy variables.
 
-Two doors: `post` for the URLs that an administrator configured, and `fetch` for URLs that come from outside. Behind
+Two doors: `open` for the URLs that an administrator configured, and `fetch` for URLs that come from outside. Behind
 the second every address is judged at the moment its socket is made, after resolution, so that a name cannot be good
 when it is checked and bad when it is used.
 """
@@ -19,12 +19,15 @@ import aiohttp
 from bifrost.base.errors import Invalid, Unavailable
 from bifrost.http import addresses
 
-MAX_CONNECTIONS_PER_HOST = 64
+MAX_CONNECTIONS_PER_HOST = 512
+"""A call that waits for a person, and a stream that waits for news, each keep one."""
+
 CONNECT_SECONDS = 5.0
 FETCH_SECONDS = 10.0
 MAX_LINE_BYTES = 1024 * 1024
 MAX_FETCHED_BYTES = 256 * 1024
 _URL = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
+_CONNECT_ONLY = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -68,15 +71,17 @@ class OutboundClient:
         self._inside = self._outside = None
 
     @asynccontextmanager
-    async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str], seconds: float
+    async def open(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """For configured URLs. The answer, with its body unread. Raises aiohttp.ClientError, TimeoutError."""
+        """For configured URLs. The answer, with its body unread; the caller decides how long it may take.
+
+        Raises aiohttp.ClientError, TimeoutError when there is no connection.
+        """
         if self._inside is None:
             self._inside = _session(limit_per_host=MAX_CONNECTIONS_PER_HOST)
-        timeout = aiohttp.ClientTimeout(total=seconds, connect=min(seconds, CONNECT_SECONDS))
-        async with self._inside.post(
-            url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+        async with self._inside.request(
+            method, url, data=body, headers=headers, timeout=_CONNECT_ONLY, allow_redirects=False
         ) as response:
             yield response
 

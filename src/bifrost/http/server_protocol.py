@@ -9,7 +9,7 @@ is refused here never reaches the application, so it is said in plain text. Bodi
 import asyncio
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.config import Config
@@ -20,6 +20,9 @@ from uvicorn.server import ServerState
 MAX_HEAD_BYTES = 32 * 1024
 """Of the request line and the fields of one message, its trailer included."""
 MAX_FIELDS = 100
+
+ON_STOPPING = "on_stopping"
+"""Where a long stream leaves in its scope what ends it in good order."""
 
 _FIELD_FRAME_BYTES = len(": \r\n")
 
@@ -93,6 +96,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def shutdown(self) -> None:
+        """The server stops: a stream that would go on for ever is told to end."""
+        stop = cast("dict[str, Any]", self.cycle.scope).get(ON_STOPPING) if self._answering else None
+        if stop:
+            stop()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()

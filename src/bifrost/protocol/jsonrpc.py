@@ -107,16 +107,27 @@ def encode(thing: object) -> bytes:
     return _encoder.encode(thing)
 
 
-def request(request_id: Id, method: str, params: dict[str, Any]) -> bytes:
+def request(request_id: Id, method: str, params: Mapping[str, Any]) -> bytes:
     return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
 
 
-def notification(method: str) -> bytes:
-    return _encoder.encode({"jsonrpc": "2.0", "method": method})
+def notification(method: str, params: Mapping[str, Any] | None = None) -> bytes:
+    message = {"jsonrpc": "2.0", "method": method}
+    return _encoder.encode(message if params is None else {**message, "params": params})
 
 
 def result_response(request_id: Id, result: object) -> bytes:
+    """A result that is Raw goes out as the bytes that came."""
     return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+def outcome(message: Message) -> Raw:
+    """The result of a response, as its bytes. Raises RpcError when it is an error, or neither."""
+    if message.error is not UNSET:
+        raise error_from(message.error)
+    if message.result is UNSET or not bytes(message.result).startswith(b"{"):
+        raise RpcError(INTERNAL_ERROR, "The answer has no result that is an object.")
+    return message.result
 
 
 def error_response(request_id: Id | None, error: RpcError) -> bytes:

@@ -24,18 +24,49 @@ META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 META_CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
 META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
+META_LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+PROGRESS_TOKEN = "progressToken"  # noqa: S105 - a name, not a secret
+
 INITIALIZE = "initialize"
 PING = "ping"
 DISCOVER = "server/discover"
 TOOLS_LIST = "tools/list"
 TOOLS_CALL = "tools/call"
-NOTIFICATION_PREFIX = "notifications/"
-INITIALIZED = "notifications/initialized"
+RESOURCES_LIST = "resources/list"
+RESOURCES_READ = "resources/read"
+RESOURCES_SUBSCRIBE = "resources/subscribe"
+RESOURCES_UNSUBSCRIBE = "resources/unsubscribe"
+TEMPLATES_LIST = "resources/templates/list"
+PROMPTS_LIST = "prompts/list"
+PROMPTS_GET = "prompts/get"
+COMPLETE_ARGUMENT = "completion/complete"
+SET_LEVEL = "logging/setLevel"
+LISTEN = "subscriptions/listen"
 ELICITATION_CREATE = "elicitation/create"
+SAMPLING_CREATE = "sampling/createMessage"
+ROOTS_LIST = "roots/list"
+
+INITIALIZED = "notifications/initialized"
+CANCELLED = "notifications/cancelled"
+PROGRESS = "notifications/progress"
+LOG_MESSAGE = "notifications/message"
+TOOLS_CHANGED = "notifications/tools/list_changed"
+RESOURCES_CHANGED = "notifications/resources/list_changed"
+PROMPTS_CHANGED = "notifications/prompts/list_changed"
+RESOURCE_UPDATED = "notifications/resources/updated"
+ROOTS_CHANGED = "notifications/roots/list_changed"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+
+CLIENT_CAPABILITY = {SAMPLING_CREATE: "sampling", ELICITATION_CREATE: "elicitation", ROOTS_LIST: "roots"}
+"""What a client must have declared to be asked this by a server."""
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 RESOURCE_NOT_FOUND = -32002
 URL_ELICITATION_REQUIRED = -32042
 HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 
 COMPLETE = "complete"

@@ -1,206 +1,262 @@
-"""Requests to upstreams, whichever era they speak: the stateless revision, or `initialize` and a session.
+"""Conversations with upstreams: one link for each peer, opened when it is needed, in an era that the upstream speaks.
 
-A session belongs to one owner and one upstream; it is never used for anybody else.
+A link belongs to one owner and one upstream, and to one session of the owner's if they have one; it is never used for
+anybody else.
 """
 
-import itertools
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from bifrost import __version__
+from bifrost.base.errors import DomainError
 from bifrost.base.singleflight import SingleFlight
 from bifrost.identity.models import Identity
-from bifrost.protocol import jsonrpc, mcp, upstream_metadata
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links import duplex, legacy, modern
+from bifrost.upstreams.links.base import (
+    HANDSHAKE_SECONDS,
+    Facts,
+    Forgotten,
+    Link,
+    Nobody,
+    Params,
+    Peer,
+    Requester,
+)
+from bifrost.upstreams.links.http import HttpChannel
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.transports.streamable_http import Exchange, StreamableHttp
+from bifrost.upstreams.transports.base import Pipes
+from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
-CLIENT_INFO = {"name": "bifrost", "version": __version__}
-MAX_SESSIONS = 10_000
-"""Legacy sessions kept in this process; the least recently used one goes first."""
+MAX_LINKS = 10_000
+"""Kept in this process; the least recently used one goes first."""
 
-HANDSHAKE_SECONDS = 10.0
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
-_SERVER_FAULT = 500
-_BAD_REQUEST, _NOT_FOUND = 400, 404
+MAX_LINKS_OF_ONE_OWNER = 64
+"""At one upstream."""
+
+Key = tuple[str, str, str, bytes, str]
+NOBODY = Nobody()
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """How to talk to an upstream for one owner. `session_id` is the upstream's own, if it gave one."""
-
-    version: str
-    session_id: str | None = None
-
-    @property
-    def modern(self) -> bool:
-        return self.version in mcp.MODERN_VERSIONS
-
-
-@dataclass(frozen=True, slots=True)
-class _Peer:
-    """An upstream as one identity talks to it."""
-
-    upstream: Upstream
-    identity: Identity
-    owner: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.upstream.id, self.owner
-
-
 @dataclass(slots=True)
 class UpstreamSessions:
+    """`pipes` are the ways to reach upstreams that are not spoken to over Streamable HTTP, by `connection_type`."""
+
     transport: StreamableHttp
     auth: Mapping[str, UpstreamAuth]
-    _modern: dict[str, Session] = field(default_factory=dict)
-    _legacy: OrderedDict[tuple[str, str], Session] = field(default_factory=OrderedDict)
-    _opening: SingleFlight[Session] = field(default_factory=SingleFlight)
-    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    pipes: Mapping[str, Pipes] = field(default_factory=dict)
+    opened: Callable[[Peer], None] = field(default=lambda _peer: None)
+    """Told of every new link."""
 
-    async def request(
-        self, upstream: Upstream, identity: Identity, method: str, params: Mapping[str, Any], *, seconds: float
-    ) -> dict[str, Raw]:
-        """The members of the result. Raises RpcError (the upstream's own error), UpstreamUnavailable."""
-        peer = _Peer(upstream, identity, self.auth[upstream.auth_type].owner(identity))
-        session = await self._session(peer)
-        exchange = await self._send(peer, session, method, params, seconds)
-        if _forgotten(exchange, session):
-            self._modern.pop(upstream.id, None)
-            self._legacy.pop(peer.key, None)
-            exchange = await self._send(peer, await self._session(peer), method, params, seconds)
-        return _result(upstream, exchange)
+    _links: OrderedDict[Key, Link] = field(default_factory=OrderedDict)
+    _modern: dict[str, Facts | None] = field(default_factory=dict)
+    """By upstream: what a stateless one said of itself; None for one that begins with `initialize`."""
 
-    async def _session(self, peer: _Peer) -> Session:
-        known = self._modern.get(peer.upstream.id) or self._legacy.get(peer.key)
-        if known is None:
-            return await self._opening.do(peer.key, lambda: self._open(peer))
-        if peer.key in self._legacy:
-            self._legacy.move_to_end(peer.key)
-        return known
+    _only_modern: set[str] = field(default_factory=set)
+    """Upstreams that were found not to know `initialize`."""
 
-    async def _open(self, peer: _Peer) -> Session:
-        """Ask in the stateless way first; an upstream that does not know it is greeted the older way."""
-        discovered = await self._send(peer, Session(mcp.MODERN), mcp.DISCOVER, {}, HANDSHAKE_SECONDS)
-        if _speaks_modern(discovered):
-            session = self._modern[peer.upstream.id] = Session(mcp.MODERN)
-        else:
-            session = self._legacy[peer.key] = await self._initialize(peer)
-            while len(self._legacy) > MAX_SESSIONS:
-                self._legacy.popitem(last=False)
-        log.info("upstream_session_opened", upstream=peer.upstream.name, version=session.version)
-        return session
+    _opening: SingleFlight[Link] = field(default_factory=SingleFlight)
+    _closing: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    async def _initialize(self, peer: _Peer) -> Session:
-        greeting = {"protocolVersion": mcp.LATEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
-        exchange = await self._send(peer, Session(""), mcp.INITIALIZE, greeting, HANDSHAKE_SECONDS)
-        version = jsonrpc.text(_result(peer.upstream, exchange).get("protocolVersion"))
-        if version not in mcp.LEGACY_VERSIONS:
-            raise UpstreamUnavailable(
-                f"{peer.upstream.name} speaks a protocol version that this gateway does not know."
-            )
-        session = Session(version, exchange.headers.get(mcp.SESSION_HEADER))
-        initialized = jsonrpc.notification(mcp.INITIALIZED)
-        credentials = await self.auth[peer.upstream.auth_type].headers(peer.upstream, peer.identity)
-        headers = credentials | _protocol_headers(session, mcp.INITIALIZED, {})
-        await self._post(peer, headers, initialized, HANDSHAKE_SECONDS)
-        return session
-
-    async def _send(
-        self, peer: _Peer, session: Session, method: str, params: Mapping[str, Any], seconds: float
-    ) -> Exchange:
-        """One request, and once more with renewed credentials when the upstream refused the old ones."""
-        sent = {**params, "_meta": _modern_meta(params.get("_meta"))} if session.modern else dict(params)
-        request_id = next(self._ids)
-        body = jsonrpc.request(request_id, method, sent)
-        headers = _protocol_headers(session, method, params)
-        auth = self.auth[peer.upstream.auth_type]
-        credentials = await auth.headers(peer.upstream, peer.identity)
-        exchange = await self._post(peer, credentials | headers, body, seconds, request_id)
-        if exchange.status == _UNAUTHORIZED and await auth.refused(peer.upstream, peer.identity, credentials):
-            credentials = await auth.headers(peer.upstream, peer.identity)
-            exchange = await self._post(peer, credentials | headers, body, seconds, request_id)
-        if exchange.status == _FORBIDDEN:
-            challenge = upstream_metadata.bearer_parameters(exchange.challenges)
-            await auth.forbidden(peer.upstream, peer.identity, challenge)
-        if exchange.status in (_UNAUTHORIZED, _FORBIDDEN):
-            raise UpstreamUnavailable(f"{peer.upstream.name} refused this gateway's credentials.")
-        if exchange.status >= _SERVER_FAULT and exchange.message is None:
-            raise UpstreamUnavailable(f"{peer.upstream.name} failed (HTTP {exchange.status}).")
-        return exchange
-
-    async def _post(
-        self, peer: _Peer, headers: dict[str, str], body: bytes, seconds: float, request_id: int | None = None
-    ) -> Exchange:
-        return await self.transport.exchange(
-            peer.upstream.connection_string,
-            body=body,
-            headers=headers,
-            seconds=seconds,
-            upstream=peer.upstream.name,
-            request_id=request_id,
+    def peer(
+        self,
+        upstream: Upstream,
+        identity: Identity,
+        *,
+        session: str = "",
+        capabilities: bytes = b"{}",
+        log_level: str = "",
+    ) -> Peer:
+        return Peer(
+            upstream=upstream,
+            identity=identity,
+            owner=self.auth[upstream.auth_type].owner(identity),
+            session=session,
+            capabilities=capabilities,
+            log_level=log_level,
         )
 
+    async def request(
+        self,
+        peer: Peer,
+        method: str,
+        params: Params,
+        *,
+        seconds: float,
+        requester: Requester = NOBODY,
+        mirrored: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """The result, as its bytes. Raises RpcError (the upstream's own), UpstreamUnavailable, ConnectionRequired."""
+        link = await self._link(peer)
+        try:
+            return await link.request(method, params, requester, seconds, mirrored)
+        except Forgotten:
+            self._forget(peer, link)
+        link = await self._link(peer)
+        try:
+            return await link.request(method, params, requester, seconds, mirrored)
+        except Forgotten as error:
+            self._forget(peer, link)
+            raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
 
-def _forgotten(exchange: Exchange, session: Session) -> bool:
-    """The upstream no longer knows the session, or the revision: it did not look at the request, so ask again.
+    async def facts(self, peer: Peer) -> Facts:
+        """What the upstream said of itself. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        return (await self._link(peer)).facts
 
-    Some say so with 404 and any body, some with 400 and an error that answers no request.
-    """
-    if session.session_id:
-        return exchange.status == _NOT_FOUND or (exchange.status == _BAD_REQUEST and exchange.message is None)
-    return session.modern and exchange.status in (_NOT_FOUND, _BAD_REQUEST) and exchange.message is None
+    async def listen(self, peer: Peer, uris: tuple[str, ...], requester: Requester) -> None:
+        """Hears what the upstream says of its own accord until it is cancelled, or the upstream has nothing to say.
+
+        Raises RpcError, UpstreamUnavailable, ConnectionRequired.
+        """
+        link = await self._link(peer)
+        try:
+            await link.listen(uris, requester)
+        except Forgotten as error:
+            self._forget(peer, link)
+            raise UpstreamUnavailable(f"{peer.upstream.name} no longer knows this session.") from error
+
+    def peers_of(self, session: str) -> list[Peer]:
+        """Those to whom this session has links."""
+        return [link.peer for link in self._where(lambda key: bool(session) and key[2] == session)]
+
+    async def set_level(self, session: str, level: str) -> None:
+        """For the links that this session has already; those it opens later are opened with it."""
+        for link in self._where(lambda key: key[2] == session):
+            if link.facts.stateless:
+                self._links.pop(link.peer.key, None)  # it says the level with every request: open it anew with this one
+            elif link.facts.offers("logging"):
+                try:
+                    await link.request(mcp.SET_LEVEL, {"level": level}, NOBODY, HANDSHAKE_SECONDS)
+                except (DomainError, RpcError, Forgotten):
+                    log.info("upstream_log_level_not_set", upstream=link.peer.upstream.name)
+
+    async def tell(self, session: str, method: str, params: Params) -> None:
+        """A notification from the client to all upstreams that it has links to."""
+        for link in self._where(lambda key: key[2] == session):
+            try:
+                await link.notify(method, params)
+            except DomainError:
+                log.info("upstream_not_told", upstream=link.peer.upstream.name, method=method)
+
+    def leave(self, session: str) -> None:
+        """The session has ended: so do its links."""
+        for key in [key for key in self._links if key[2] == session]:
+            self._close(self._links.pop(key))
+
+    async def close(self) -> None:
+        """Says good-bye to all of them; what does not answer in time is left as it is."""
+        links = [*self._links.values()]
+        self._links.clear()
+        for link in links:
+            self._close(link)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=2.0)
+
+    async def _link(self, peer: Peer) -> Link:
+        known = self._links.get(peer.key)
+        if known is not None and _way(known.peer.upstream) != _way(peer.upstream):
+            self._forget(peer, known)  # its configuration was changed
+            self._close(known)
+            known = None
+        if known is None:
+            return await self._opening.do(peer.key, lambda: self._open(peer))
+        self._links.move_to_end(peer.key)
+        return known
+
+    async def _open(self, peer: Peer) -> Link:
+        auth = self.auth[peer.upstream.auth_type]
+        pipes = self.pipes.get(peer.upstream.connection_type)
+        if pipes is not None:
+            pipe = await pipes.open(peer.upstream, lambda: auth.headers(peer.upstream, peer.identity))
+            link: Link = await duplex.open_link(peer, pipe)
+        else:
+            link = await self._open_http(HttpChannel(peer, self.transport, auth))
+        self._links[peer.key] = link
+        self._make_room(peer)
+        self.opened(peer)
+        log.info("upstream_session_opened", upstream=peer.upstream.name, version=link.facts.version)
+        return link
+
+    async def _open_http(self, channel: HttpChannel) -> Link:
+        """In the era of the caller if the upstream speaks it: a server may do more for those who have a session.
+
+        Callers without a session ask in the stateless way first; what does not know it is greeted the older way.
+        """
+        upstream = channel.peer.upstream
+        prefers_session = bool(channel.peer.session) and upstream.id not in self._only_modern
+        link = await legacy.initialize(channel) if prefers_session else None
+        if link is not None:
+            return link
+        if self._modern.get(upstream.id) is None:
+            self._modern[upstream.id] = await self._asked(channel)
+        facts = self._modern[upstream.id]
+        if facts is not None:
+            if prefers_session:
+                self._only_modern.add(upstream.id)
+            return modern.ModernLink(channel, facts)
+        link = None if prefers_session else await legacy.initialize(channel)
+        if link is None:
+            self._modern.pop(upstream.id, None)  # it may have changed its era since
+            raise UpstreamUnavailable(f"{upstream.name} speaks no protocol version that this gateway knows.")
+        return link
+
+    async def _asked(self, channel: HttpChannel) -> Facts | None:
+        known = channel.peer.upstream.id in self._modern
+        return None if known and not channel.peer.session else await modern.discover(channel)
+
+    def _make_room(self, peer: Peer) -> None:
+        """Called when a link has been added: an old one of the same owner goes, or the oldest of all."""
+        own = [key for key in self._links if key[:2] == peer.key[:2]]
+        if len(own) > MAX_LINKS_OF_ONE_OWNER:
+            self._close(self._links.pop(own[0]))
+        while len(self._links) > MAX_LINKS:
+            self._close(self._links.popitem(last=False)[1])
+
+    def _where(self, wanted: Callable[[Key], bool]) -> list[Link]:
+        return [link for key, link in self._links.items() if wanted(key)]
+
+    def _forget(self, peer: Peer, link: Link) -> None:
+        self._modern.pop(peer.upstream.id, None)
+        self._only_modern.discard(peer.upstream.id)
+        if self._links.get(peer.key) is link:
+            del self._links[peer.key]
+
+    def _close(self, link: Link) -> None:
+        task = asyncio.create_task(link.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
-def _protocol_headers(session: Session, method: str, params: Mapping[str, Any]) -> dict[str, str]:
-    headers = {mcp.VERSION_HEADER: session.version} if session.version else {}
-    if session.session_id:
-        headers[mcp.SESSION_HEADER] = session.session_id
-    if session.modern:
-        headers[mcp.METHOD_HEADER] = method
-        name = params.get(mcp.NAMED_METHODS.get(method, ""))
-        if isinstance(name, str):
-            headers[mcp.NAME_HEADER] = mcp.header_value(name)
-    return headers
+def _way(upstream: Upstream) -> tuple[object, ...]:
+    """Everything of a configuration that a link was opened with."""
+    return (
+        upstream.connection_type,
+        upstream.connection_string,
+        upstream.auth_type,
+        upstream.sealed_headers,
+        upstream.stdio_config,
+        upstream.tls_config,
+    )
 
 
-def _modern_meta(sent: Any) -> dict[str, Any]:
-    """What the client sent along, under what this gateway itself can do: nothing of the client's is claimed."""
-    kept = jsonrpc.object_members(sent if isinstance(sent, Raw) else None)
-    return {
-        **kept,
-        mcp.META_VERSION: mcp.MODERN,
-        mcp.META_CLIENT_INFO: CLIENT_INFO,
-        mcp.META_CAPABILITIES: {},
-    }
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Single questions of the gateway's own, without a conversation."""
 
+    sessions: UpstreamSessions
 
-def _speaks_modern(exchange: Exchange) -> bool:
-    if exchange.message is None or exchange.message.result is UNSET:
-        return False
-    try:
-        versions = jsonrpc.value(jsonrpc.members(exchange.message.result).get("supportedVersions", Raw(b"[]")))
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(versions, list) and mcp.MODERN in versions
-
-
-def _result(upstream: Upstream, exchange: Exchange) -> dict[str, Raw]:
-    message = exchange.message
-    if message is None:
-        raise UpstreamUnavailable(f"{upstream.name} gave no answer (HTTP {exchange.status}).")
-    if message.error is not UNSET:
-        raise jsonrpc.error_from(message.error)
-    try:
-        return jsonrpc.members(message.result if message.result is not UNSET else b"")
-    except ValueError as error:
-        raise UpstreamUnavailable(f"{upstream.name} answered with a result that is not an object.") from error
+    async def request(
+        self, upstream: Upstream, identity: Identity, method: str, params: Params, *, seconds: float
+    ) -> dict[str, Raw]:
+        """The members of the result. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        peer = self.sessions.peer(upstream, identity)
+        return jsonrpc.object_members(await self.sessions.request(peer, method, params, seconds=seconds))

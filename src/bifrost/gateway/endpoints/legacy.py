@@ -1,30 +1,177 @@
-"""Revisions that begin with `initialize` (2024-11-05 … 2025-11-25), served without sessions."""
+"""Revisions that begin with `initialize` (2024-11-05 … 2025-11-25): sessions, streams, and batches of 2025-03-26."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from bifrost.gateway.methods import CAPABILITIES, SERVER_INFO, Method
-from bifrost.gateway.models import Call
+import structlog
+from msgspec import UNSET, Raw
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bifrost.gateway.client_sessions import ClientSession, ClientSessions
+from bifrost.gateway.discovery import Discovery
+from bifrost.gateway.endpoints.answer import EventStream, event
+from bifrost.gateway.endpoints.replay import Recording, Recordings
+from bifrost.gateway.methods import SERVER_INFO, Method, Result
+from bifrost.gateway.models import Call, Client
+from bifrost.gateway.questions import Emit, OlderClient
+from bifrost.gateway.streams import Stream
+from bifrost.gateway.subscriptions import Subscriptions
 from bifrost.protocol import jsonrpc, mcp
-from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
+LAST_EVENT_ID = "last-event-id"
 _MODERN_MEMBERS = ("resultType", "ttlMs", "cacheScope")
+_TO_REWRITE = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"_meta"')
+
+log = structlog.get_logger()
 
 
-async def answer(message: Message, call: Call, methods: Mapping[str, Method]) -> dict[str, Any]:
-    """The members of the result. Raises RpcError, DomainError."""
-    method, params = str(message.method), message.params or {}
-    if method == mcp.INITIALIZE:
-        return _initialize(jsonrpc.text(params.get("protocolVersion")))
-    if method == mcp.PING:
-        return {}
-    if method not in methods:
-        raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]} yet.")
-    return _without_modern_members(await methods[method](call, params))
+@dataclass(slots=True)
+class Legacy:
+    methods: Mapping[str, Method]
+    sessions: ClientSessions
+    discovery: Discovery
+    subscriptions: Subscriptions
+    recordings: Recordings
+    _running: dict[tuple[str, Id], "asyncio.Task[Any]"] = field(default_factory=dict)
+
+    def session(self, request: Request, call: Call) -> ClientSession | None:
+        """Raises UnknownSession."""
+        sealed = request.headers.get(mcp.SESSION_HEADER)
+        return self.sessions.opened(call, sealed) if sealed is not None else None
+
+    def opened(self, request: Request, call: Call) -> ClientSession:
+        """Raises UnknownSession."""
+        return self.sessions.opened(call, request.headers.get(mcp.SESSION_HEADER, ""))
+
+    def client(self, request: Request, session: ClientSession | None, emit: Emit) -> Client:
+        """A client without a session hears of its request, but cannot be asked anything."""
+        requester = OlderClient(session.id if session else "", self.subscriptions.questions, emit)
+        if session is None:
+            return Client(version=request.headers.get(mcp.VERSION_HEADER) or mcp.ASSUMED_VERSION, requester=requester)
+        return Client(
+            version=session.version,
+            capabilities=bytes(session.capabilities),
+            session=session.id,
+            log_level=self.sessions.level(session),
+            requester=requester,
+        )
+
+    # ---- requests ---------------------------------------------------------------------------------------------------
+
+    async def answer(self, message: Message, call: Call, session: ClientSession | None, request_id: Id) -> Result:
+        """The result. Raises RpcError, DomainError."""
+        method, params = str(message.method), message.params or {}
+        if method == mcp.PING:
+            return {}
+        if session and method in _OF_SESSIONS:
+            await self._of_session(method, call, session, params)
+            return {}
+        if method not in self.methods:
+            raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]}.")
+        if session is None:
+            return without_modern_members(await self.methods[method](call, params))
+        return without_modern_members(await self._cancellable(method, call, params, (session.id, request_id)))
+
+    async def _cancellable(self, method: str, call: Call, params: dict[str, Raw], key: tuple[str, Id]) -> Result:
+        task = asyncio.current_task()
+        if task is not None:
+            self._running[key] = task
+        try:
+            return await self.methods[method](call, params)
+        finally:
+            if self._running.get(key) is task:
+                self._running.pop(key, None)
+
+    async def _of_session(self, method: str, call: Call, session: ClientSession, params: dict[str, Raw]) -> None:
+        if method == mcp.SET_LEVEL:
+            level = jsonrpc.text(params.get("level"))
+            if level not in mcp.LOG_LEVELS:
+                raise RpcError(jsonrpc.INVALID_PARAMS, "The parameter level is not one of the known levels.")
+            self.sessions.set_level(session, level)
+            await self.subscriptions.set_level(session.id, level)
+        elif method == mcp.RESOURCES_SUBSCRIBE:
+            await self.subscriptions.subscribe(call, params)
+        else:
+            await self.subscriptions.unsubscribe(call, params)
+
+    async def initialize(self, call: Call, params: dict[str, Raw]) -> tuple[dict[str, Any], str]:
+        """The greeting, and the id of the new session.
+
+        The revision is the one that was asked for if we speak it, else the newest of this era (2025-11-25, lifecycle).
+        """
+        asked = jsonrpc.text(params.get("protocolVersion"))
+        version = asked if asked in mcp.LEGACY_VERSIONS else mcp.LATEST_LEGACY
+        greeting = {"protocolVersion": version, **await self.discovery.offered(call), "serverInfo": SERVER_INFO}
+        return greeting, self.sessions.begin(call, version, params.get("capabilities"))
+
+    # ---- notifications and responses --------------------------------------------------------------------------------
+
+    async def notified(self, message: Message, session: ClientSession | None) -> None:
+        if session is None:
+            return
+        if message.method is UNSET:
+            self.subscriptions.questions.answered(session.id, message)
+            return
+        params = message.params if isinstance(message.params, dict) else {}
+        if message.method == mcp.CANCELLED:
+            self.cancel(session.id, params)
+        elif message.method == mcp.ROOTS_CHANGED:
+            await self.subscriptions.tell(session.id, message.method, params)
+
+    def cancel(self, session: str, params: Mapping[str, Raw]) -> None:
+        """What it names may be over already: then nothing happens (2025-11-25, cancellation)."""
+        try:
+            request_id = jsonrpc.value(params.get("requestId", b"null"))
+        except ValueError:
+            return
+        task = self._running.get((session, request_id)) if isinstance(request_id, str | int) else None
+        if task is not None:
+            task.cancel(CANCELLED)
+
+    # ---- streams ----------------------------------------------------------------------------------------------------
+
+    def recording(self, session: ClientSession) -> Recording:
+        return self.recordings.begin(session.id, primes=session.version >= mcp.LATEST_LEGACY)
+
+    async def listen(self, request: Request, call: Call, session: ClientSession) -> Response:
+        """GET: what belongs to no request, or the rest of a stream that broke. Raises RpcError."""
+        last_event_id = request.headers.get(LAST_EVENT_ID)
+        if last_event_id:
+            found = self.recordings.found(session.id, last_event_id)
+            if found:
+                return _replayed(*found)
+        stream = Stream(call, session.id)
+        await self.subscriptions.streams.open(stream)
+
+        return EventStream(_events(stream), stop=stream.end, closing=lambda: self.subscriptions.streams.leave(stream))
+
+    def end(self, session: ClientSession) -> None:
+        """DELETE: with the session end its streams, its links and what runs for it."""
+        self.sessions.end(session)
+        self.subscriptions.end(session.id)
+        for key, task in [*self._running.items()]:
+            if key[0] == session.id:
+                task.cancel(CANCELLED)
 
 
-def _without_modern_members(result: dict[str, Any]) -> dict[str, Any]:
-    """What only the stateless revision has, and what would pass an upstream off as this server."""
+CANCELLED = "cancelled by the client"
+_OF_SESSIONS = (mcp.SET_LEVEL, mcp.RESOURCES_SUBSCRIBE, mcp.RESOURCES_UNSUBSCRIBE)
+
+
+def without_modern_members(result: Result) -> Result:
+    """Without what only the stateless revision has, and what would pass an upstream off as this server.
+
+    A result that has none of it stays as the bytes that came.
+    """
+    if isinstance(result, Raw):
+        raw = bytes(result)
+        if not any(name in raw for name in _TO_REWRITE):
+            return result
+        result = jsonrpc.object_members(result)
     kept = {name: value for name, value in result.items() if name not in _MODERN_MEMBERS}
     meta = jsonrpc.object_members(kept.get("_meta"))
     if mcp.META_SERVER_INFO in meta:
@@ -32,10 +179,14 @@ def _without_modern_members(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if name != "_meta" or value}
 
 
-def _initialize(asked: str | None) -> dict[str, Any]:
-    """The revision that was asked for if we speak it, else the newest of this era (2025-11-25, lifecycle)."""
-    return {
-        "protocolVersion": asked if asked in mcp.LEGACY_VERSIONS else mcp.LATEST_LEGACY,
-        "capabilities": CAPABILITIES,
-        "serverInfo": SERVER_INFO,
-    }
+async def _events(stream: Stream) -> AsyncIterator[bytes]:
+    while (message := await stream.messages.get()) is not None:
+        yield event(message)
+
+
+def _replayed(recording: Recording, number: int) -> Response:
+    async def events() -> AsyncIterator[bytes]:
+        async for event_id, message in recording.after(number):
+            yield event(message, event_id)
+
+    return EventStream(events(), closing=lambda: None)

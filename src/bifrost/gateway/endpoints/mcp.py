@@ -1,8 +1,8 @@
 """`/mcp` and `/mcp/{slug}`: authenticate, read the message, pick the era, answer."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from msgspec import UNSET
@@ -11,18 +11,25 @@ from starlette.responses import Response
 
 from bifrost.base.errors import DomainError, MethodNotAllowed, StorageFault, Unexpected
 from bifrost.gateway.catalog import Catalog
-from bifrost.gateway.endpoints import legacy, modern, surface
+from bifrost.gateway.client_sessions import ClientSession
+from bifrost.gateway.endpoints import modern, surface
+from bifrost.gateway.endpoints.answer import Answer
 from bifrost.gateway.endpoints.credentials import INCLUDE_CLIENTS, INCLUDE_TOOLS, credentials, listed
+from bifrost.gateway.endpoints.legacy import CANCELLED, Legacy
+from bifrost.gateway.endpoints.modern import Modern
 from bifrost.gateway.errors import InsufficientScope
-from bifrost.gateway.methods import Method
+from bifrost.gateway.methods import Result
 from bifrost.gateway.models import Call
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http import body
+from bifrost.http.surface import Renderer
 from bifrost.identity.callers import Callers
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_BATCH = 50
+OPERATION = "mcp"
 
 _MODERN_STATUS = {
     jsonrpc.METHOD_NOT_FOUND: 404,
@@ -30,14 +37,20 @@ _MODERN_STATUS = {
     jsonrpc.INVALID_REQUEST: 400,
     jsonrpc.PARSE_ERROR: 400,
     mcp.HEADER_MISMATCH: 400,
+    mcp.MISSING_CAPABILITY: 400,
     mcp.UNSUPPORTED_VERSION: 400,
 }
 
 _NOT_IN_MODERN = {mcp.RESOURCE_NOT_FOUND: jsonrpc.INVALID_PARAMS, mcp.URL_ELICITATION_REQUIRED: jsonrpc.INTERNAL_ERROR}
 """Codes of the older era that the stateless revision does not know (2026-07-28, base)."""
 
+_NOT_IN_LEGACY = {mcp.MISSING_CAPABILITY: jsonrpc.INVALID_REQUEST, mcp.HEADER_MISMATCH: jsonrpc.INTERNAL_ERROR}
+"""Codes of the stateless revision that the older era does not know."""
+
 _REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault)
 """What the HTTP status must say too: the scope challenge, and that storage does not answer."""
+
+Ask = Callable[[], Awaitable[Result]]
 
 log = structlog.get_logger()
 
@@ -46,75 +59,189 @@ log = structlog.get_logger()
 class McpEndpoint:
     callers: Callers
     catalog: Catalog
-    methods: Mapping[str, Method]
+    legacy: Legacy
+    modern: Modern
+    render: Renderer
 
     async def __call__(self, request: Request) -> Response:
         """Raises DomainError for refusals of the request as a whole; an answer to its message is always a response."""
         endpoint = await self.catalog.endpoint(request.scope["path"].removesuffix("/"))
         caller = await self.callers.authenticate(credentials(request), endpoint.path)
-        if request.method != "POST":
-            # without sessions there is no stream to open and none to end; clients go on without
-            raise MethodNotAllowed(("POST",))
         policy = ToolPolicy(
             key_configs=caller.key_configs,
             include_clients=listed(request, INCLUDE_CLIENTS),
             include_tools=listed(request, INCLUDE_TOOLS),
         )
+        call = Call(caller=caller, endpoint=endpoint, policy=policy)
+        if request.method != "POST":
+            return await self._of_session(request, call)
         raw = await body.read(request, limit=MAX_MESSAGE_BYTES, content_type="application/json")
-        return await self._answer(request, raw, Call(caller=caller, endpoint=endpoint, policy=policy))
+        if raw.lstrip()[:1] == b"[" and not modern.is_named(request):
+            return await self._batch(request, raw, call)
+        return await self._posted(request, raw, call)
 
-    async def _answer(self, request: Request, raw: bytes, call: Call) -> Response:
+    async def _of_session(self, request: Request, call: Call) -> Response:
+        """GET and DELETE exist for sessions only; without one there is no stream to open and none to end."""
+        if modern.is_named(request) or mcp.SESSION_HEADER not in request.headers:
+            raise MethodNotAllowed(("POST",))
+        session = self.legacy.opened(request, call)
+        if request.method == "DELETE":
+            self.legacy.end(session)
+            return Response(status_code=204)
+        try:
+            client = self.legacy.client(request, session, _nothing)
+            return await self.legacy.listen(request, call.by(client), session)
+        except RpcError as error:
+            return surface.rpc_error(error, None, 429)
+
+    async def _posted(self, request: Request, raw: bytes, call: Call) -> Response:
         try:
             message = jsonrpc.decode(raw)
         except RpcError as error:
             return surface.rpc_error(error, None, 400)
         try:
-            is_modern = _is_modern(request, message)
+            is_modern = modern.speaks(request, message)
         except RpcError as error:
             return surface.rpc_error(error, None if message.id is UNSET else message.id, 400)
-        if message.method is UNSET or message.id is UNSET:
-            # a notification, or a response to a request that this server never makes: nothing to say
-            return Response(status_code=202)
         if message.id is None:
             return surface.rpc_error(RpcError(jsonrpc.INVALID_REQUEST, "A request needs an id."), None, 400)
-        return await self._respond(request, message, message.id, call, is_modern=is_modern)
+        if is_modern:
+            return await self._modern(request, message, call)
+        return await self._legacy(request, message, call)
 
-    async def _respond(
-        self, request: Request, message: Message, request_id: Id, call: Call, *, is_modern: bool
-    ) -> Response:
-        """The answer to one request, result or error."""
+    # ---- the stateless revision -------------------------------------------------------------------------------------
+
+    async def _modern(self, request: Request, message: Message, call: Call) -> Response:
+        if message.method is UNSET or message.id is UNSET:
+            return Response(status_code=202)  # nothing of this revision waits for it
+        request_id: Id = message.id  # type: ignore[assignment]
+
+        async def work(answer: Answer) -> Response:
+            async def ask() -> Result:
+                modern.check_headers(request, message)
+                return await self.modern.answer(message, call.by(modern.client(request, message, answer.emit)))
+
+            return await self._answered(request, message, request_id, ask)
+
+        if message.method == mcp.LISTEN:
+            return await self._subscribed(request, message, request_id, call)
+        return Answer(work, streams=_takes_events(request), cancels=True)
+
+    async def _subscribed(self, request: Request, message: Message, request_id: Id, call: Call) -> Response:
         try:
-            result = await self._result(request, message, call, is_modern=is_modern)
+            modern.check_headers(request, message)
+            client = modern.client(request, message, _nothing)
+            return await self.modern.listen(message, call.by(client), request_id)
+        except (RpcError, DomainError) as error:
+            return self._refused(request, error, request_id, is_modern=True)
+
+    # ---- the older era ----------------------------------------------------------------------------------------------
+
+    async def _legacy(self, request: Request, message: Message, call: Call) -> Response:
+        """Raises UnknownSession."""
+        if message.method == mcp.INITIALIZE and message.id is not UNSET:
+            return await self._initialized(request, message, call)
+        request.scope[surface.RPC_ID] = None if message.id is UNSET else message.id
+        session = self.legacy.session(request, call)
+        if message.method is UNSET or message.id is UNSET:
+            await self.legacy.notified(message, session)
+            return Response(status_code=202)
+        record = (lambda: self.legacy.recording(session)) if session else None
+        return Answer(
+            lambda answer: self._in_session(request, message, call, session, answer),
+            streams=_takes_events(request),
+            cancels=False,
+            record=record,
+        )
+
+    async def _in_session(
+        self, request: Request, message: Message, call: Call, session: ClientSession | None, answer: Answer
+    ) -> Response:
+        request_id: Id = message.id  # type: ignore[assignment]
+
+        async def ask() -> Result:
+            client = self.legacy.client(request, session, answer.emit)
+            return await self.legacy.answer(message, call.by(client), session, request_id)
+
+        return await self._answered(request, message, request_id, ask)
+
+    async def _initialized(self, request: Request, message: Message, call: Call) -> Response:
+        sealed = ""
+
+        async def ask() -> Result:
+            nonlocal sealed
+            greeting, sealed = await self.legacy.initialize(call, message.params or {})
+            return greeting
+
+        response = await self._answered(request, message, message.id, ask)  # type: ignore[arg-type]
+        if sealed:
+            response.headers[mcp.SESSION_HEADER] = sealed
+        return response
+
+    async def _batch(self, request: Request, raw: bytes, call: Call) -> Response:
+        """JSON-RPC 2.0 §6, as 2025-03-26 has it: the answers to the requests in it, in one array; no streams."""
+        try:
+            parts = [bytes(part) for part in jsonrpc.items(raw)]
+        except (ValueError, RecursionError):
+            parts = []
+        if not parts or len(parts) > MAX_BATCH:
+            wrong = RpcError(jsonrpc.INVALID_REQUEST, f"A batch holds 1 to {MAX_BATCH} messages.")
+            return surface.rpc_error(wrong, None, 400)
+        session = self.legacy.session(request, call)
+        answers = await asyncio.gather(*(self._part(request, part, call, session) for part in parts))
+        bodies = [answer for answer in answers if answer]
+        return surface.body(b"[" + b",".join(bodies) + b"]") if bodies else Response(status_code=202)
+
+    async def _part(self, request: Request, raw: bytes, call: Call, session: ClientSession | None) -> bytes:
+        try:
+            message = jsonrpc.decode(raw)
         except RpcError as error:
-            if not is_modern:
-                return surface.rpc_error(error, request_id, 200)
-            error.code = _NOT_IN_MODERN.get(error.code, error.code)
-            return surface.rpc_error(error, request_id, _MODERN_STATUS.get(error.code, 200))
-        except _REFUSED_AS_A_WHOLE:
-            request.scope[surface.RPC_ID] = request_id
-            raise
-        except DomainError as error:
-            return surface.refusal(request, error, request_id, 200)
+            return jsonrpc.error_response(None, error)
+        if message.method is UNSET or message.id is UNSET:
+            await self.legacy.notified(message, session)
+            return b""
+        if message.id is None or message.method == mcp.INITIALIZE:
+            refusal = RpcError(jsonrpc.INVALID_REQUEST, "This cannot be part of a batch.")
+            return jsonrpc.error_response(message.id, refusal)
+        quiet = Answer(_unreachable, streams=False, cancels=False)
+        return bytes((await self._in_session(request, message, call, session, quiet)).body)
+
+    # ---- both -------------------------------------------------------------------------------------------------------
+
+    async def _answered(self, request: Request, message: Message, request_id: Id, ask: Ask) -> Response:
+        """The answer to one request, result or error; nothing is raised any more."""
+        try:
+            return surface.body(jsonrpc.result_response(request_id, await ask()))
+        except (RpcError, DomainError) as error:
+            return self._refused(request, error, request_id, is_modern=modern.is_named(request))
+        except asyncio.CancelledError as cancelled:
+            if cancelled.args != (CANCELLED,):
+                raise
+            return Response(status_code=202)  # its client does not want an answer any more
         except Exception:
             log.exception("unexpected_error", method=message.method)
             return surface.refusal(request, Unexpected(), request_id, 200)
-        return surface.body(jsonrpc.result_response(request_id, result))
 
-    async def _result(self, request: Request, message: Message, call: Call, *, is_modern: bool) -> dict[str, Any]:
-        if is_modern:
-            return await modern.answer(request, message, call, self.methods)
-        return await legacy.answer(message, call, self.methods)
+    def _refused(self, request: Request, error: RpcError | DomainError, request_id: Id, *, is_modern: bool) -> Response:
+        if isinstance(error, _REFUSED_AS_A_WHOLE):
+            request.scope[surface.RPC_ID] = request_id
+            return self.render(request, error, OPERATION)
+        if isinstance(error, DomainError):
+            return surface.refusal(request, error, request_id, 200)
+        unknown = _NOT_IN_MODERN if is_modern else _NOT_IN_LEGACY
+        error.code = unknown.get(error.code, error.code)
+        return surface.rpc_error(error, request_id, _MODERN_STATUS.get(error.code, 200) if is_modern else 200)
 
 
-def _is_modern(request: Request, message: Message) -> bool:
-    """The era of a request: what its header says, checked against what its body says. Raises RpcError.
+async def _nothing(_message: bytes) -> bool:
+    return False
 
-    A request without a version header is of the older era, unless its body says otherwise, which is a mismatch.
-    """
-    header = request.headers.get(mcp.VERSION_HEADER, "").strip() or None
-    if header is None and modern.declared_version(message) is None:
-        return False
-    if header in mcp.LEGACY_VERSIONS and modern.declared_version(message) is None:
-        return False
-    modern.check_version(request, message)
-    return True
+
+async def _unreachable(_answer: Answer) -> Response:
+    return Response(status_code=500)
+
+
+def _takes_events(request: Request) -> bool:
+    """Clients of every revision must say that they take both (2025-03-26, transports); one that does not gets JSON."""
+    accepted = request.headers.get("accept", "")
+    return "text/event-stream" in accepted

@@ -1,41 +1,103 @@
 """The stateless revision (2026-07-28): every request stands alone, and its headers say the same as its body."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Raw
 from starlette.requests import Request
+from starlette.responses import Response
 
-from bifrost.gateway.methods import CAPABILITIES, SERVER_INFO, Method
-from bifrost.gateway.models import Call
-from bifrost.protocol import jsonrpc, mcp
-from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.gateway.discovery import Discovery
+from bifrost.gateway.endpoints.answer import EventStream, event
+from bifrost.gateway.methods import SERVER_INFO, Method, Result
+from bifrost.gateway.models import Call, Client
+from bifrost.gateway.questions import Emit, StatelessClient
+from bifrost.gateway.streams import Stream
+from bifrost.gateway.subscriptions import Subscriptions
+from bifrost.protocol import jsonrpc, mcp, mirrored_headers
+from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
 LIST_TTL_MILLISECONDS = 0
 """What a caller may use can change at any moment, so a client asks again (contract §7: private)."""
 
 _CACHED = {"ttlMs": LIST_TTL_MILLISECONDS, "cacheScope": mcp.PRIVATE}
+_CACHEABLE = (mcp.TOOLS_LIST, mcp.RESOURCES_LIST, mcp.TEMPLATES_LIST, mcp.PROMPTS_LIST, mcp.RESOURCES_READ)
+_OUR_NAME = b'"_meta":' + jsonrpc.encode({mcp.META_SERVER_INFO: SERVER_INFO})
+_COMPLETE = b'{"resultType":"complete",' + _OUR_NAME
+MAX_CAPABILITIES_BYTES = 16_384
 
 
-async def answer(request: Request, message: Message, call: Call, methods: Mapping[str, Method]) -> dict[str, Any]:
-    """The members of the result. Raises RpcError, DomainError."""
-    check_headers(request, message)
-    method = str(message.method)
-    params = message.params or {}
-    _check_meta(params.get("_meta"))
-    if method == mcp.DISCOVER:
-        result: dict[str, Any] = {
-            "supportedVersions": list(mcp.MODERN_VERSIONS),
-            "capabilities": CAPABILITIES,
-            **_CACHED,
-        }
-    elif method in methods:
-        result = await methods[method](call, params)
-    else:
-        raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]} yet.")
-    if method == mcp.TOOLS_LIST:
-        result |= _CACHED
-    return _completed(result)
+@dataclass(frozen=True, slots=True)
+class Modern:
+    methods: Mapping[str, Method]
+    discovery: Discovery
+    subscriptions: Subscriptions
+
+    async def answer(self, message: Message, call: Call) -> Result:
+        """The result. Raises RpcError, DomainError."""
+        method, params = str(message.method), message.params or {}
+        if method == mcp.DISCOVER:
+            offered = await self.discovery.offered(call)
+            return _completed({"supportedVersions": list(mcp.MODERN_VERSIONS), **offered, **_CACHED})
+        if method not in self.methods:
+            raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]}.")
+        result = await self.methods[method](call, params)
+        if method in _CACHEABLE:
+            return _completed({**_CACHED, **_members(result), "cacheScope": mcp.PRIVATE})
+        return _completed(result)
+
+    async def listen(self, message: Message, call: Call, request_id: Id) -> Response:
+        """`subscriptions/listen`: first what is honoured, then the news, and a result at the end.
+
+        Raises RpcError, DomainError.
+        """
+        stream, honoured = await self.subscriptions.listen(call, message.params or {}, request_id)
+        first = jsonrpc.notification(mcp.ACKNOWLEDGED, stream.marked({"notifications": jsonrpc.raw(honoured)}))
+
+        return EventStream(
+            _events(stream, first, request_id), stop=stream.end, closing=lambda: self.subscriptions.leave(stream)
+        )
+
+
+def is_named(request: Request) -> bool:
+    """Whether the version header names this revision."""
+    return request.headers.get(mcp.VERSION_HEADER, "").strip() in mcp.MODERN_VERSIONS
+
+
+def speaks(request: Request, message: Message) -> bool:
+    """The era of a request: what its header says, checked against what its body says. Raises RpcError.
+
+    A request without a version header is of the older era, unless its body says otherwise, which is a mismatch.
+    """
+    header = request.headers.get(mcp.VERSION_HEADER, "").strip() or None
+    if declared_version(message) is None and (header is None or header in mcp.LEGACY_VERSIONS):
+        return False
+    check_version(request, message)
+    return True
+
+
+def client(request: Request, message: Message, emit: Emit) -> Client:
+    """What this request says of the client. Raises RpcError."""
+    meta = jsonrpc.object_members((message.params or {}).get("_meta"))
+    capabilities = bytes(meta.get(mcp.META_CAPABILITIES, b""))
+    # both are required of every request, a text and an object (2026-07-28, base)
+    if jsonrpc.text(meta.get(mcp.META_VERSION)) is None:
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {mcp.META_VERSION}, a text.")
+    if not capabilities.startswith(b"{"):
+        raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {mcp.META_CAPABILITIES}, an object.")
+    if len(capabilities) > MAX_CAPABILITIES_BYTES:
+        raise RpcError(
+            jsonrpc.INVALID_PARAMS, f"{mcp.META_CAPABILITIES} is larger than {MAX_CAPABILITIES_BYTES} bytes."
+        )
+    level = jsonrpc.text(meta.get(mcp.META_LOG_LEVEL)) or ""
+    return Client(
+        version=mcp.MODERN,
+        capabilities=capabilities,
+        log_level=level if level in mcp.LOG_LEVELS else "",
+        requester=StatelessClient(level, emit),
+        mirrored={name: value for name, value in request.headers.items() if name.startswith(mirrored_headers.PREFIX)},
+    )
 
 
 def check_headers(request: Request, message: Message) -> None:
@@ -57,7 +119,7 @@ def check_version(request: Request, message: Message) -> None:
     declared = declared_version(message)
     header = _header(request, mcp.VERSION_HEADER)
     if header not in mcp.MODERN_VERSIONS and (declared is None or declared == header):
-        raise unsupported(header or "")
+        raise unsupported(header or "", older=declared is None)
     if declared is not None and declared != header:
         raise RpcError(mcp.HEADER_MISMATCH, "The MCP-Protocol-Version header must equal the version in _meta.")
 
@@ -68,24 +130,37 @@ def declared_version(message: Message) -> str | None:
     return jsonrpc.text(meta.get(mcp.META_VERSION))
 
 
-def unsupported(version: str) -> RpcError:
-    data = {"supported": [*mcp.MODERN_VERSIONS, *mcp.LEGACY_VERSIONS], "requested": version[:64]}
+def unsupported(version: str, *, older: bool) -> RpcError:
+    """`older`: the request may come from a client of the older era, which has more to choose from."""
+    supported = [*mcp.MODERN_VERSIONS, *(mcp.LEGACY_VERSIONS if older else ())]
+    data = {"supported": supported, "requested": version[:64]}
     return RpcError(mcp.UNSUPPORTED_VERSION, "This protocol version is not supported.", jsonrpc.encode(data))
 
 
-def _check_meta(raw: Raw | None) -> None:
-    """Both are required of every request, a text and an object (2026-07-28, base). Raises RpcError."""
-    meta = jsonrpc.object_members(raw)
-    if jsonrpc.text(meta.get(mcp.META_VERSION)) is None:
-        raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {mcp.META_VERSION}, a text.")
-    if not bytes(meta.get(mcp.META_CAPABILITIES, b"")).startswith(b"{"):
-        raise RpcError(jsonrpc.INVALID_PARAMS, f"params._meta must contain {mcp.META_CAPABILITIES}, an object.")
+def _completed(result: Result) -> Result:
+    """Every result says that it is complete and who gave it (2026-07-28, base).
+
+    An upstream's result that says nothing of either gets both in front of the bytes that came.
+    """
+    if isinstance(result, Raw):
+        raw = bytes(result)
+        if b'"resultType"' not in raw and b'"_meta"' not in raw:
+            return Raw(_COMPLETE + (b"," + raw[1:] if raw[1:].strip() != b"}" else b"}"))
+    members = _members(result)
+    meta = jsonrpc.object_members(members.get("_meta"))
+    return {"resultType": mcp.COMPLETE, **members, "_meta": {**meta, mcp.META_SERVER_INFO: SERVER_INFO}}
 
 
-def _completed(result: dict[str, Any]) -> dict[str, Any]:
-    """Every result says that it is complete and who gave it (2026-07-28, base)."""
-    meta = jsonrpc.object_members(result.get("_meta"))
-    return {"resultType": mcp.COMPLETE, **result, "_meta": {**meta, mcp.META_SERVER_INFO: SERVER_INFO}}
+def _members(result: Result) -> dict[str, Any]:
+    return jsonrpc.object_members(result)
+
+
+async def _events(stream: Stream, first: bytes, request_id: Id) -> AsyncIterator[bytes]:
+    yield event(first)
+    while (message := await stream.messages.get()) is not None:
+        yield event(message)
+    ended = {"resultType": mcp.COMPLETE, "_meta": {mcp.META_SUBSCRIPTION: request_id}}
+    yield event(jsonrpc.result_response(request_id, ended))
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -1,19 +1,46 @@
-"""Server-sent events, as much as MCP uses of them (HTML §9.2): the data of each event."""
+"""Server-sent events, as much as MCP uses of them (HTML §9.2)."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_RETRY_DIGITS = 6
+
+_FIELDS = frozenset((b"data", b"event", b"id", b"retry"))
 
 
-async def data(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The data of every event that has any; comments, names and ids are passed over."""
-    pending: list[bytes] = []
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`id` is where a stream may be resumed after this event; `retry` is in milliseconds; both only if it said so."""
+
+    data: bytes | None = None
+    name: bytes = b""
+    id: str | None = None
+    retry: int | None = None
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+    """Every event that has data, an id or a time to wait before reconnecting; comments are passed over."""
+    fields: dict[bytes, list[bytes]] = {}
     async for line in _lines(chunks):
-        if line.startswith(b"data:"):
-            pending.append(line[5:].removeprefix(b" "))
-        elif not line and pending:
-            yield b"\n".join(pending)
-            pending = []
+        if line:
+            name, _, value = line.partition(b":")
+            if name in _FIELDS:
+                fields.setdefault(name, []).append(value.removeprefix(b" "))
+        elif fields:
+            yield _event(fields)
+            fields = {}
+
+
+def _event(fields: dict[bytes, list[bytes]]) -> Event:
+    last_id = fields[b"id"][-1].decode(errors="replace") if b"id" in fields else None
+    retry = fields.get(b"retry", [b""])[-1]
+    return Event(
+        data=b"\n".join(fields[b"data"]) if b"data" in fields else None,
+        name=fields.get(b"event", [b""])[-1],
+        id=last_id if last_id and last_id.isprintable() and last_id.isascii() else None,
+        retry=int(retry) if retry.isdigit() and len(retry) <= MAX_RETRY_DIGITS else None,
+    )
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

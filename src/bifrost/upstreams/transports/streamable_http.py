@@ -1,7 +1,9 @@
-"""Streamable HTTP as a client: one POST, and the one message that answers it, from JSON or from a stream of events."""
+"""Streamable HTTP as a client: one request, and the messages that answer it, from JSON or from a stream of events."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import aiohttp
 from msgspec import UNSET
@@ -13,9 +15,102 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.transports import sse
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Of everything that answers one request; on a stream that answers none, of one event."""
+
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+LISTEN = {"Accept": "text/event-stream"}
 _HTTP_OK = 200
 _HTTP_ACCEPTED = 202
+OnMessage = Callable[[Message], Awaitable[None]]
+_FAULTS = (aiohttp.ClientError, OSError, ValueError)
+
+
+@dataclass(slots=True)
+class Reply:
+    """The head of an answer, and its messages as they come. `last_event_id` is where to resume a broken stream."""
+
+    upstream: str
+    response: aiohttp.ClientResponse
+    last_event_id: str | None = None
+    retry_milliseconds: int | None = None
+    _size: int = field(default=0, init=False)
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.response.headers
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """The values of WWW-Authenticate."""
+        return tuple(self.response.headers.getall("WWW-Authenticate", ()))
+
+    @property
+    def streams(self) -> bool:
+        return self.response.content_type == "text/event-stream" and self.response.status == _HTTP_OK
+
+    async def messages(self, *, endless: bool = False) -> AsyncIterator[bytes]:
+        """Each message as its bytes; none when the answer carries none. `endless`: the limit is for one event.
+
+        Raises UpstreamUnavailable.
+        """
+        try:
+            if self.streams:
+                async for event in sse.events(self._chunks()):
+                    self.last_event_id = event.id or self.last_event_id
+                    self.retry_milliseconds = event.retry if event.retry is not None else self.retry_milliseconds
+                    self._size = 0 if endless else self._size
+                    if event.data:  # an event may only give the id to resume from (2025-11-25, transports)
+                        yield event.data
+                return
+            raw = b"".join([chunk async for chunk in self._chunks()])
+        except _FAULTS as error:
+            raise UpstreamUnavailable(f"{self.upstream} cannot be reached.") from error
+        if self.response.content_type == "application/json" and self.status != _HTTP_ACCEPTED:
+            yield raw
+
+    async def answer(self, request_id: int | None, on_message: OnMessage | None = None) -> Message | None:
+        """The answer to this request; what else a stream carries before it goes to `on_message`, in order.
+
+        None when there is none: the status says why, or a stream ended early. Raises UpstreamUnavailable.
+        """
+        async for raw in self.messages():
+            message = self._decoded(raw)
+            if message is None or request_id is None:
+                return None
+            if message.id == request_id and (message.result is not UNSET or message.error is not UNSET):
+                return message
+            if not self.streams:
+                return self._misplaced(message, request_id)
+            if on_message:
+                await on_message(message)
+        return None
+
+    def _decoded(self, raw: bytes) -> Message | None:
+        try:
+            return jsonrpc.decode(raw)
+        except RpcError as error:
+            if self.status != _HTTP_OK:
+                return None
+            raise UpstreamUnavailable(f"{self.upstream} answered with something that is not JSON-RPC.") from error
+
+    def _misplaced(self, message: Message, request_id: int) -> Message | None:
+        """In a bad status an error about the exchange as a whole: the status says it."""
+        if message.id == request_id:
+            return message
+        if self.status == _HTTP_OK:
+            raise UpstreamUnavailable(f"{self.upstream} answered another request than the one it was asked.")
+        return None
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self.response.content.iter_any():
+            self._size += len(chunk)
+            if self._size > MAX_ANSWER_BYTES:
+                raise UpstreamUnavailable(f"{self.upstream} answered with more than {MAX_ANSWER_BYTES} bytes.")
+            yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +121,32 @@ class Exchange:
     headers: Mapping[str, str]
     message: Message | None
     challenges: tuple[str, ...] = ()
-    """The values of WWW-Authenticate."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamableHttp:
     client: OutboundClient
+
+    @asynccontextmanager
+    async def open(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], upstream: str
+    ) -> AsyncIterator[Reply]:
+        """The answer as far as its head; how long to wait is the caller's business.
+
+        Raises UpstreamUnavailable, in words that name the upstream and nothing else.
+        """
+        own = ACCEPT if body is not None else LISTEN
+        opened = self.client.open(method, url, body=body, headers={**own, **headers})
+        try:
+            response = await opened.__aenter__()
+        except TimeoutError as error:
+            raise UpstreamUnavailable(f"{upstream} does not answer.") from error
+        except _FAULTS as error:
+            raise UpstreamUnavailable(f"{upstream} cannot be reached.") from error
+        try:
+            yield Reply(upstream, response)
+        finally:
+            await opened.__aexit__(None, None, None)
 
     async def exchange(
         self,
@@ -43,57 +158,12 @@ class StreamableHttp:
         upstream: str,
         request_id: int | None = None,
     ) -> Exchange:
-        """Only an answer to `request_id` is one; a notification has none.
-
-        Raises UpstreamUnavailable, in words that name the upstream and nothing else.
-        """
+        """One message and its answer; a notification has none. Raises UpstreamUnavailable."""
         try:
-            async with self.client.post(url, body=body, headers={**ACCEPT, **headers}, seconds=seconds) as response:
-                challenges = tuple(response.headers.getall("WWW-Authenticate", ()))
-                return Exchange(
-                    response.status, response.headers, await _message(response, upstream, request_id), challenges
-                )
+            async with (
+                asyncio.timeout(seconds),
+                self.open("POST", url, body=body, headers=headers, upstream=upstream) as reply,
+            ):
+                return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} did not answer within {seconds:g} seconds.") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise UpstreamUnavailable(f"{upstream} cannot be reached.") from error
-
-
-async def _message(response: aiohttp.ClientResponse, upstream: str, request_id: int | None) -> Message | None:
-    chunks = _capped(response.content.iter_any(), upstream)
-    try:
-        if response.content_type == "text/event-stream" and response.status == _HTTP_OK:
-            return await _from_events(chunks, request_id)
-        raw = b"".join([chunk async for chunk in chunks])
-        if response.content_type != "application/json" or response.status == _HTTP_ACCEPTED or request_id is None:
-            return None
-        message = jsonrpc.decode(raw)
-    except RpcError as error:
-        if response.status != _HTTP_OK:
-            return None
-        raise UpstreamUnavailable(f"{upstream} answered with something that is not JSON-RPC.") from error
-    if message.id == request_id:
-        return message
-    if response.status == _HTTP_OK:
-        raise UpstreamUnavailable(f"{upstream} answered another request than the one it was asked.")
-    return None  # an error about the exchange as a whole; the status says it
-
-
-async def _from_events(chunks: AsyncIterator[bytes], request_id: int | None) -> Message | None:
-    """The response on the stream; what else comes on it is not for the caller of a single request."""
-    async for data in sse.data(chunks):
-        if not data:
-            continue  # an event that only gives the id to resume from (2025-11-25, transports)
-        message = jsonrpc.decode(data)
-        if message.id == request_id and (message.result is not UNSET or message.error is not UNSET):
-            return message
-    return None
-
-
-async def _capped(chunks: AsyncIterator[bytes], upstream: str) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise UpstreamUnavailable(f"{upstream} answered with more than {MAX_ANSWER_BYTES} bytes.")
-        yield chunk

@@ -18,7 +18,7 @@ async def _chunked(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 
 async def events(*chunks: bytes) -> list[bytes]:
-    return [data async for data in sse.data(_chunked(chunks))]
+    return [event.data async for event in sse.events(_chunked(chunks)) if event.data is not None]
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,15 @@ async def test_byte_by_byte_gives_the_same_as_at_once(built: tuple[bytes, list[b
     stream, expected = built
     assert await events(stream) == expected
     assert await events(*(bytes([byte]) for byte in stream)) == expected
+
+
+async def test_an_event_says_what_it_is_and_where_to_go_on_after_it() -> None:
+    """HTML §9.2.6: `event`, `id` and `retry`; the last of several counts."""
+    stream = b"event: endpoint\nid: 6\nid: 7\nretry: 500\ndata: x\n\nid: 8\n\nretry: 5x\n\nid: \x07\n\n: no event\n\n"
+    found = [event async for event in sse.events(_chunked([stream]))]
+    assert found == [
+        sse.Event(data=b"x", name=b"endpoint", id="7", retry=500),
+        sse.Event(id="8"),
+        sse.Event(),
+        sse.Event(),
+    ]

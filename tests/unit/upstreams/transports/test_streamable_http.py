@@ -8,8 +8,7 @@ from msgspec import UNSET
 
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
-from bifrost.upstreams.transports import streamable_http
-from bifrost.upstreams.transports.streamable_http import MAX_ANSWER_BYTES
+from bifrost.upstreams.transports.streamable_http import MAX_ANSWER_BYTES, Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +36,7 @@ class Response:
 
 
 async def message(response: Any) -> Message | None:
-    return await streamable_http._message(response, "notes", 1)
+    return await Reply("notes", response).answer(1)
 
 
 def event(*chunks: bytes, status: int = 200) -> Response:

@@ -1,0 +1,168 @@
+"""One request to its upstream, and what the two eras make of questions on the way.
+
+| client | upstream | a question of the upstream |
+|---|---|---|
+| older | older | is asked on the stream of the request |
+| older | stateless | its `input_required` is asked on the stream, and the request sent again with the answers |
+| stateless | stateless | is passed on as the result; the upstream's state travels inside ours |
+| stateless | older | holds the call, becomes an `input_required`, and the next request brings the answers |
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Raw
+
+from bifrost.base import ids
+from bifrost.gateway.held import HeldCall, HeldCalls, askable
+from bifrost.gateway.models import KINDS, Call, Route
+from bifrost.gateway.request_state import INPUT_RESPONSES, REQUEST_STATE, RequestStates, State
+from bifrost.protocol import jsonrpc, mcp, mirrored_headers
+from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams.links.base import Peer, Requester
+from bifrost.upstreams.sessions import UpstreamSessions
+
+MAX_ROUNDS = 16
+"""Of questions that one request of an older client may lead to."""
+
+_CHANGES = frozenset((*(kind.changed for kind in KINDS), mcp.RESOURCE_UPDATED))
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """`overheard` gets the changes that an upstream announces in the middle of a call."""
+
+    sessions: UpstreamSessions
+    states: RequestStates
+    held: HeldCalls
+    overheard: Callable[[Peer, str, dict[str, Raw]], None]
+
+    async def send(self, call: Call, route: Route, params: dict[str, Raw]) -> Raw:
+        """The result, as its bytes, in whatever era. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        peer = self.peer(call, route)
+        if not call.client.modern:
+            return await self._for_older(call, peer, route, params)
+        state = self.states.opened(call, route, params)
+        if state and state.held:
+            return await self._resume(call, route, params, state)
+        sent = _with_state(params, state)
+        if askable(call.client.capabilities) and not (await self.sessions.facts(peer)).stateless:
+            return await self._hold(call, peer, route, sent)
+        result = await self._request(call.client.requester, peer, route, sent)
+        return self._with_our_state(call, route, params, result) if _asks(result) else result
+
+    def peer(self, call: Call, route: Route) -> Peer:
+        client = call.client
+        return self.sessions.peer(
+            route.upstream,
+            call.caller.identity,
+            session=client.session,
+            capabilities=client.capabilities,
+            log_level=client.log_level,
+        )
+
+    async def _request(self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
+        mirrored = None
+        if route.mirrored:
+            arguments = params.get("arguments")
+            mirrored = mirrored_headers.fields(route.mirrored, jsonrpc.value(arguments) if arguments else None)
+        return await self.sessions.request(
+            peer,
+            route.method,
+            {**params, route.param: route.key} if route.param else params,
+            seconds=route.seconds,
+            requester=_Overhearing(requester, peer, self.overheard),
+            mirrored=mirrored,
+        )
+
+    # ---- an older client --------------------------------------------------------------------------------------------
+
+    async def _for_older(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
+        requester = call.client.requester
+        result = await self._request(requester, peer, route, params)
+        for _ in range(MAX_ROUNDS):
+            if not _asks(result):
+                return result
+            asked = jsonrpc.object_members(result)
+            answers = await _answers(requester, jsonrpc.object_members(asked.get("inputRequests")))
+            again = {**params, INPUT_RESPONSES: answers}
+            if REQUEST_STATE in asked:
+                again[REQUEST_STATE] = asked[REQUEST_STATE]
+            result = await self._request(requester, peer, route, again)
+        raise RpcError(jsonrpc.INTERNAL_ERROR, f"{route.upstream.name} does not stop asking.")
+
+    # ---- a stateless client -----------------------------------------------------------------------------------------
+
+    def _with_our_state(self, call: Call, route: Route, params: Mapping[str, Any], result: Raw) -> Raw:
+        members = jsonrpc.object_members(result)
+        sealed = self.states.seal(call, route, params, upstream_state=jsonrpc.text(members.get(REQUEST_STATE)))
+        return jsonrpc.raw({**members, REQUEST_STATE: sealed})
+
+    async def _hold(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
+        held = self.held.begin(call.principal, lambda requester: self._request(requester, peer, route, params))
+        return await self._turn(call, route, params, held)
+
+    async def _resume(self, call: Call, route: Route, params: Mapping[str, Raw], state: State) -> Raw:
+        held = self.held.resumed(state.held, call.principal)
+        held.answered(jsonrpc.object_members(params.get(INPUT_RESPONSES)))
+        return await self._turn(call, route, params, held)
+
+    async def _turn(self, call: Call, route: Route, params: Mapping[str, Any], held: HeldCall) -> Raw:
+        outcome = await held.turn(call.client.requester)
+        if isinstance(outcome, Raw):
+            return outcome
+        self.held.keep(held)
+        sealed = self.states.seal(call, route, params, held=held.id)
+        return jsonrpc.raw({"resultType": mcp.INPUT_REQUIRED, "inputRequests": outcome, REQUEST_STATE: sealed})
+
+
+@dataclass(frozen=True, slots=True)
+class _Overhearing:
+    requester: Requester
+    peer: Peer
+    overheard: Callable[[Peer, str, dict[str, Raw]], None]
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        if method in _CHANGES:
+            self.overheard(self.peer, method, params)
+        await self.requester.notify(method, params)
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+        return await self.requester.ask(method, params)
+
+
+def _asks(result: Raw) -> bool:
+    """Whether it is a request for input; most results need not be taken apart to know."""
+    if b'"input_required"' not in bytes(result):
+        return False
+    return jsonrpc.text(jsonrpc.object_members(result).get("resultType")) == mcp.INPUT_REQUIRED
+
+
+def _with_state(params: dict[str, Raw], state: State | None) -> dict[str, Any]:
+    """The request as its upstream knows it: with the upstream's own state, or none of what was between us."""
+    sent: dict[str, Any] = {name: raw for name, raw in params.items() if name != REQUEST_STATE}
+    if state and state.upstream_state is not None:
+        sent[REQUEST_STATE] = state.upstream_state
+    if state and state.own:
+        sent.pop(INPUT_RESPONSES, None)
+    return sent
+
+
+async def _answers(requester: Requester, questions: Mapping[str, Any]) -> dict[str, Raw]:
+    """All of them at once. Raises RpcError when one is refused: a client says no with a result, not with an error."""
+
+    async def answer(raw: Any) -> Raw:
+        question = jsonrpc.object_members(raw)
+        method = jsonrpc.text(question.get("method")) or ""
+        return await requester.ask(method, _older(method, jsonrpc.object_members(question.get("params"))))
+
+    return dict(zip(questions, await asyncio.gather(*map(answer, questions.values())), strict=True))
+
+
+def _older(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """2025-11-25 wants an id for every elicitation by URL; the stateless revision has none."""
+    if method == mcp.ELICITATION_CREATE and jsonrpc.text(params.get("mode")) == "url":
+        return {"elicitationId": jsonrpc.raw(ids.new_id("elicit_")), **params}
+    return params

@@ -1,0 +1,139 @@
+"""A call that an upstream of the older era is working on while its stateless client answers a question.
+
+The upstream asks in the middle of a call and waits; the client gets the question as a result (`input_required`) and
+sends the call again with the answer. In between the call is held here, bounded in time and in number.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from msgspec import Raw
+
+from bifrost.base import ids
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams.links.base import Nobody, Requester
+
+MAX_HELD = 1_000
+MAX_HELD_BY_ONE_PRINCIPAL = 16
+GATHER_SECONDS = 0.02
+"""Questions that come together are put together."""
+
+Run = Callable[[Requester], Awaitable[Raw]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    method: str
+    params: Mapping[str, Raw]
+    answer: "asyncio.Future[Raw]"
+
+
+@dataclass(slots=True)
+class HeldCall:
+    """Towards the upstream it is the requester for as long as the call lasts; towards clients, for one turn each."""
+
+    id: str
+    principal: str
+    task: "asyncio.Task[Raw] | None" = None
+    audience: Requester = field(default_factory=Nobody)
+    questions: dict[str, _Question] = field(default_factory=dict)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _count: int = 0
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        await self.audience.notify(method, params)
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+        self._count += 1
+        key = f"q{self._count}"
+        question = self.questions[key] = _Question(method, params, asyncio.get_running_loop().create_future())
+        self._asked.set()
+        try:
+            return await question.answer
+        finally:
+            self.questions.pop(key, None)
+
+    async def turn(self, audience: Requester) -> Raw | dict[str, Any]:
+        """The result, or the questions that are open now. Raises whatever the call raises."""
+        assert self.task is not None  # noqa: S101 - it is set where the call is made
+        self.audience = audience
+        asked = asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait({self.task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not self.task.done():
+                await asyncio.wait({self.task}, timeout=GATHER_SECONDS)
+            if self.task.done():
+                return self.task.result()
+        except asyncio.CancelledError:
+            self.task.cancel()  # the client has gone, and to go is to cancel
+            raise
+        finally:
+            asked.cancel()
+            self.audience = Nobody()
+        return {key: {"method": one.method, "params": one.params} for key, one in self.questions.items()}
+
+    def answered(self, responses: Mapping[str, Raw]) -> None:
+        """What it lacks stays open and is asked again."""
+        for key, response in responses.items():
+            question = self.questions.get(key)
+            if question and not question.answer.done() and bytes(response).startswith(b"{"):
+                question.answer.set_result(response)
+                self.questions.pop(key)
+        if not self.questions:
+            self._asked.clear()
+
+
+@dataclass(slots=True)
+class HeldCalls:
+    _calls: dict[str, HeldCall] = field(default_factory=dict)
+
+    def begin(self, principal: str, run: Run) -> HeldCall:
+        call = HeldCall(ids.new_id("held_"), principal)
+        call.task = asyncio.create_task(_awaited(run, call))
+        self._calls[call.id] = call
+        call.task.add_done_callback(lambda done: self._ended(call.id, done))
+        return call
+
+    def keep(self, call: HeldCall) -> None:
+        """Whether it may wait for a person. Raises RpcError, and ends it, when too many do."""
+        own = sum(1 for other in self._calls.values() if other.principal == call.principal and other.questions)
+        if len(self._calls) > MAX_HELD or own > MAX_HELD_BY_ONE_PRINCIPAL:
+            if call.task:
+                call.task.cancel()
+            raise RpcError(jsonrpc.SERVER_ERROR, "Too many calls are waiting for answers. Try again later.")
+
+    def resumed(self, held_id: str, principal: str) -> HeldCall:
+        """Raises RpcError: it is over, or another process has it."""
+        call = self._calls.get(held_id)
+        if call is None or call.principal != principal:
+            raise RpcError(
+                jsonrpc.INVALID_PARAMS,
+                "The call that asked this is not waiting here any more. Send the request without requestState.",
+            )
+        return call
+
+    def close(self) -> None:
+        for call in [*self._calls.values()]:
+            if call.task:
+                call.task.cancel()
+
+    def _ended(self, held_id: str, task: "asyncio.Task[Raw]") -> None:
+        self._calls.pop(held_id, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.info("held_call_failed", reason=str(task.exception()))
+
+
+async def _awaited(run: Run, requester: Requester) -> Raw:
+    return await run(requester)
+
+
+def askable(capabilities: bytes) -> bool:
+    """Whether an upstream could ask this client anything."""
+    declared = jsonrpc.object_members(Raw(capabilities))
+    return any(area in declared for area in mcp.CLIENT_CAPABILITY.values())

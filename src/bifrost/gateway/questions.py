@@ -1,0 +1,91 @@
+"""Questions that upstreams ask clients of the older era: out on one stream, the answer in with another request."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from msgspec import Raw
+
+from bifrost.base import ids
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.upstreams.links.base import PERSON_SECONDS
+
+Emit = Callable[[bytes], Awaitable[bool]]
+"""Sends a message to the client while its request runs; False when the client takes no stream."""
+
+MAX_OPEN = 10_000
+
+
+@dataclass(slots=True)
+class Questions:
+    """Each belongs to one session, and only that session can answer it."""
+
+    _open: dict[tuple[str, str], "asyncio.Future[Raw]"] = field(default_factory=dict)
+
+    async def ask(self, session: str, method: str, params: Mapping[str, Raw], emit: Emit) -> Raw:
+        """Raises RpcError: the client said no, cannot be asked, or took too long."""
+        if not session or len(self._open) >= MAX_OPEN:
+            raise RpcError(jsonrpc.METHOD_NOT_FOUND, "This client cannot be asked.")
+        question_id = ids.new_id("ask_")
+        answer = self._open[session, question_id] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(PERSON_SECONDS):
+                if not await emit(jsonrpc.request(question_id, method, params)):
+                    raise RpcError(jsonrpc.METHOD_NOT_FOUND, "This client cannot be asked.")
+                result: Raw = await answer
+                return result
+        except TimeoutError as error:
+            raise RpcError(jsonrpc.INTERNAL_ERROR, "The client did not answer in time.") from error
+        except asyncio.CancelledError:
+            await emit(jsonrpc.notification(mcp.CANCELLED, {"requestId": question_id}))
+            raise
+        finally:
+            del self._open[session, question_id]
+
+    def answered(self, session: str, message: Message) -> bool:
+        """False when nothing here waits for it."""
+        answer = self._open.get((session, str(message.id)))
+        if answer is None or answer.done():
+            return False
+        try:
+            answer.set_result(jsonrpc.outcome(message))
+        except RpcError as error:
+            answer.set_exception(error)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class OlderClient:
+    """Hears everything on the stream of its request, and answers questions if it has a session."""
+
+    session: str
+    questions: Questions
+    emit: Emit
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        await self.emit(jsonrpc.notification(method, params))
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+        return await self.questions.ask(self.session, method, params, self.emit)
+
+
+@dataclass(frozen=True, slots=True)
+class StatelessClient:
+    """Hears of its own request only: progress, and logs if it wants them (2026-07-28, transports and logging)."""
+
+    log_level: str
+    emit: Emit
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        if method == mcp.PROGRESS or (method == mcp.LOG_MESSAGE and self._wants(params)):
+            await self.emit(jsonrpc.notification(method, params))
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:  # noqa: ARG002 - the interface
+        raise RpcError(jsonrpc.METHOD_NOT_FOUND, "A client of this revision is asked with a result.")
+
+    def _wants(self, params: dict[str, Raw]) -> bool:
+        if self.log_level not in mcp.LOG_LEVELS:
+            return False
+        level = jsonrpc.text(params.get("level"))
+        return level not in mcp.LOG_LEVELS or mcp.LOG_LEVELS.index(level) >= mcp.LOG_LEVELS.index(self.log_level)

@@ -1,0 +1,218 @@
+"""News that belong to no request: an older client hears them on its GET stream, a stateless one where it subscribed.
+
+Two kinds of listening towards upstreams. Whether a list has changed is the same for all who share the list, so one
+listener serves every stream (`_watch`). Updates of resources, logs and questions belong to one session or subscription,
+and are heard on that one's own links (`attend`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from msgspec import Raw
+
+from bifrost.base.errors import Unavailable
+from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.lists import opens
+from bifrost.gateway.models import KINDS, TOOLS, Call, Kind
+from bifrost.gateway.questions import Questions
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import Id, RpcError
+from bifrost.upstreams.errors import ConnectionRequired
+from bifrost.upstreams.links.base import Peer
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.sessions import UpstreamSessions
+
+MAX_WAITING = 256
+"""Messages that a stream keeps for a client that reads slowly; then it ends, and the client opens a new one."""
+
+MAX_STREAMS = 10_000
+MAX_STREAMS_OF_ONE_PRINCIPAL = 64
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 2.0, 60.0
+
+_CHANGES = frozenset(kind.changed for kind in KINDS)
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One open stream of one client. `session` names its own links; `wants` are the changes that it asked for."""
+
+    call: Call
+    session: str
+    wants: frozenset[str] = _CHANGES
+    subscription: Id | None = None
+    messages: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+
+    def marked(self, params: Mapping[str, Raw]) -> Mapping[str, Any]:
+        """A stateless client may have several subscriptions, so each message says which (2026-07-28)."""
+        if self.subscription is None:
+            return params
+        return {
+            **params,
+            "_meta": {**jsonrpc.object_members(params.get("_meta")), mcp.META_SUBSCRIPTION: self.subscription},
+        }
+
+    def offer(self, message: bytes) -> bool:
+        try:
+            self.messages.put_nowait(message)
+        except asyncio.QueueFull:
+            self.end()
+            return False
+        return True
+
+    def end(self) -> None:
+        if self.messages.full():
+            self.messages.get_nowait()
+        self.messages.put_nowait(None)
+
+
+@dataclass(slots=True)
+class _Watch:
+    task: "asyncio.Task[None]"
+    watchers: set[Stream] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Streams:
+    catalog: Catalog
+    sessions: UpstreamSessions
+    questions: Questions
+    _open: set[Stream] = field(default_factory=set)
+    _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
+    _attended: dict[tuple[str, str], "asyncio.Task[None]"] = field(default_factory=dict)
+    """By session and upstream."""
+
+    # ---- towards clients --------------------------------------------------------------------------------------------
+
+    async def open(self, stream: Stream) -> None:
+        """Raises RpcError: too many are open."""
+        own = sum(1 for other in self._open if other.call.principal == stream.call.principal)
+        if len(self._open) >= MAX_STREAMS or own >= MAX_STREAMS_OF_ONE_PRINCIPAL:
+            raise RpcError(jsonrpc.SERVER_ERROR, "Too many streams are open.")
+        self._open.add(stream)
+        for upstream in await self.catalog.reached(stream.call):
+            self._join(stream, upstream)
+        for peer in self.sessions.peers_of(stream.session):
+            self.attend(peer)
+
+    def leave(self, stream: Stream) -> None:
+        self._open.discard(stream)
+        for key, watch in [*self._watches.items()]:
+            watch.watchers.discard(stream)
+            if not watch.watchers:
+                watch.task.cancel()
+                self._watches.pop(key, None)
+
+    def of_session(self, session: str) -> Stream | None:
+        """The newest one: an older client that opens a second means to go on with that."""
+        return next((one for one in reversed([*self._open]) if one.session == session), None) if session else None
+
+    def end_session(self, session: str) -> None:
+        for key in [key for key in self._attended if key[0] == session]:
+            self._attended.pop(key).cancel()
+        for stream in self._open:
+            if stream.session == session:
+                stream.end()
+
+    def close(self) -> None:
+        """The process stops: every stream ends in good order."""
+        for stream in self._open:
+            stream.end()
+        for task in [*(watch.task for watch in self._watches.values()), *self._attended.values()]:
+            task.cancel()
+
+    # ---- towards upstreams ------------------------------------------------------------------------------------------
+
+    def attend(self, peer: Peer, uris: tuple[str, ...] = (), *, anew: bool = False) -> None:
+        """Hears what an upstream says to this session or subscription, for as long as that lasts.
+
+        `anew`: the session has just subscribed to these itself; what listens already is told to a stateless upstream
+        by listening again, and to others when they have to be listened to again.
+        """
+        key = (peer.session, peer.upstream.id)
+        if not peer.session or (key in self._attended and not anew):
+            return
+        if key in self._attended:
+            self._attended.pop(key).cancel()
+        task = asyncio.create_task(self._listen(peer, uris, subscribed=anew))
+        self._attended[key] = task
+        task.add_done_callback(lambda done: self._unattended(key, done))
+
+    def overheard(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
+        """An upstream announced a change, on whatever stream."""
+        if method in _CHANGES:
+            self.catalog.stale(peer.upstream.id, method)
+            self._announce(peer.upstream.id, method, peer.owner if peer.upstream.per_user else "")
+        elif peer.session:
+            self._tell(peer.session, method, params)
+
+    def changed(self, upstream_id: str, kind: Kind) -> None:
+        """The catalog saw that an upstream lists other things than before, though it did not say so."""
+        self._announce(upstream_id, kind.changed, "")
+
+    def _announce(self, upstream_id: str, method: str, owner: str) -> None:
+        for watch_key, watch in self._watches.items():
+            if watch_key[0] != upstream_id or (owner and watch_key[1] != owner):
+                continue
+            for stream in watch.watchers:
+                if method in stream.wants:
+                    stream.offer(jsonrpc.notification(method, stream.marked({})))
+
+    def _tell(self, session: str, method: str, params: Mapping[str, Raw]) -> None:
+        stream = self.of_session(session)
+        if stream:
+            stream.offer(jsonrpc.notification(method, stream.marked(params)))
+
+    def _join(self, stream: Stream, upstream: Upstream) -> None:
+        if not stream.wants or not (opens(stream.call, upstream) or TOOLS.changed in stream.wants):
+            return
+        peer = self.catalog.peer(upstream, stream.call.caller.identity)
+        key = (upstream.id, peer.owner)
+        if key not in self._watches:
+            self._watches[key] = _Watch(asyncio.create_task(self._listen(peer, ())))
+        self._watches[key].watchers.add(stream)
+
+    def _unattended(self, key: tuple[str, str], task: "asyncio.Task[None]") -> None:
+        if self._attended.get(key) is task:
+            del self._attended[key]
+
+    async def _listen(self, peer: Peer, uris: tuple[str, ...], *, subscribed: bool = False) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                known = subscribed and not (await self.sessions.facts(peer)).stateless
+                await self.sessions.listen(peer, () if known else uris, _Hears(self, peer))
+                return  # it has nothing to say of its own accord
+            except ConnectionRequired:
+                return
+            except (Unavailable, RpcError) as error:
+                log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
+            subscribed = False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hears:
+    streams: Streams
+    peer: Peer
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        self.streams.overheard(self.peer, method, params)
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+        stream = self.streams.of_session(self.peer.session)
+        if stream is None or stream.call.client.modern:
+            raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Nobody is there to answer this.")
+        return await self.streams.questions.ask(self.peer.session, method, params, _onto(stream))
+
+
+def _onto(stream: Stream) -> Callable[[bytes], Awaitable[bool]]:
+    async def emit(message: bytes) -> bool:
+        return stream.offer(message)
+
+    return emit

@@ -1,0 +1,91 @@
+"""`Mcp-Param-*`: header fields that repeat arguments of a tool, as its schema asks with `x-mcp-header` (2026-07-28)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bifrost.protocol import mcp
+
+PREFIX = "mcp-param-"
+ANNOTATION = "x-mcp-header"
+MAX_DEPTH = 16
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_TYPES = ("string", "integer", "boolean")
+_MAX_DIGITS = 300
+
+Mirrored = tuple[tuple[tuple[str, ...], str], ...]
+
+
+class InvalidAnnotation(Exception):
+    """The schema asks for a header field that cannot be: such a tool is not to be used (2026-07-28, transports)."""
+
+
+def mirrored(schema: Any) -> Mirrored:
+    """Which arguments are repeated, each as its path in the arguments, and the field. Raises InvalidAnnotation."""
+    found = tuple(_annotated(schema, (), at_property=True, depth=0))
+    names = [name.lower() for _, name in found]
+    if len(set(names)) != len(names):
+        raise InvalidAnnotation
+    return found
+
+
+def fields(wanted: Mirrored, arguments: Any) -> dict[str, str]:
+    """The header fields for these arguments; one that is absent or null has none."""
+    values = ((name, _at(arguments, path)) for path, name in wanted)
+    texts = ((name, _text(value)) for name, value in values)
+    return {f"{PREFIX}{name.lower()}": mcp.header_value(text) for name, text in texts if text is not None}
+
+
+def _annotated(
+    schema: Any, path: tuple[str, ...], *, at_property: bool, depth: int
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Only a property that is reached through `properties` alone may be mirrored. Raises InvalidAnnotation."""
+    if not isinstance(schema, dict):
+        return
+    if depth > MAX_DEPTH:
+        raise InvalidAnnotation
+    if ANNOTATION in schema:
+        if not (path and at_property and schema.get("type") in _TYPES):
+            raise InvalidAnnotation
+        yield path, _name(schema[ANNOTATION])
+    for keyword, inner in schema.items():
+        if keyword == "properties" and isinstance(inner, dict):
+            for name, property_schema in inner.items():
+                yield from _annotated(property_schema, (*path, name), at_property=at_property, depth=depth + 1)
+        elif keyword not in _DATA:
+            for part in _schemas(inner):
+                yield from _annotated(part, path, at_property=False, depth=depth + 1)
+
+
+def _name(annotation: Any) -> str:
+    """Raises InvalidAnnotation."""
+    if not isinstance(annotation, str) or not _TOKEN.fullmatch(annotation):
+        raise InvalidAnnotation
+    return annotation
+
+
+_DATA = frozenset(("const", "default", "enum", "examples"))
+"""Keywords whose values are no schemas, whatever they look like."""
+
+
+def _schemas(inner: Any) -> Iterator[Any]:
+    if isinstance(inner, list):
+        yield from inner
+    elif isinstance(inner, dict):
+        yield inner
+        yield from inner.values()
+
+
+def _at(arguments: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        arguments = arguments.get(name) if isinstance(arguments, Mapping) else None
+    return arguments
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**_MAX_DIGITS else None
+    return value if isinstance(value, str) else None

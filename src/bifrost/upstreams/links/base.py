@@ -1,0 +1,282 @@
+"""What links to upstreams have in common, whatever era they speak and whatever carries them.
+
+A link belongs to one peer: an upstream as one caller talks to it. While a request runs the upstream may say things to
+whoever asked (progress, logs) or ask them something in turn (sampling, elicitation, roots): that is the `Requester`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import structlog
+from msgspec import UNSET, Raw
+
+from bifrost import __version__
+from bifrost.base.errors import DomainError
+from bifrost.identity.models import Identity
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.models import Upstream
+
+CLIENT_INFO = {"name": "bifrost", "version": __version__}
+HANDSHAKE_SECONDS = 10.0
+PERSON_SECONDS = 600.0
+"""How long an upstream waits for what it asked a person or their model."""
+
+MAX_SECONDS = 3_600.0
+"""Of one request, however often it reports progress."""
+
+MAX_QUESTIONS = 32
+"""That an upstream may have open towards one requester."""
+
+Params = Mapping[str, Any]
+Respond = Callable[[bytes], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+class Requester(Protocol):
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        """Something the upstream says."""
+        ...
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+        """Something the upstream wants to know: the result. Raises RpcError."""
+        ...
+
+
+class Nobody:
+    """Hears nothing and answers nothing: for requests that the gateway makes for itself."""
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        """Nobody is there."""
+
+    async def ask(self, method: str, params: dict[str, Raw]) -> Raw:  # noqa: ARG002 - the interface
+        raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Nobody is there to answer this.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An upstream as one caller talks to it. Callers with the same key share a link.
+
+    `session` is the caller's own session: what it does to the state of a link is seen by nobody else. `capabilities`
+    are exactly what the caller declared, as JSON; without any an upstream asks nothing back.
+    """
+
+    upstream: Upstream
+    identity: Identity
+    owner: str
+    session: str = ""
+    capabilities: bytes = b"{}"
+    log_level: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, bytes, str]:
+        level = "" if self.session else self.log_level
+        return self.upstream.id, self.owner, self.session, self.capabilities, level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What an upstream said of itself."""
+
+    version: str
+    capabilities: dict[str, Any] = field(default_factory=dict)
+    instructions: str = ""
+
+    @property
+    def stateless(self) -> bool:
+        return self.version in mcp.MODERN_VERSIONS
+
+    def offers(self, area: str) -> bool:
+        return isinstance(self.capabilities.get(area), dict)
+
+
+class Link(Protocol):
+    facts: Facts
+
+    @property
+    def peer(self) -> Peer: ...
+
+    async def request(
+        self,
+        method: str,
+        params: Params,
+        requester: Requester,
+        seconds: float,
+        mirrored: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """The result, as its bytes; `mirrored` are header fields that repeat arguments (2026-07-28).
+
+        Raises RpcError (the upstream's own error), UpstreamUnavailable, Forgotten.
+        """
+        ...
+
+    async def notify(self, method: str, params: Params) -> None:
+        """Raises UpstreamUnavailable."""
+        ...
+
+    async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
+        """Hears what the upstream says of its own accord, for as long as it is not cancelled; returns when it is over.
+
+        Raises UpstreamUnavailable, RpcError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Says good-bye, as far as the era knows how to. Never raises."""
+        ...
+
+
+class Forgotten(Exception):
+    """The upstream knows the session, or the revision, no longer. It did not look at the request."""
+
+
+class Patience:
+    """The time limit of one request: progress renews it, a question to a person stretches it, up to a last end."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._limit = asyncio.timeout(seconds)
+        self._end = asyncio.get_running_loop().time() + max(MAX_SECONDS, seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._limit.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raises TimeoutError."""
+        await self._limit.__aexit__(kind, error, trace)
+
+    @property
+    def ends_at(self) -> float:
+        """On the loop's clock."""
+        return self._limit.when() or self._end
+
+    def renew(self, seconds: float = 0) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._limit.expired():
+            self._limit.reschedule(min(now + (seconds or self.seconds), self._end))
+
+
+@dataclass(slots=True)
+class Running:
+    """One request that an upstream is working on: what it says meanwhile goes to the one who asked, and to no other."""
+
+    peer: Peer
+    request_id: int
+    requester: Requester
+    patience: Patience | None
+    respond: Respond | None
+    """Where answers to the upstream's questions go; None where the revision knows no questions."""
+
+    progress_token: Any = None
+    """The requester's own; towards the upstream the id of the request stands for it, which nobody else has."""
+    _questions: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    async def incoming(self, message: Message) -> None:
+        if message.method is UNSET:
+            return  # an answer to something that was not asked
+        params = message.params if isinstance(message.params, dict) else {}
+        if message.id is UNSET:
+            await self._notified(message.method, params)
+        elif message.id is not None and self.respond and len(self._questions) < MAX_QUESTIONS:
+            question = asyncio.create_task(self._asked(self.respond, message.id, message.method, params))
+            self._questions.add(question)
+            question.add_done_callback(self._questions.discard)
+
+    def end(self) -> None:
+        """The request is over: what was asked for its sake needs no answer any more."""
+        for question in self._questions:
+            question.cancel()
+
+    async def _notified(self, method: str, params: dict[str, Raw]) -> None:
+        if method == mcp.PROGRESS:
+            if self.progress_token is None or bytes(params.get("progressToken", b"")) != b"%d" % self.request_id:
+                return
+            params = {**params, "progressToken": self.progress_token}
+            self._renew()
+        await self.requester.notify(method, params)
+
+    async def _asked(self, respond: Respond, question_id: jsonrpc.Id, method: str, params: dict[str, Raw]) -> None:
+        self._renew(PERSON_SECONDS)
+        try:
+            await respond(await answered(self.peer, self.requester, question_id, method, params))
+        except DomainError as error:
+            log.warning("upstream_question_unanswered", upstream=self.peer.upstream.name, reason=error.message)
+        self._renew(PERSON_SECONDS if len(self._questions) > 1 else 0)
+
+    def _renew(self, seconds: float = 0) -> None:
+        if self.patience:
+            self.patience.renew(seconds)
+
+
+async def answered(
+    peer: Peer, requester: Requester, question_id: jsonrpc.Id, method: str, params: dict[str, Raw]
+) -> bytes:
+    """The response to what an upstream asks: only what this caller declared is ever put to them."""
+    if method == mcp.PING:
+        return jsonrpc.result_response(question_id, {})
+    if not declares(peer.capabilities, method):
+        return jsonrpc.error_response(question_id, RpcError(jsonrpc.METHOD_NOT_FOUND, "The client cannot do this."))
+    try:
+        return jsonrpc.result_response(question_id, await requester.ask(method, params))
+    except RpcError as error:
+        return jsonrpc.error_response(question_id, error)
+
+
+def declares(capabilities: bytes, method: str) -> bool:
+    """Whether a client with these capabilities may be asked this (2025-11-25, lifecycle)."""
+    declared = jsonrpc.object_members(Raw(capabilities)).get(mcp.CLIENT_CAPABILITY.get(method, ""))
+    return declared is not None and bytes(declared).startswith(b"{")
+
+
+def with_own_token(params: Params, request_id: int) -> tuple[Params, Any]:
+    """The parameters with a progress token of ours in place of the requester's, and theirs; None when there is none."""
+    if "_meta" not in params:
+        return params, None
+    meta = jsonrpc.object_members(params["_meta"])
+    token = meta.get(mcp.PROGRESS_TOKEN)
+    if token is None:
+        return params, None
+    return {**params, "_meta": {**meta, mcp.PROGRESS_TOKEN: request_id}}, token
+
+
+def modern_meta(peer: Peer, params: Params) -> Params:
+    """What the client sent along and can do, under the name of this gateway, which is who asks (2026-07-28, base)."""
+    sent = params.get("_meta")
+    meta = jsonrpc.object_members(sent) if isinstance(sent, Raw | dict) else {}
+    own = {
+        mcp.META_VERSION: mcp.MODERN,
+        mcp.META_CLIENT_INFO: CLIENT_INFO,
+        mcp.META_CAPABILITIES: Raw(peer.capabilities),
+    }
+    level = {mcp.META_LOG_LEVEL: peer.log_level} if peer.log_level else {}
+    return {**params, "_meta": {**level, **meta, **own}}
+
+
+def result_of(peer: Peer, message: Message) -> Raw:
+    """Raises RpcError, UpstreamUnavailable."""
+    if message.error is not UNSET:
+        raise jsonrpc.error_from(message.error)
+    if message.result is UNSET or not bytes(message.result).startswith(b"{"):
+        raise UpstreamUnavailable(f"{peer.upstream.name} answered with a result that is not an object.")
+    return message.result
+
+
+def facts_of(version: str, result: Raw) -> Facts:
+    members = jsonrpc.object_members(result)
+    try:
+        capabilities = jsonrpc.value(members.get("capabilities", b"{}"))
+    except (ValueError, RecursionError):
+        capabilities = {}
+    return Facts(
+        version=version,
+        capabilities=capabilities if isinstance(capabilities, dict) else {},
+        instructions=jsonrpc.text(members.get("instructions")) or "",
+    )

@@ -1,0 +1,241 @@
+"""A link over a pipe of messages (stdio, HTTP+SSE of 2024-11-05), in either era.
+
+A pipe does not say which request a question or a log line belongs to. Within one session of a caller that does not
+matter. Callers without a session that can be asked something take turns, so that there is only one it can be.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from msgspec import UNSET, Raw
+
+from bifrost.base.errors import DomainError, Unavailable
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links.base import (
+    CLIENT_INFO,
+    HANDSHAKE_SECONDS,
+    Facts,
+    Forgotten,
+    Nobody,
+    Params,
+    Patience,
+    Peer,
+    Requester,
+    Running,
+    facts_of,
+    modern_meta,
+    result_of,
+    with_own_token,
+)
+from bifrost.upstreams.links.legacy import accepted
+from bifrost.upstreams.transports.base import Duplex
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    running: Running
+    answer: "asyncio.Future[Message]"
+
+
+@dataclass(slots=True)
+class DuplexLink:
+    peer: Peer
+    pipe: Duplex
+    facts: Facts = field(default_factory=lambda: Facts(version=""))
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _waiting: dict[int, _Waiting] = field(default_factory=dict)
+    _listener: Running | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def request(
+        self,
+        method: str,
+        params: Params,
+        requester: Requester,
+        seconds: float,
+        mirrored: Mapping[str, str] | None = None,  # noqa: ARG002 - there are no header fields on a pipe
+    ) -> Raw:
+        if self._ended.is_set():
+            raise Forgotten
+        async with self._alone():
+            return await self._request(method, params, requester, seconds)
+
+    async def _request(self, method: str, params: Params, requester: Requester, seconds: float) -> Raw:
+        request_id = next(self._ids)
+        sent, token = with_own_token(params, request_id)
+        patience = Patience(seconds)
+        running = Running(self.peer, request_id, requester, patience, self._responds, token)
+        waiting = self._waiting[request_id] = _Waiting(running, asyncio.get_running_loop().create_future())
+        try:
+            async with patience:
+                await self.pipe.send(jsonrpc.request(request_id, method, self._with_meta(sent)))
+                message = await waiting.answer
+        except TimeoutError as error:
+            self._cancel(request_id, method, "It took too long.")
+            raise UpstreamUnavailable(
+                f"{self.peer.upstream.name} did not answer within {seconds:g} seconds."
+            ) from error
+        except asyncio.CancelledError:
+            self._cancel(request_id, method, "The client does not want the answer any more.")
+            raise
+        finally:
+            running.end()
+            del self._waiting[request_id]
+        return result_of(self.peer, message)
+
+    async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
+        """On a pipe everything arrives anyway; a modern upstream must be asked for it."""
+        self._listener = Running(self.peer, 0, requester, None, self._responds)
+        try:
+            if self._modern:
+                wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+                await self._request(
+                    mcp.LISTEN, {"notifications": {**wanted, "resourceSubscriptions": list(uris)}}, Nobody(), 1e9
+                )
+                return
+            for uri in uris:
+                await self._request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
+            await self._ended.wait()
+        finally:
+            self._listener.end()
+            self._listener = None
+
+    async def notify(self, method: str, params: Params) -> None:
+        """Raises UpstreamUnavailable."""
+        await self.pipe.send(jsonrpc.notification(method, params))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._end(UpstreamUnavailable(f"The connection to {self.peer.upstream.name} was closed."))
+        await self.pipe.close()
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._spawn(self._read())
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                await self._received(await self.pipe.receive())
+        except UpstreamUnavailable as error:
+            self._end(error)
+        except Exception:
+            log.exception("unexpected_error", upstream=self.peer.upstream.name)
+            self._end(UpstreamUnavailable(f"The connection to {self.peer.upstream.name} broke."))
+            await self.pipe.close()
+
+    async def _received(self, raw: bytes) -> None:
+        try:
+            message = jsonrpc.decode(raw)
+        except RpcError:
+            log.warning("upstream_sent_garbage", upstream=self.peer.upstream.name)
+            return  # programs print what they should not; the next line may be a message
+        if message.method is UNSET:
+            waiting = self._waiting.get(message.id) if isinstance(message.id, int) else None
+            if waiting and not waiting.answer.done():
+                waiting.answer.set_result(message)
+        elif (running := self._addressee(message)) is not None:
+            await running.incoming(message)
+
+    def _addressee(self, message: Message) -> Running | None:
+        """Progress names its request. For the rest: whoever asked last, or who listens."""
+        if message.method == mcp.PROGRESS:
+            token = (message.params or {}).get(mcp.PROGRESS_TOKEN)
+            named = jsonrpc.value(token) if token is not None else None
+            waiting = self._waiting.get(named) if isinstance(named, int) else None
+            return waiting.running if waiting else None
+        last = next(reversed(self._waiting.values()), None)
+        about_a_request = message.id is not UNSET or message.method == mcp.LOG_MESSAGE
+        if last and (about_a_request or self._listener is None):
+            return last.running
+        return self._listener
+
+    def _end(self, error: Unavailable) -> None:
+        self._ended.set()
+        for waiting in self._waiting.values():
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _modern(self) -> bool:
+        return self.facts.version in mcp.MODERN_VERSIONS
+
+    @property
+    def _responds(self) -> Any:
+        return None if self._modern else self.pipe.send
+
+    def _with_meta(self, params: Params) -> Params:
+        return modern_meta(self.peer, params) if self._modern else params
+
+    def _alone(self) -> AbstractAsyncContextManager[object]:
+        shared = self.peer.session or self.peer.capabilities == b"{}" or self._modern
+        return nullcontext() if shared else self._turn
+
+    def _cancel(self, request_id: int, method: str, reason: str) -> None:
+        if method != mcp.INITIALIZE and not self._ended.is_set():  # a greeting must not be cancelled (lifecycle)
+            self._spawn(self._tell_cancelled(request_id, reason))
+
+    async def _tell_cancelled(self, request_id: int, reason: str) -> None:
+        try:
+            await self.notify(mcp.CANCELLED, {"requestId": request_id, "reason": reason})
+        except DomainError:
+            log.info("upstream_not_told_of_cancellation", upstream=self.peer.upstream.name)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@asynccontextmanager
+async def _or_closed(link: DuplexLink) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await link.close()
+        raise
+
+
+async def open_link(peer: Peer, pipe: Duplex) -> DuplexLink:
+    """Greets the older way first, since programs of that era are known to end at anything else.
+
+    Raises RpcError, UpstreamUnavailable.
+    """
+    link = DuplexLink(peer, pipe)
+    link.start()
+    async with _or_closed(link):
+        link.facts = await _greeted(link)
+        if link.facts.version in mcp.LEGACY_VERSIONS:
+            await link.notify(mcp.INITIALIZED, {})
+            if peer.log_level and link.facts.offers("logging"):
+                await link.request(mcp.SET_LEVEL, {"level": peer.log_level}, Nobody(), HANDSHAKE_SECONDS)
+    return link
+
+
+async def _greeted(link: DuplexLink) -> Facts:
+    greeting = {
+        "protocolVersion": mcp.LATEST_LEGACY,
+        "capabilities": Raw(link.peer.capabilities),
+        "clientInfo": CLIENT_INFO,
+    }
+    try:
+        result = await link.request(mcp.INITIALIZE, greeting, Nobody(), HANDSHAKE_SECONDS)
+    except RpcError:
+        link.facts = Facts(version=mcp.MODERN)
+        return facts_of(mcp.MODERN, await link.request(mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS))
+    return accepted(link.peer.upstream.name, result)

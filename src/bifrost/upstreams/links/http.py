@@ -1,0 +1,58 @@
+"""One authenticated HTTP request to an upstream, once more with renewed credentials when it refused the old ones."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from bifrost.protocol import upstream_metadata
+from bifrost.upstreams.auth.base import UpstreamAuth
+from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links.base import Peer
+from bifrost.upstreams.transports.streamable_http import Reply, StreamableHttp
+
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_SERVER_FAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HttpChannel:
+    peer: Peer
+    transport: StreamableHttp
+    auth: UpstreamAuth
+
+    @asynccontextmanager
+    async def open(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> AsyncIterator[Reply]:
+        """Raises UpstreamUnavailable, ConnectionRequired."""
+        peer = self.peer
+        credentials = await self.auth.headers(peer.upstream, peer.identity)
+        async with self._once(method, {**credentials, **headers}, body) as reply:
+            if reply.status != _UNAUTHORIZED or not await self.auth.refused(peer.upstream, peer.identity, credentials):
+                await self._check(reply)
+                yield reply
+                return
+        credentials = await self.auth.headers(peer.upstream, peer.identity)
+        async with self._once(method, {**credentials, **headers}, body) as reply:
+            await self._check(reply)
+            yield reply
+
+    def _once(self, method: str, headers: Mapping[str, str], body: bytes | None) -> AbstractAsyncContextManager[Reply]:
+        upstream = self.peer.upstream
+        return self.transport.open(
+            method, upstream.connection_string, body=body, headers=headers, upstream=upstream.name
+        )
+
+    async def _check(self, reply: Reply) -> None:
+        if reply.status == _FORBIDDEN:
+            challenge = upstream_metadata.bearer_parameters(reply.challenges)
+            await self.auth.forbidden(self.peer.upstream, self.peer.identity, challenge)
+        if reply.status in (_UNAUTHORIZED, _FORBIDDEN):
+            raise UpstreamUnavailable(f"{self.peer.upstream.name} refused this gateway's credentials.")
+
+    def no_answer(self, status: int) -> UpstreamUnavailable:
+        name = self.peer.upstream.name
+        if status >= _SERVER_FAULT:
+            return UpstreamUnavailable(f"{name} failed (HTTP {status}).")
+        return UpstreamUnavailable(f"{name} gave no answer (HTTP {status}).")
+
+    def too_slow(self, seconds: float) -> UpstreamUnavailable:
+        return UpstreamUnavailable(f"{self.peer.upstream.name} did not answer within {seconds:g} seconds.")

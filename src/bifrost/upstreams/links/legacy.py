@@ -1,0 +1,224 @@
+"""A link over Streamable HTTP to an upstream that begins with `initialize` (2025-03-26 … 2025-11-25)."""
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+from msgspec import UNSET, Raw
+
+from bifrost.base.errors import DomainError
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links.base import (
+    CLIENT_INFO,
+    HANDSHAKE_SECONDS,
+    Facts,
+    Forgotten,
+    Nobody,
+    Params,
+    Patience,
+    Peer,
+    Requester,
+    Running,
+    facts_of,
+    result_of,
+    with_own_token,
+)
+from bifrost.upstreams.links.http import HttpChannel
+from bifrost.upstreams.transports.streamable_http import Reply
+
+MAX_RESUMPTIONS = 8
+"""How often a stream that ended before its answer is asked for the rest."""
+
+RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 30.0
+_BAD_REQUEST, _NOT_FOUND, _SERVER_FAULT = 400, 404, 500
+_LAST_EVENT_ID = "Last-Event-ID"
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class LegacyLink:
+    """`session_id` is the upstream's own, if it gave one."""
+
+    channel: HttpChannel
+    facts: Facts
+    session_id: str | None = None
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _errands: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    @property
+    def peer(self) -> Peer:
+        return self.channel.peer
+
+    async def request(
+        self,
+        method: str,
+        params: Params,
+        requester: Requester,
+        seconds: float,
+        mirrored: Mapping[str, str] | None = None,  # noqa: ARG002 - only the stateless revision mirrors parameters
+    ) -> Raw:
+        request_id = next(self._ids)
+        sent, token = with_own_token(params, request_id)
+        patience = Patience(seconds)
+        running = Running(self.peer, request_id, requester, patience, self._respond, token)
+        try:
+            async with patience:
+                message = await self._answer(running, jsonrpc.request(request_id, method, sent))
+        except TimeoutError as error:
+            self._cancel(request_id, "It took too long.")
+            raise self.channel.too_slow(seconds) from error
+        except asyncio.CancelledError:
+            self._cancel(request_id, "The client does not want the answer any more.")
+            raise
+        finally:
+            running.end()
+        return result_of(self.peer, message)
+
+    async def _answer(self, running: Running, body: bytes) -> Message:
+        async with self.channel.open("POST", self._headers(), body) as reply:
+            message = await self._heard(reply, running)
+            if message is None and self._forgotten(reply):
+                raise Forgotten
+        for _ in range(MAX_RESUMPTIONS):
+            if message is not None or reply.last_event_id is None:
+                break
+            reply, message = await self._resumed(reply, running)
+        if message is None:
+            raise self.channel.no_answer(reply.status)
+        return message
+
+    async def _resumed(self, broken: Reply, running: Running) -> tuple[Reply, Message | None]:
+        """The rest of a stream that ended too early (2025-11-25, transports)."""
+        await asyncio.sleep(_pause(broken))
+        headers = {**self._headers(), _LAST_EVENT_ID: str(broken.last_event_id)}
+        async with self.channel.open("GET", headers) as reply:
+            reply.last_event_id = broken.last_event_id if reply.streams else None
+            reply.retry_milliseconds = broken.retry_milliseconds
+            return reply, await self._heard(reply, running) if reply.streams else None
+
+    async def _heard(self, reply: Reply, running: Running) -> Message | None:
+        try:
+            return await reply.answer(running.request_id, running.incoming)
+        except UpstreamUnavailable:
+            if reply.last_event_id is None:
+                raise
+            return None  # it said where to go on
+
+    async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
+        for uri in uris:
+            await self.request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
+        heard = Running(self.peer, 0, requester, None, self._respond)
+        headers = self._headers()
+        try:
+            while True:
+                async with self.channel.open("GET", headers) as reply:
+                    if reply.status == _NOT_FOUND and self.session_id:
+                        raise Forgotten
+                    if not reply.streams:
+                        return  # it has nothing to say of its own accord
+                    async for raw in reply.messages(endless=True):
+                        await heard.incoming(_decoded(raw))
+                headers = {**self._headers(), **({_LAST_EVENT_ID: reply.last_event_id} if reply.last_event_id else {})}
+                await asyncio.sleep(_pause(reply))
+        finally:
+            heard.end()
+
+    async def close(self) -> None:
+        if not self.session_id:
+            return
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS), self.channel.open("DELETE", self._headers()):
+                pass
+        except (DomainError, TimeoutError):
+            log.info("upstream_session_left", upstream=self.peer.upstream.name)
+
+    async def notify(self, method: str, params: Params) -> None:
+        """Raises UpstreamUnavailable."""
+        await self._post(jsonrpc.notification(method, params))
+
+    async def _respond(self, response: bytes) -> None:
+        await self._post(response)
+
+    async def _post(self, message: bytes) -> None:
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS), self.channel.open("POST", self._headers(), message) as reply:
+                await reply.answer(None)
+        except TimeoutError as error:
+            raise self.channel.too_slow(HANDSHAKE_SECONDS) from error
+
+    def _cancel(self, request_id: int, reason: str) -> None:
+        """Said without waiting: nobody is there any more who would."""
+        errand = asyncio.create_task(self._tell_cancelled(request_id, reason))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+
+    async def _tell_cancelled(self, request_id: int, reason: str) -> None:
+        try:
+            await self.notify(mcp.CANCELLED, {"requestId": request_id, "reason": reason})
+        except DomainError:
+            log.info("upstream_not_told_of_cancellation", upstream=self.peer.upstream.name)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {mcp.VERSION_HEADER: self.facts.version} if self.facts.version else {}
+        if self.session_id:
+            headers[mcp.SESSION_HEADER] = self.session_id
+        return headers
+
+    def _forgotten(self, reply: Reply) -> bool:
+        """Some say so with 404 and any body, some with 400 and an error that answers no request."""
+        return self.session_id is not None and reply.status in (_NOT_FOUND, _BAD_REQUEST)
+
+
+async def initialize(channel: HttpChannel) -> LegacyLink | None:
+    """None when the upstream does not know the greeting. Raises UpstreamUnavailable, ConnectionRequired."""
+    peer = channel.peer
+    greeting = {
+        "protocolVersion": mcp.LATEST_LEGACY,
+        "capabilities": Raw(peer.capabilities),
+        "clientInfo": CLIENT_INFO,
+    }
+    try:
+        async with (
+            asyncio.timeout(HANDSHAKE_SECONDS),
+            channel.open("POST", {}, jsonrpc.request(0, mcp.INITIALIZE, greeting)) as reply,
+        ):
+            message = await reply.answer(0)
+    except TimeoutError as error:
+        raise channel.too_slow(HANDSHAKE_SECONDS) from error
+    if message is None and reply.status >= _SERVER_FAULT:
+        raise channel.no_answer(reply.status)
+    if message is None or message.error is not UNSET:
+        return None
+    link = LegacyLink(channel, accepted(channel.peer.upstream.name, result_of(peer, message)))
+    link.session_id = reply.headers.get(mcp.SESSION_HEADER)
+    await link._post(jsonrpc.notification(mcp.INITIALIZED))  # noqa: SLF001 - it is being made
+    if peer.log_level and link.facts.offers("logging"):
+        await link.request(mcp.SET_LEVEL, {"level": peer.log_level}, Nobody(), HANDSHAKE_SECONDS)
+    return link
+
+
+def accepted(name: str, greeting: Raw) -> Facts:
+    """Raises UpstreamUnavailable: a revision that we do not speak."""
+    version = jsonrpc.text(jsonrpc.object_members(greeting).get("protocolVersion"))
+    if version not in mcp.LEGACY_VERSIONS:
+        raise UpstreamUnavailable(f"{name} speaks a protocol version that this gateway does not know.")
+    return facts_of(version, greeting)
+
+
+def _pause(reply: Reply) -> float:
+    """Seconds to wait before a stream is asked for again: as the server wants it, within measure."""
+    asked = reply.retry_milliseconds
+    return RETRY_SECONDS if asked is None else min(asked / 1_000, MAX_RETRY_SECONDS)
+
+
+def _decoded(raw: bytes) -> Message:
+    try:
+        return jsonrpc.decode(raw)
+    except RpcError as error:
+        raise UpstreamUnavailable("An upstream sent something that is not JSON-RPC.") from error

@@ -1,0 +1,137 @@
+"""A link to an upstream of the stateless revision (2026-07-28): every request stands alone and says what it is."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msgspec import UNSET, Raw
+
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.upstreams.links.base import (
+    HANDSHAKE_SECONDS,
+    Facts,
+    Forgotten,
+    Nobody,
+    Params,
+    Patience,
+    Peer,
+    Requester,
+    Running,
+    facts_of,
+    modern_meta,
+    result_of,
+    with_own_token,
+)
+from bifrost.upstreams.links.http import HttpChannel
+
+_BAD_REQUEST, _NOT_FOUND, _SERVER_FAULT = 400, 404, 500
+
+
+@dataclass(slots=True)
+class ModernLink:
+    channel: HttpChannel
+    facts: Facts
+    _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def peer(self) -> Peer:
+        return self.channel.peer
+
+    async def request(
+        self,
+        method: str,
+        params: Params,
+        requester: Requester,
+        seconds: float,
+        mirrored: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """To go away is to cancel: the connection is closed, and the upstream sees it."""
+        message, status = await self.exchange(method, params, requester, seconds, mirrored)
+        if message is None and status in (_NOT_FOUND, _BAD_REQUEST):
+            raise Forgotten
+        if message is None:
+            raise self.channel.no_answer(status)
+        return result_of(self.peer, message)
+
+    async def exchange(
+        self,
+        method: str,
+        params: Params,
+        requester: Requester,
+        seconds: float,
+        mirrored: Mapping[str, str] | None = None,
+    ) -> tuple[Message | None, int]:
+        """The answer, if there is one, and the HTTP status. Raises UpstreamUnavailable."""
+        request_id = next(self._ids)
+        sent, token = with_own_token(params, request_id)
+        body = jsonrpc.request(request_id, method, modern_meta(self.peer, sent))
+        patience = Patience(seconds)
+        running = Running(self.peer, request_id, requester, patience, None, token)
+        try:
+            async with patience, self.channel.open("POST", headers(method, params, mirrored), body) as reply:
+                return await reply.answer(request_id, running.incoming), reply.status
+        except TimeoutError as error:
+            raise self.channel.too_slow(seconds) from error
+
+    async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
+        request_id = next(self._ids)
+        wanted = {
+            "toolsListChanged": True,
+            "promptsListChanged": True,
+            "resourcesListChanged": True,
+            "resourceSubscriptions": list(uris),
+        }
+        body = jsonrpc.request(request_id, mcp.LISTEN, modern_meta(self.peer, {"notifications": wanted}))
+        heard = Running(self.peer, request_id, requester, None, None)
+        async with self.channel.open("POST", headers(mcp.LISTEN, {}), body) as reply:
+            if not reply.streams:
+                return
+            async for raw in reply.messages(endless=True):
+                try:
+                    message = jsonrpc.decode(raw)
+                except RpcError as error:
+                    raise self.channel.no_answer(reply.status) from error
+                if message.id == request_id and message.method is UNSET:
+                    return
+                if message.method != mcp.ACKNOWLEDGED:
+                    await heard.incoming(message)
+
+    async def notify(self, method: str, params: Params) -> None:
+        """A client of this revision has nothing to tell: every request says everything."""
+
+    async def close(self) -> None:
+        """Nothing is kept anywhere."""
+
+
+async def discover(channel: HttpChannel) -> Facts | None:
+    """What it says of itself; None when it does not know the question. Raises UpstreamUnavailable, ConnectionRequired.
+
+    An upstream of the older era may answer this in any way it likes; only a clear yes is one.
+    """
+    message, status = await ModernLink(channel, Facts(version=mcp.MODERN)).exchange(
+        mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS
+    )
+    if message is None and status >= _SERVER_FAULT:
+        raise channel.no_answer(status)
+    if message is None or message.result is UNSET or not _speaks_modern(message.result):
+        return None
+    return facts_of(mcp.MODERN, message.result)
+
+
+def headers(method: str, params: Params, mirrored: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The routing fields of a request (2026-07-28, transports)."""
+    fields = {mcp.VERSION_HEADER: mcp.MODERN, mcp.METHOD_HEADER: method, **(mirrored or {})}
+    name = params.get(mcp.NAMED_METHODS.get(method, ""))
+    name = jsonrpc.text(name) if isinstance(name, Raw) else name
+    if isinstance(name, str):
+        fields[mcp.NAME_HEADER] = mcp.header_value(name)
+    return fields
+
+
+def _speaks_modern(result: Raw) -> bool:
+    try:
+        versions = jsonrpc.value(jsonrpc.members(result).get("supportedVersions", Raw(b"[]")))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(versions, list) and mcp.MODERN in versions

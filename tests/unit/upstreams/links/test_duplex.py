@@ -1,0 +1,202 @@
+"""A link over a pipe: what is sent, what is made of what comes, and what happens when it ends."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links.base import Forgotten, Nobody
+from bifrost.upstreams.links.duplex import DuplexLink, open_link
+from tests.unit.upstreams.links._peer import EVERYTHING, Keeps, peer
+
+pytestmark = pytest.mark.anyio
+
+GREETING = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"logging": {}},
+    "serverInfo": {"name": "n", "version": "1"},
+}
+
+
+class Pipe:
+    """Keeps what is sent; the test puts in what comes."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.answers = list(answers)
+        self.closed = False
+
+    async def send(self, message: bytes) -> None:
+        self.sent.append(json.loads(message))
+        if "id" in self.sent[-1] and "method" in self.sent[-1] and self.answers:
+            self.says(id=self.sent[-1]["id"], **self.answers.pop(0))
+
+    async def receive(self) -> bytes:
+        message = await self.inbox.get()
+        if message is None:
+            raise UpstreamUnavailable("notes has ended.")
+        return message
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def says(self, **members: Any) -> None:
+        self.inbox.put_nowait(json.dumps({"jsonrpc": "2.0", **members}).encode())
+
+
+async def opened(pipe: Pipe, **more: Any) -> DuplexLink:
+    pipe.answers.insert(0, {"result": GREETING})
+    return await open_link(peer(**more), pipe)
+
+
+async def until(pipe: Pipe, count: int) -> None:
+    while len(pipe.sent) < count:  # noqa: ASYNC110 - nothing to wait on but the other side of the pipe
+        await asyncio.sleep(0)
+
+
+async def test_it_greets_the_older_way_and_says_what_its_caller_can_do() -> None:
+    """2025-11-25, lifecycle; G19."""
+    pipe = Pipe()
+    link = await opened(pipe, capabilities=EVERYTHING)
+    assert [sent["method"] for sent in pipe.sent] == ["initialize", "notifications/initialized"]
+    assert pipe.sent[0]["params"]["capabilities"] == json.loads(EVERYTHING)
+    assert link.facts.version == "2025-11-25"
+    await link.close()
+    assert pipe.closed
+
+
+async def test_the_log_level_of_the_caller_is_set_at_once() -> None:
+    """2025-11-25, logging."""
+    pipe = Pipe({"result": {}})
+    link = await opened(pipe, log_level="warning")
+    assert pipe.sent[-1]["params"] == {"level": "warning"}
+    await link.close()
+
+
+async def test_an_upstream_that_does_not_know_the_greeting_is_asked_the_stateless_way() -> None:
+    """2026-07-28, versioning: also over a pipe every request says its version."""
+    pipe = Pipe(
+        {"error": {"code": -32601, "message": "No."}},
+        {"result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}},
+        {"result": {"ok": True}},
+    )
+    link = await open_link(peer(), pipe)
+    assert link.facts.offers("tools")
+    assert bytes(await link.request("tools/call", {"name": "x"}, Nobody(), 5)) == b'{"ok": true}'
+    assert [sent["method"] for sent in pipe.sent] == ["initialize", "server/discover", "tools/call"]
+    assert pipe.sent[-1]["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] == "2026-07-28"
+    await link.close()
+
+
+async def test_an_upstream_that_greets_with_an_unknown_version_is_left() -> None:
+    """2025-11-25, lifecycle."""
+    pipe = Pipe({"result": {"protocolVersion": "1999-01-01"}})
+    with pytest.raises(UpstreamUnavailable):
+        await open_link(peer(), pipe)
+    assert pipe.closed
+
+
+async def test_answers_find_their_requests_in_any_order() -> None:
+    """JSON-RPC 2.0 §4: by id; what answers nothing is passed over, garbage too."""
+    pipe = Pipe()
+    link = await opened(pipe)
+    first = asyncio.create_task(link.request("a", {}, Nobody(), 5))
+    second = asyncio.create_task(link.request("b", {}, Nobody(), 5))
+    await until(pipe, 4)
+    ids = {sent["method"]: sent["id"] for sent in pipe.sent if sent["method"] in "ab"}
+    pipe.inbox.put_nowait(b"Listening on stdio")
+    for wrong in ("x", 10_000, None, str(ids["a"]), 1.0):
+        pipe.says(id=wrong, result={"wrong": 1})
+    pipe.says(id=ids["b"], result={"b": 1})
+    pipe.says(id=ids["a"], error={"code": 5, "message": "no"})
+    assert bytes(await second) == b'{"b": 1}'
+    with pytest.raises(RpcError):
+        await first
+    await link.close()
+
+
+async def test_progress_goes_to_the_request_it_names_and_a_question_to_the_last_one() -> None:
+    """Isolation, with tokens that collide on purpose."""
+    pipe, one, two = Pipe(), Keeps(), Keeps()
+    link = await opened(pipe, capabilities=EVERYTHING, session="s")
+    meta = {"_meta": Raw(b'{"progressToken":1}')}
+    first = asyncio.create_task(link.request("a", meta, one, 5))
+    second = asyncio.create_task(link.request("b", meta, two, 5))
+    await until(pipe, 4)
+    ids = {sent["method"]: sent["id"] for sent in pipe.sent if sent["method"] in "ab"}
+    pipe.says(method="notifications/progress", params={"progressToken": ids["a"], "progress": 1})
+    pipe.says(id="q", method="roots/list")
+    await until(pipe, 5)
+    assert one.heard == [("notifications/progress", {"progressToken": 1, "progress": 1})]
+    assert (one.asked, two.heard, len(two.asked)) == ([], [], 1)
+    assert pipe.sent[-1] == {"jsonrpc": "2.0", "id": "q", "result": {"action": "accept"}}
+    for method in "ab":
+        pipe.says(id=ids[method], result={})
+    await asyncio.gather(first, second)
+    await link.close()
+
+
+async def test_callers_without_a_session_that_can_be_asked_take_turns() -> None:
+    """Isolation: a pipe does not say whose question it is, so there is one whom it can be for."""
+    pipe = Pipe()
+    link = await opened(pipe, capabilities=EVERYTHING)
+    tasks = [asyncio.create_task(link.request(method, {}, Keeps(), 5)) for method in "ab"]
+    await until(pipe, 3)
+    await asyncio.sleep(0.01)
+    assert [sent["method"] for sent in pipe.sent[2:]] == ["a"]
+    pipe.says(id=pipe.sent[2]["id"], result={})
+    await until(pipe, 4)
+    pipe.says(id=pipe.sent[3]["id"], result={})
+    await asyncio.gather(*tasks)
+    await link.close()
+
+
+async def test_what_nobody_waits_for_any_more_is_cancelled() -> None:
+    """2025-11-25, cancellation: after the time is up, and when the caller goes."""
+    pipe = Pipe()
+    link = await opened(pipe)
+    with pytest.raises(UpstreamUnavailable, match="did not answer"):
+        await link.request("slow", {}, Nobody(), 0.01)
+    waiting = asyncio.create_task(link.request("slow", {}, Nobody(), 5))
+    await until(pipe, 5)
+    waiting.cancel()
+    await until(pipe, 6)
+    cancelled = [sent["params"]["requestId"] for sent in pipe.sent if sent["method"] == "notifications/cancelled"]
+    assert cancelled == [sent["id"] for sent in pipe.sent if sent["method"] == "slow"]
+    await link.close()
+
+
+async def test_when_the_pipe_ends_so_does_everything_that_waits() -> None:
+    """TC-210: an error for those calls; the next one opens a new pipe."""
+    pipe = Pipe()
+    link = await opened(pipe)
+    waiting = asyncio.create_task(link.request("a", {}, Nobody(), 5))
+    listening = asyncio.create_task(link.listen((), Keeps()))
+    await until(pipe, 3)
+    pipe.inbox.put_nowait(None)
+    with pytest.raises(UpstreamUnavailable):
+        await waiting
+    await listening
+    with pytest.raises(Forgotten):
+        await link.request("a", {}, Nobody(), 5)
+
+
+async def test_a_listener_hears_what_belongs_to_no_request() -> None:
+    """2025-11-25, resources: updates come of the upstream's own accord."""
+    pipe, hears = Pipe({"result": {}}), Keeps()
+    link = await opened(pipe)
+    listening = asyncio.create_task(link.listen(("file:///a",), hears))
+    await until(pipe, 3)
+    assert pipe.sent[-1]["params"] == {"uri": "file:///a"}
+    pipe.says(method="notifications/resources/updated", params={"uri": "file:///a"})
+    while not hears.heard:  # noqa: ASYNC110 - nothing to wait on but the other side of the pipe
+        await asyncio.sleep(0)
+    assert hears.heard == [("notifications/resources/updated", {"uri": "file:///a"})]
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await link.close()
