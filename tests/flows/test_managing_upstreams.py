@@ -263,6 +263,22 @@ async def test_what_another_upstream_has_is_refused_by_name(
         assert (refused.status_code, refused.json()["error"]["param"]) == (409, param), refused.text
 
 
+async def test_a_name_that_keys_use_is_not_changed_and_not_taken(sqlite_url: str, tmp_path: Path) -> None:
+    """Ours: a new name must not move access from one upstream to another behind the keys' back."""
+    key = {"name": "k", "value": "sk-bf-other-0123456789abcdefghijklmnopqrstuvw"}
+    keys = [
+        {**key, "mcp_configs": [{"mcp_client_name": name, "tools_to_execute": ["*"]} for name in ("used", "later")]}
+    ]
+    async with running_gateway(sqlite_url, tmp_path, governance={"virtual_keys": keys}) as running:
+        used = await admin.add(running, "used", NOBODY, disabled=True)
+        free = await admin.add(running, "free", NOBODY, disabled=True)
+        for client_id, name in ((used["mcp_client_id"], "unused"), (free["mcp_client_id"], "later")):
+            refused = await admin.change(running, client_id, name=name)
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, "name")
+            assert "mcp_configs" in refused.json()["error"]["message"]
+        assert (await admin.change(running, free["mcp_client_id"], name="freer")).status_code == 200
+
+
 async def test_of_many_that_add_the_same_name_at_once_one_does(database_url: str, tmp_path: Path) -> None:
     """Contract §10: over all replicas."""
     async with (

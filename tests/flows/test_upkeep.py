@@ -89,6 +89,20 @@ async def test_an_upstreams_own_interval_counts(
     assert (server.asked("tools/list"), server.asked("ping")) == (lists, pings)
 
 
+async def test_one_whose_tools_nobody_looks_at_says_so(
+    sqlite_url: str, tmp_path: Path, plain: tuple[McpUpstream, str]
+) -> None:
+    """Contract §8: `pending_tools`."""
+    entry = upstream("plain", plain[1], tool_sync_interval=-1)
+    async with running_gateway(sqlite_url, tmp_path, mcp={"client_configs": [entry]}) as running:
+        client = await _after(running, 0)
+        assert (client["state"], client["tools"]) == ("pending_tools", [])
+        assert "refresh-tools" in client["state_reason"]
+        await admin.api(running, "POST", f"/api/mcp/client/{client['config']['client_id']}/refresh-tools")
+        client = await _after(running, CHECK_SECONDS)
+        assert (client["state"], len(client["tools"])) == ("connected", 1)
+
+
 async def test_what_happens_to_an_upstream_is_told_once(running: TestGateway, plain: tuple[McpUpstream, str]) -> None:
     """Contract §8: states; state transitions logged once each."""
     server, url = plain

@@ -1,5 +1,6 @@
 """What administers upstreams: the management API's use-cases, sign-ins of administrators, and the upkeep."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bifrost.app.foundation import Foundation
@@ -64,8 +65,25 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
     )
     inspection = Inspection(Questions(UpstreamSessions(transport, as_gateway)))
     upkeep = Upkeep(store, parts.upstreams, inspection, parts.credentials, states, parts.clock)
-    management = Management(store, parts.upstreams, admin_sign_ins, upkeep, parts.vault, parts.outbound, parts.clock)
+    management = Management(
+        store,
+        parts.upstreams,
+        admin_sign_ins,
+        upkeep,
+        parts.vault,
+        parts.outbound,
+        _named_by_keys(parts),
+        parts.clock,
+    )
     return UpstreamAdministration(store=store, admin_sign_ins=admin_sign_ins, upkeep=upkeep, management=management)
+
+
+def _named_by_keys(parts: Foundation) -> Callable[[str], Awaitable[int]]:
+    async def named_by_keys(name: str) -> int:
+        keys = await parts.virtual_keys.all()
+        return sum(any(config.mcp_client_name == name for config in key.mcp_configs) for key in keys)
+
+    return named_by_keys
 
 
 def _sign_ins(parts: Foundation) -> SignIns:

@@ -1,6 +1,6 @@
 """Administering upstreams: list, add, change, delete, and look at their tools."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -106,6 +106,8 @@ class Management:
     upkeep: Upkeep
     vault: Vault
     outbound: OutboundClient
+    named_by_keys: Callable[[str], Awaitable[int]]
+    """How many virtual keys name an upstream of this name in their mcp_configs."""
     clock: Clock
 
     async def page(self, query: Query) -> tuple[list[Shown], int]:
@@ -147,6 +149,7 @@ class Management:
             managed = await self._known(upstream_id)
             wanted = self._wanted(managed.upstream, members)
             check(wanted)
+            await self._check_name(managed.upstream.name, wanted.name)
             upstream, change = self.upstreams.changed(managed.upstream, wanted)
             if change != "settings":
                 await self._check_place(wanted)
@@ -205,6 +208,19 @@ class Management:
                 await self.outbound.check_place(upstream_metadata.origin_of(wanted.connection_string))
             except OutsideUrlRefused as error:
                 raise UpstreamInvalid(error.message, param="connection_string") from error
+
+    async def _check_name(self, old: str, new: str) -> None:
+        """Keys name upstreams, so a new name would take access away from some keys and give it to others.
+
+        Raises UpstreamInvalid.
+        """
+        for name in (old, new) if old != new else ():
+            keys = await self.named_by_keys(name)
+            if keys:
+                raise UpstreamInvalid(
+                    f"{keys} virtual key(s) name {name!r} in their mcp_configs. Change those first, or keep the name.",
+                    param="name",
+                )
 
     def _wanted(self, known: Upstream, members: Mapping[str, Any]) -> NewUpstream:
         """Raises UpstreamInvalid."""

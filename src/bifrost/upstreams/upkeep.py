@@ -35,6 +35,7 @@ SYNC_SECONDS = 600
 LEASE_SECONDS = 120
 AT_ONCE = 8
 MAX_REASON_CHARACTERS = 300
+NOT_LOOKED_AT = "It answers. Its tools are looked at when an administrator asks: refresh-tools."
 
 log = structlog.get_logger()
 
@@ -132,14 +133,17 @@ class Upkeep:
         if by_list or _tools_due(managed, self.clock.now()):
             await self.looked(upstream)
         elif upstream.is_ping_available:
-            await self._pinged(upstream)
+            await self._pinged(upstream, known=managed.tools_seen_at is not None)
 
-    async def _pinged(self, upstream: Upstream) -> None:
+    async def _pinged(self, upstream: Upstream, *, known: bool) -> None:
         try:
             await self.inspection.ping(upstream)
         except (UpstreamUnavailable, RpcError) as error:
             raise await self._failed(upstream, error) from error
-        await self.states.note(upstream, "connected")
+        if known:
+            await self.states.note(upstream, "connected")
+        else:
+            await self.states.note(upstream, "pending_tools", NOT_LOOKED_AT)
 
     async def _failed(self, upstream: Upstream, error: UpstreamUnavailable | RpcError) -> UpstreamUnavailable:
         """What failed, once the state says so. A missing sign-in has been noted where it was missed."""
