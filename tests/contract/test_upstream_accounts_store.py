@@ -128,15 +128,24 @@ async def test_a_registration_is_kept_for_one_upstream_issuer_and_callback(store
     assert await store.registration("up_1", "https://as.example", CALLBACK) is None
 
 
-async def test_a_sign_in_that_has_not_come_back_is_known(store: SqlUpstreamOAuthStore) -> None:
-    """Contract §8, R26: of this browser and upstream, until it comes back or its time is over."""
+async def test_a_registration_is_doubted_when_a_sign_in_has_not_come_back(store: SqlUpstreamOAuthStore) -> None:
+    """Contract §8, R26: in this browser, until it comes back or its time is over; and never a new registration."""
+
+    async def doubtful(upstream: str = "up_1", browser: str = BROWSER, now: int = NOW) -> bool:
+        return await store.registration_doubtful(upstream, browser, now, registered_before=NOW - MINUTE)
+
+    assert await doubtful() is False
     await store.add_sign_in(STATE, _sign_in(), NOW)
-    assert await store.sign_in_unanswered("up_1", BROWSER, NOW) is True
-    assert await store.sign_in_unanswered("up_2", BROWSER, NOW) is False
-    assert await store.sign_in_unanswered("up_1", hash_secret("another"), NOW) is False
-    assert await store.sign_in_unanswered("up_1", BROWSER, _sign_in().expires_at) is False
+    await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW - MINUTE)
+    assert await doubtful() is True
+    assert await doubtful("up_2") is False
+    assert await doubtful(browser=hash_secret("another")) is False
+    assert await doubtful(now=_sign_in().expires_at) is False
+    await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW - MINUTE + 1)
+    assert await doubtful() is False
+    await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW - MINUTE)
     assert await store.claim_sign_in(STATE, (BROWSER,), NOW)
-    assert await store.sign_in_unanswered("up_1", BROWSER, NOW) is False
+    assert await doubtful() is False
 
 
 async def test_a_registration_that_cannot_be_opened_is_as_good_as_none(
@@ -336,7 +345,7 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "registrations": lambda: store.registrations("up_1"),
         "forget_registration": lambda: store.forget_registration("up_1", REGISTRATION),
         "add_sign_in": lambda: store.add_sign_in(STATE, _sign_in(), NOW),
-        "sign_in_unanswered": lambda: store.sign_in_unanswered("up_1", BROWSER, NOW),
+        "registration_doubtful": lambda: store.registration_doubtful("up_1", BROWSER, NOW, registered_before=NOW),
         "claim_sign_in": lambda: store.claim_sign_in(STATE, (BROWSER,), NOW),
         "keep_credential": lambda: store.keep_credential(held, NOW),
         "credential": lambda: store.credential("up_1", ANN),

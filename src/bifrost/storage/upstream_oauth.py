@@ -66,10 +66,16 @@ class SqlUpstreamOAuthStore:
                 expires_at=sign_in.expires_at,
             )
 
-    async def sign_in_unanswered(self, upstream_id: str, browser_hash: str, now: int) -> bool:
+    async def registration_doubtful(
+        self, upstream_id: str, browser_hash: str, now: int, *, registered_before: int
+    ) -> bool:
         async with self._database.read() as connection:
-            found = await self._queries.sign_in_unanswered(
-                connection, upstream_id=upstream_id, browser_hash=browser_hash, now=now
+            found = await self._queries.registration_doubtful(
+                connection,
+                upstream_id=upstream_id,
+                browser_hash=browser_hash,
+                now=now,
+                registered_before=registered_before,
             )
         return found is not None
 

@@ -18,9 +18,12 @@ WHERE upstream_id = :upstream_id AND issuer = :issuer AND redirect_uri = :redire
 INSERT INTO upstream_sign_ins (state_hash, upstream_id, browser_hash, sealed, created_at, expires_at, used_at)
 VALUES (:state_hash, :upstream_id, :browser_hash, :sealed, :created_at, :expires_at, NULL);
 
--- name: sign_in_unanswered$
+-- name: registration_doubtful$
 SELECT 1 FROM upstream_sign_ins
-WHERE upstream_id = :upstream_id AND browser_hash = :browser_hash AND used_at IS NULL AND expires_at > :now LIMIT 1;
+WHERE upstream_id = :upstream_id AND browser_hash = :browser_hash AND used_at IS NULL AND expires_at > :now
+  AND NOT EXISTS (
+      SELECT 1 FROM upstream_registrations r WHERE r.upstream_id = :upstream_id AND r.created_at > :registered_before)
+LIMIT 1;
 
 -- name: claim_sign_in$
 UPDATE upstream_sign_ins SET used_at = :now

@@ -29,6 +29,9 @@ from bifrost.upstreams.vault import Vault
 
 CONNECTED = "connected"
 
+TRUSTED_SECONDS = 60
+"""So long a new registration is not doubted, however often somebody presses Connect."""
+
 log = structlog.get_logger()
 
 
@@ -59,8 +62,7 @@ class SignIns:
 
         `more_scope` is asked for besides what the upstream's metadata says.
         """
-        doubtful = await self.store.sign_in_unanswered(upstream.id, browser_hash, self.clock.now())
-        discovered, registration = await self._prepared(upstream, doubtful=doubtful)
+        discovered, registration = await self._prepared(upstream, browser_hash)
         state, verifier = ids.new_secret(), ids.new_secret()
         scope = " ".join(dict.fromkeys([*discovered.scopes, *more_scope.split()]))
         now = self.clock.now()
@@ -110,11 +112,15 @@ class SignIns:
             raise SignInImpossible(f"{upstream.name}: its sign-in service does not answer.") from error
         return _with_query(server.authorization_endpoint, {"client_id": registration.client_id, "request_uri": pushed})
 
-    async def _prepared(self, upstream: Upstream, *, doubtful: bool) -> tuple[Discovered, Registration]:
+    async def _prepared(self, upstream: Upstream, browser_hash: str) -> tuple[Discovered, Registration]:
         """Who guards the upstream, and our client there. Raises SignInImpossible, OutsideUrlRefused, …Unavailable.
 
-        `doubtful`: an attempt just before led nowhere, as it does where our client has been forgotten.
+        An attempt just before that led nowhere is a sign that our client has been forgotten there.
         """
+        now = self.clock.now()
+        doubtful = await self.store.registration_doubtful(
+            upstream.id, browser_hash, now, registered_before=now - TRUSTED_SECONDS * SECOND
+        )
         config = self.vault.open_oauth_config(upstream)
         try:
             discovered = await self.discovery.discover(upstream, config, await self.probe.challenge(upstream))

@@ -19,8 +19,10 @@ class UpstreamOAuthStore(Protocol):
 
     async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None: ...
 
-    async def sign_in_unanswered(self, upstream_id: str, browser_hash: str, now: int) -> bool:
-        """Whether this browser began a sign-in there that never came back and could still."""
+    async def registration_doubtful(
+        self, upstream_id: str, browser_hash: str, now: int, *, registered_before: int
+    ) -> bool:
+        """Whether this browser began a sign-in there that never came back and could still, with an older client."""
         ...
 
     async def claim_sign_in(self, state_hash: str, browser_hashes: tuple[str, ...], now: int) -> SignIn | None:
