@@ -56,8 +56,9 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     pages = Pages()
     administration = upstream_administration(parts)
     server = authorization_server(parts, pages, administration)
-    sweeper = Sweeper((parts.store, parts.administrator_store, administration.store), parts.clock)
     mcp = mcp_server(parts, server)
+    stores = (parts.store, parts.administrator_store, administration.store, mcp.letter_store)
+    sweeper = Sweeper(stores, parts.clock)
     lifespan = _lifespan(parts, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
     starlette = Starlette(routes=routes(parts, server, mcp.endpoint, api, pages), lifespan=lambda _app: lifespan())
@@ -83,7 +84,8 @@ def _lifespan(
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
         await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.ring)
-        running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run())]
+        await mcp.letters.catch_up()
+        running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run(), mcp.letters.run())]
         try:
             yield
         finally:

@@ -16,7 +16,9 @@ from bifrost.gateway.endpoints.modern import Modern
 from bifrost.gateway.endpoints.replay import Recordings
 from bifrost.gateway.forward import Forward
 from bifrost.gateway.held import HeldCalls
+from bifrost.gateway.held_elsewhere import HeldElsewhere
 from bifrost.gateway.lazy_authorization import LazyAuthorization
+from bifrost.gateway.letters import Letters
 from bifrost.gateway.lists import Lists
 from bifrost.gateway.methods import Methods
 from bifrost.gateway.questions import Questions
@@ -25,6 +27,7 @@ from bifrost.gateway.request_state import RequestStates
 from bifrost.gateway.streams import Streams
 from bifrost.gateway.subscriptions import Subscriptions
 from bifrost.identity.callers import Callers
+from bifrost.storage.letters import SqlLetterStore
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.auth.none import NoAuth
 from bifrost.upstreams.auth.oauth import OAuth
@@ -44,6 +47,8 @@ class McpServer:
     sessions: UpstreamSessions
     held: HeldCalls
     streams: Streams
+    letters: Letters
+    letter_store: SqlLetterStore
 
     async def close(self) -> None:
         self.streams.close()
@@ -52,6 +57,7 @@ class McpServer:
 
 
 def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
+    letter_store = SqlLetterStore(parts.database)
     auth: dict[str, UpstreamAuth] = {
         "none": NoAuth(),
         "headers": StaticHeaders(parts.vault),
@@ -60,27 +66,37 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
     catalog = Catalog(parts.upstreams, sessions, parts.clock)
+    letters = Letters(letter_store, parts.ring, parts.clock, shared=_is_shared(parts))
     questions, held = Questions(), HeldCalls()
-    streams = Streams(catalog, sessions, questions)
+    elsewhere = HeldElsewhere(held, letters)
+    streams = Streams(catalog, sessions, questions, letters)
     catalog.changed = streams.changed
     sessions.opened = _attending(streams)
     lists, states = Lists(catalog, parts.ring), RequestStates(parts.ring, parts.clock)
-    forward = Forward(sessions, states, held, streams.overheard)
+    forward = Forward(sessions, states, held, elsewhere, streams.overheard)
     reading = Reading(lists, forward)
     subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
     discovery = Discovery(catalog)
     calls = Calls(lists, forward, states, LazyAuthorization(server.connect.link))
     table = Methods(lists, calls, reading).table()
+    client_sessions = ClientSessions(parts.ring, parts.clock, letters)
+    legacy = Legacy(table, client_sessions, discovery, subscriptions, Recordings(parts.clock))
+    letters.handlers |= {**legacy.reads(), **streams.reads(), **elsewhere.reads()}
     endpoint = McpEndpoint(
         callers=_callers(parts, server),
         catalog=catalog,
-        legacy=Legacy(
-            table, ClientSessions(parts.ring, parts.clock), discovery, subscriptions, Recordings(parts.clock)
-        ),
+        legacy=legacy,
         modern=Modern(table, discovery, subscriptions),
         render=surface.renderer(parts.public_urls, parts.settings.client.mcp_server_auth_mode),
     )
-    return McpServer(endpoint=endpoint, sessions=sessions, held=held, streams=streams)
+    return McpServer(
+        endpoint=endpoint, sessions=sessions, held=held, streams=streams, letters=letters, letter_store=letter_store
+    )
+
+
+def _is_shared(parts: Foundation) -> bool:
+    """Whether other processes may serve the same sessions: workers, or replicas on one database."""
+    return parts.settings.server.workers > 1 or parts.database.dialect == "postgresql"
 
 
 def _attending(streams: Streams) -> Callable[[Peer], None]:

@@ -16,6 +16,7 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.sealing import KeyRing, SealBrokenError
 from bifrost.gateway.errors import UnknownSession
+from bifrost.gateway.letters import Letters
 from bifrost.gateway.models import Call
 from bifrost.protocol import jsonrpc, mcp
 
@@ -25,6 +26,8 @@ LIFETIME_MILLISECONDS = 7 * 24 * 3_600 * SECOND
 MAX_CAPABILITIES_BYTES = 2_048
 MAX_REMEMBERED = 20_000
 _USE = "mcp-session"
+ENDED, LEVEL = "ended", "level"
+"""Kinds of letters."""
 
 
 class ClientSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +51,10 @@ _decoder = msgspec.json.Decoder(ClientSession)
 class ClientSessions:
     ring: KeyRing
     clock: Clock
+    letters: Letters
     _opened: OrderedDict[tuple[str, str], ClientSession] = field(default_factory=OrderedDict)
     _levels: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    _ended: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _ended: OrderedDict[str, bool] = field(default_factory=OrderedDict)
 
     def begin(self, call: Call, version: str, capabilities: Raw | None) -> str:
         """The id for the client."""
@@ -72,16 +76,26 @@ class ClientSessions:
             raise UnknownSession("There is no such session. Initialize a new one.")
         return session
 
-    def end(self, session: ClientSession) -> None:
-        _remember(self._ended, session.id, session.expires_at)
-        self._levels.pop(session.id, None)
+    async def end(self, session: ClientSession) -> None:
+        """Everywhere, and for good. Raises StorageFault."""
+        await self.letters.send(session.id, ENDED, {}, expires_at=session.expires_at)
+        self.ended(session.id)
+
+    def ended(self, session_id: str) -> None:
+        _remember(self._ended, session_id, True)
+        self._levels.pop(session_id, None)
 
     def level(self, session: ClientSession) -> str:
         """What it set with logging/setLevel; empty when it did not."""
         return self._levels.get(session.id, "")
 
-    def set_level(self, session: ClientSession, level: str) -> None:
-        _remember(self._levels, session.id, level)
+    async def set_level(self, session: ClientSession, level: str) -> None:
+        """Raises StorageFault."""
+        await self.letters.send(session.id, LEVEL, {"level": level}, expires_at=session.expires_at)
+        self.level_set(session.id, level)
+
+    def level_set(self, session_id: str, level: str) -> None:
+        _remember(self._levels, session_id, level)
 
     def _unsealed(self, call: Call, sealed: str) -> ClientSession:
         try:

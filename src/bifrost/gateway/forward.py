@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from bifrost.base import ids
 from bifrost.gateway.held import HeldCall, HeldCalls, askable
+from bifrost.gateway.held_elsewhere import HeldElsewhere, Outcome
 from bifrost.gateway.models import KINDS, Call, Route
 from bifrost.gateway.request_state import INPUT_RESPONSES, REQUEST_STATE, RequestStates, State
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers
@@ -37,6 +38,7 @@ class Forward:
     sessions: UpstreamSessions
     states: RequestStates
     held: HeldCalls
+    elsewhere: HeldElsewhere
     overheard: Callable[[Peer, str, dict[str, Raw]], None]
 
     async def send(self, call: Call, route: Route, params: dict[str, Raw]) -> Raw:
@@ -105,16 +107,24 @@ class Forward:
         return await self._turn(call, route, params, held)
 
     async def _resume(self, call: Call, route: Route, params: Mapping[str, Raw], state: State) -> Raw:
+        responses = jsonrpc.object_members(params.get(INPUT_RESPONSES))
+        if not self.held.holds(state.held):
+            outcome = await self.elsewhere.turn(state.held, call.principal, responses)
+            return self._outcome(call, route, params, state.held, outcome)
         held = self.held.resumed(state.held, call.principal)
-        held.answered(jsonrpc.object_members(params.get(INPUT_RESPONSES)))
+        held.answered(responses)
         return await self._turn(call, route, params, held)
 
     async def _turn(self, call: Call, route: Route, params: Mapping[str, Any], held: HeldCall) -> Raw:
         outcome = await held.turn(call.client.requester)
+        if not isinstance(outcome, Raw):
+            self.held.keep(held)
+        return self._outcome(call, route, params, held.id, outcome)
+
+    def _outcome(self, call: Call, route: Route, params: Mapping[str, Any], held_id: str, outcome: Outcome) -> Raw:
         if isinstance(outcome, Raw):
             return outcome
-        self.held.keep(held)
-        sealed = self.states.seal(call, route, params, held=held.id)
+        sealed = self.states.seal(call, route, params, held=held_id)
         return jsonrpc.raw({"resultType": mcp.INPUT_REQUIRED, "inputRequests": outcome, REQUEST_STATE: sealed})
 
 

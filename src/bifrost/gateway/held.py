@@ -112,11 +112,11 @@ class HeldCalls:
         """Raises RpcError: it is over, or another process has it."""
         call = self._calls.get(held_id)
         if call is None or call.principal != principal:
-            raise RpcError(
-                jsonrpc.INVALID_PARAMS,
-                "The call that asked this is not waiting here any more. Send the request without requestState.",
-            )
+            raise gone()
         return call
+
+    def holds(self, held_id: str) -> bool:
+        return held_id in self._calls
 
     def close(self) -> None:
         for call in [*self._calls.values()]:
@@ -127,6 +127,13 @@ class HeldCalls:
         self._calls.pop(held_id, None)
         if not task.cancelled() and task.exception() is not None:
             log.info("held_call_failed", reason=str(task.exception()))
+
+
+def gone() -> RpcError:
+    return RpcError(
+        jsonrpc.INVALID_PARAMS,
+        "The call that asked this is not waiting any more. Call again without requestState.",
+    )
 
 
 async def _awaited(run: Run, requester: Requester) -> Raw:

@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from bifrost.base.errors import Unavailable
 from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.letters import Handler, Letters
 from bifrost.gateway.lists import opens
 from bifrost.gateway.models import KINDS, TOOLS, Call, Kind
 from bifrost.gateway.questions import Questions
@@ -31,6 +32,9 @@ MAX_WAITING = 256
 MAX_STREAMS = 10_000
 MAX_STREAMS_OF_ONE_PRINCIPAL = 64
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 2.0, 60.0
+
+NEWS = "news"
+"""A kind of letters."""
 
 _CHANGES = frozenset(kind.changed for kind in KINDS)
 
@@ -81,6 +85,7 @@ class Streams:
     catalog: Catalog
     sessions: UpstreamSessions
     questions: Questions
+    letters: Letters
     _open: set[Stream] = field(default_factory=set)
     _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
     _attended: dict[tuple[str, str], "asyncio.Task[None]"] = field(default_factory=dict)
@@ -166,6 +171,17 @@ class Streams:
         stream = self.of_session(session)
         if stream:
             stream.offer(jsonrpc.notification(method, stream.marked(params)))
+        else:
+            self.letters.post(session, NEWS, {"method": method, "params": params})
+
+    def reads(self) -> dict[str, Handler]:
+        """News for a session whose stream is here, from the process that heard them."""
+        return {NEWS: self._news}
+
+    def _news(self, session: str, body: dict[str, Raw]) -> None:
+        stream, method = self.of_session(session), jsonrpc.text(body.get("method"))
+        if stream and method:
+            stream.offer(jsonrpc.notification(method, jsonrpc.object_members(body.get("params"))))
 
     def _join(self, stream: Stream, upstream: Upstream) -> None:
         if not stream.wants or not (opens(stream.call, upstream) or TOOLS.changed in stream.wants):

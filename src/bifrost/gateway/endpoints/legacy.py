@@ -1,7 +1,7 @@
 """Revisions that begin with `initialize` (2024-11-05 … 2025-11-25): sessions, streams, and batches of 2025-03-26."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,11 @@ from msgspec import UNSET, Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bifrost.gateway.client_sessions import ClientSession, ClientSessions
+from bifrost.gateway.client_sessions import ENDED, LEVEL, ClientSession, ClientSessions
 from bifrost.gateway.discovery import Discovery
 from bifrost.gateway.endpoints.answer import EventStream, event
 from bifrost.gateway.endpoints.replay import Recording, Recordings
+from bifrost.gateway.letters import Handler
 from bifrost.gateway.methods import SERVER_INFO, Method, Result
 from bifrost.gateway.models import Call, Client
 from bifrost.gateway.questions import Emit, OlderClient
@@ -37,6 +38,7 @@ class Legacy:
     subscriptions: Subscriptions
     recordings: Recordings
     _running: dict[tuple[str, Id], "asyncio.Task[Any]"] = field(default_factory=dict)
+    _errands: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def session(self, request: Request, call: Call) -> ClientSession | None:
         """Raises UnknownSession."""
@@ -91,7 +93,7 @@ class Legacy:
             level = jsonrpc.text(params.get("level"))
             if level not in mcp.LOG_LEVELS:
                 raise RpcError(jsonrpc.INVALID_PARAMS, "The parameter level is not one of the known levels.")
-            self.sessions.set_level(session, level)
+            await self.sessions.set_level(session, level)
             await self.subscriptions.set_level(session.id, level)
         elif method == mcp.RESOURCES_SUBSCRIBE:
             await self.subscriptions.subscribe(call, params)
@@ -114,23 +116,62 @@ class Legacy:
         if session is None:
             return
         if message.method is UNSET:
-            self.subscriptions.questions.answered(session.id, message)
+            if not self.subscriptions.questions.answered(session.id, message):
+                await self.sessions.letters.send(session.id, ANSWER, _told(message))
             return
         params = message.params if isinstance(message.params, dict) else {}
         if message.method == mcp.CANCELLED:
-            self.cancel(session.id, params)
+            if not self.cancel(session.id, params):
+                await self.sessions.letters.send(session.id, CANCEL, {"requestId": params.get("requestId")})
         elif message.method == mcp.ROOTS_CHANGED:
             await self.subscriptions.tell(session.id, message.method, params)
+            await self.sessions.letters.send(session.id, TELL, {"method": message.method, "params": params})
 
-    def cancel(self, session: str, params: Mapping[str, Raw]) -> None:
+    def cancel(self, session: str, params: Mapping[str, Raw]) -> bool:
         """What it names may be over already: then nothing happens (2025-11-25, cancellation)."""
         try:
             request_id = jsonrpc.value(params.get("requestId", b"null"))
         except ValueError:
-            return
+            return False
         task = self._running.get((session, request_id)) if isinstance(request_id, str | int) else None
-        if task is not None:
-            task.cancel(CANCELLED)
+        return task is not None and task.cancel(CANCELLED)
+
+    # ---- letters from other processes -------------------------------------------------------------------------------
+
+    def reads(self) -> dict[str, Handler]:
+        """What is done with letters about sessions, by their kind."""
+        return {
+            ANSWER: self._answered,
+            CANCEL: lambda session, body: _quiet(self.cancel(session, body)),
+            TELL: self._tell,
+            ENDED: lambda session, _body: self._ended(session),
+            LEVEL: self._level,
+        }
+
+    def _answered(self, session: str, body: dict[str, Raw]) -> None:
+        message = Message(jsonrpc="2.0", id=jsonrpc.text(body.get("id")))
+        message.result, message.error = body.get("result", UNSET), body.get("error", UNSET)
+        self.subscriptions.questions.answered(session, message)
+
+    def _tell(self, session: str, body: dict[str, Raw]) -> None:
+        method, params = jsonrpc.text(body.get("method")), jsonrpc.object_members(body.get("params"))
+        if method:
+            self._errand(self.subscriptions.tell(session, method, params))
+
+    def _level(self, session: str, body: dict[str, Raw]) -> None:
+        level = jsonrpc.text(body.get("level"))
+        if level in mcp.LOG_LEVELS:
+            self.sessions.level_set(session, level)
+            self._errand(self.subscriptions.set_level(session, level))
+
+    def _ended(self, session: str) -> None:
+        self.sessions.ended(session)
+        self._left(session)
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
+        errand = asyncio.create_task(work)
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
 
     # ---- streams ----------------------------------------------------------------------------------------------------
 
@@ -149,16 +190,22 @@ class Legacy:
 
         return EventStream(_events(stream), stop=stream.end, closing=lambda: self.subscriptions.streams.leave(stream))
 
-    def end(self, session: ClientSession) -> None:
-        """DELETE: with the session end its streams, its links and what runs for it."""
-        self.sessions.end(session)
-        self.subscriptions.end(session.id)
+    async def end(self, session: ClientSession) -> None:
+        """DELETE: with the session end its streams, its links and what runs for it. Raises StorageFault."""
+        await self.sessions.end(session)
+        self._left(session.id)
+
+    def _left(self, session: str) -> None:
+        self.subscriptions.end(session)
         for key, task in [*self._running.items()]:
-            if key[0] == session.id:
+            if key[0] == session:
                 task.cancel(CANCELLED)
 
 
 CANCELLED = "cancelled by the client"
+ANSWER, CANCEL, TELL = "answer", "cancel", "tell"
+"""Kinds of letters."""
+
 _OF_SESSIONS = (mcp.SET_LEVEL, mcp.RESOURCES_SUBSCRIBE, mcp.RESOURCES_UNSUBSCRIBE)
 
 
@@ -177,6 +224,15 @@ def without_modern_members(result: Result) -> Result:
     if mcp.META_SERVER_INFO in meta:
         kept["_meta"] = {name: value for name, value in meta.items() if name != mcp.META_SERVER_INFO}
     return {name: value for name, value in kept.items() if name != "_meta" or value}
+
+
+def _told(message: Message) -> dict[str, Any]:
+    members = {"id": message.id, "result": message.result, "error": message.error}
+    return {name: value for name, value in members.items() if value is not UNSET}
+
+
+def _quiet(_done: object) -> None:
+    """A handler of letters has nothing to say."""
 
 
 async def _events(stream: Stream) -> AsyncIterator[bytes]:

@@ -86,7 +86,7 @@ class McpEndpoint:
             raise MethodNotAllowed(("POST",))
         session = self.legacy.opened(request, call)
         if request.method == "DELETE":
-            self.legacy.end(session)
+            await self.legacy.end(session)
             return Response(status_code=204)
         try:
             client = self.legacy.client(request, session, _nothing)
