@@ -4,12 +4,19 @@ from pathlib import Path
 
 import msgspec
 
+from bifrost.authserver.client_registry import ClientRegistry, NewClient
 from bifrost.base.clock import Clock
 from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
 from bifrost.base.sealing import KeyRing, SealBrokenError
 from bifrost.governance.models import McpConfig
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
-from bifrost.settings import ConfigurationError, Settings, UpstreamSettings, VirtualKeySettings
+from bifrost.settings import (
+    ConfigurationError,
+    RegisteredClientSettings,
+    Settings,
+    UpstreamSettings,
+    VirtualKeySettings,
+)
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
 from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig, TlsConfig
@@ -75,15 +82,19 @@ async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyR
         ) from error
 
 
-async def seed(settings: Settings, virtual_keys: VirtualKeys, upstreams: Upstreams, ring: KeyRing) -> None:
-    """Make upstreams and keys as the configuration says; what was changed otherwise since stays as it is.
+async def seed(
+    settings: Settings, virtual_keys: VirtualKeys, upstreams: Upstreams, clients: ClientRegistry, ring: KeyRing
+) -> None:
+    """Make upstreams, keys and clients as the configuration says; what was changed otherwise since stays as it is.
 
-    A MAC of each entry tells whether the file changed. Raises UpstreamInvalid, WeakVirtualKey.
+    A MAC of each entry tells whether the file changed. Raises UpstreamInvalid, WeakVirtualKey, ClientInvalid.
     """
     for upstream in settings.mcp.client_configs:
         await upstreams.configure(new_upstream(upstream), _mac(upstream, ring))
     for key in settings.governance.virtual_keys:
         await virtual_keys.configure(new_virtual_key(key), _mac(key, ring))
+    for client in settings.client.registered_clients:
+        await clients.configure(new_client(client), _mac(client, ring))
 
 
 def _mac(entry: msgspec.Struct, ring: KeyRing) -> str:
@@ -101,6 +112,10 @@ def new_upstream(wanted: UpstreamSettings) -> NewUpstream:
             "oauth_config": OAuthConfig(**msgspec.structs.asdict(wanted.oauth_config)),
         }
     )
+
+
+def new_client(wanted: RegisteredClientSettings) -> NewClient:
+    return NewClient(**msgspec.structs.asdict(wanted))
 
 
 def new_virtual_key(wanted: VirtualKeySettings) -> NewVirtualKey:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bifrost.authserver.endpoints import views
-from bifrost.authserver.models import AuthServerConfig, Client, PendingFlow
+from bifrost.authserver.models import AuthServerConfig, Client, ClientOrigin, PendingFlow
 from bifrost.http.pages import Pages, way_back
 
 ISSUER = "https://mcp.engineering.example"
@@ -44,7 +44,7 @@ _SERVICES = [
 ]
 
 
-def _facts(name: str, uri: str, verified_host: str | None) -> dict[str, Any]:
+def _facts(name: str, uri: str, verified_host: str | None, origin: ClientOrigin = "self_registered") -> dict[str, Any]:
     client = Client(
         client_id="c",
         client_name=name,
@@ -52,6 +52,7 @@ def _facts(name: str, uri: str, verified_host: str | None) -> dict[str, Any]:
         grant_types=("authorization_code",),
         token_endpoint_auth_method="none",
         verified_host=verified_host,
+        origin=origin,
     )
     flow = PendingFlow(
         id="flow_specimen",
@@ -80,6 +81,14 @@ def _services() -> Response:
     return Pages().page("services.html", **facts, identity=_USER, services=_SERVICES, notice=notice)
 
 
+def _continue(facts: dict[str, Any], identity: dict[str, str]) -> Response:
+    return Pages().page("continue.html", **facts, identity=identity, full_url="/oauth/consent?full=1")
+
+
+def _registered() -> Response:
+    return _identity(**_facts("Workflows", "https://workflows.example/callback", None, "preregistered"))
+
+
 def _connect() -> Response:
     notice = views.notice("connected")
     return Pages().page("connect.html", **_SESSION, identity=_USER, services=_SERVICES, notice=notice)
@@ -106,6 +115,14 @@ def _returning() -> Response:
 SPECIMENS = {
     "/long-names": _identity,
     "/verified": lambda: _identity(**_facts("Editor", "https://editor.example/callback", "editor.example")),
+    "/registered-by-hand": _registered,
+    "/continuing": lambda: _continue(_facts("Editor", "http://127.0.0.1/cb", "editor.example", "document"), _USER),
+    "/continuing-with-long-names": lambda: _continue(
+        _facts("W" * 64, LONG_URI, None, "preregistered"), {"kind": "vk", "label": "x" * 100}
+    ),
+    "/continuing-without-a-name": lambda: _continue(
+        _facts(STACKED, "com.example.editor:/cb", "editor.example", "document"), {"kind": "session", "label": ""}
+    ),
     "/services-in-every-state": _services,
     "/connecting-later": _connect,
     "/proving-who-one-is": _prove,

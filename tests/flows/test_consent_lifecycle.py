@@ -186,7 +186,7 @@ async def test_two_flows_in_one_browser_both_finish(running: TestGateway) -> Non
 
 
 async def test_abandoned_flows_do_not_fill_the_cookie_header(running: TestGateway) -> None:
-    """TC-068: the twenty-first flow works, and the browser carries one cookie."""
+    """TC-068, R55: the twenty-first flow works, and the browser carries one cookie."""
     async with running.browser() as browser:
         client = await oauth.register(running.http)
         for _ in range(20):

@@ -93,7 +93,10 @@ async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway
     assert document["authorization_response_iss_parameter_supported"] is True
     assert set(document["grant_types_supported"]) == {"authorization_code", "refresh_token"}
     methods = document["token_endpoint_auth_methods_supported"]
-    assert set(methods) == {"none", "client_secret_post", "client_secret_basic"}
+    assert methods[0] == "none", "R32: some clients use their document only when they see it"
+    assert set(methods) == {"none", "client_secret_post", "client_secret_basic", "private_key_jwt"}
+    assert set(document["token_endpoint_auth_signing_alg_values_supported"]) >= {"ES256", "RS256"}
+    assert document["client_id_metadata_document_supported"] is True
     assert set(document["scopes_supported"]) == {"mcp:read", "mcp:write", "offline_access"}
     assert document.get("response_modes_supported", ["query"]) == ["query"]
 
@@ -120,9 +123,11 @@ async def test_every_endpoint_that_is_advertised_answers(running: TestGateway) -
 
 
 async def test_every_method_that_is_advertised_can_be_registered(running: TestGateway) -> None:
-    """Contract §3: authentication methods and grants."""
+    """Contract §3: authentication methods and grants; keys come from a document or from an administrator."""
     document = await _document(running, SERVER)
     for method in document["token_endpoint_auth_methods_supported"]:
+        if method == "private_key_jwt":
+            continue
         client = await oauth.register(running.http, token_endpoint_auth_method=method)
         assert client.registration["token_endpoint_auth_method"] == method
         assert ("client_secret" in client.registration) == (method != "none")

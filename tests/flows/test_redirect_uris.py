@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bifrost.authserver.clients import Clients
+from bifrost.authserver.sealed_clients import SealedClients
 from bifrost.protocol.client_registration import ClientMetadata
 from bifrost.protocol.redirect_uri import APP_SCHEMES
 from tests.flows._authorization import accepted, assert_no_way_back, refused, registered, request
@@ -241,7 +241,7 @@ def _planted(*uris: str) -> OAuthClient:
         token_endpoint_auth_method="none",
         scope="",
     )
-    client_id = Clients(RING, APP_SCHEMES).register(metadata).client_id
+    client_id = SealedClients(RING, APP_SCHEMES).register(metadata)[0].client_id
     return OAuthClient(None, {"client_id": client_id, "redirect_uris": list(uris)})  # type: ignore[arg-type]
 
 

@@ -16,6 +16,7 @@ from bifrost.app.management import management
 from bifrost.app.mcp_endpoint import McpServer, mcp_server
 from bifrost.app.routes import routes
 from bifrost.app.upstream_administration import upstream_administration
+from bifrost.authserver.client_registry import ClientRegistry
 from bifrost.base.clock import Clock, SystemClock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
@@ -42,6 +43,7 @@ class Gateway:
     admin_tokens: AdminTokens
     set_up: SetUp
     virtual_keys: VirtualKeys
+    clients: ClientRegistry
     upstreams: Upstreams
     credentials: Credentials
     upkeep: Upkeep
@@ -69,6 +71,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         admin_tokens=AdminTokens(parts.administrator_store, parts.clock),
         set_up=SetUp(parts.administrators, parts.administrator_store, parts.clock),
         virtual_keys=parts.virtual_keys,
+        clients=parts.clients,
         upstreams=parts.upstreams,
         credentials=parts.credentials,
         upkeep=administration.upkeep,
@@ -83,7 +86,7 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
-        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.ring)
+        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.clients, parts.ring)
         await mcp.letters.catch_up()
         running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run(), mcp.letters.run())]
         try:
@@ -94,6 +97,7 @@ def _lifespan(
             await asyncio.gather(*running, return_exceptions=True)
             await mcp.close()
             await parts.outbound.close()
+            await parts.strangers.close()
             await parts.database.close()
 
     return lifespan

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 
 from bifrost.app.administrators import administrator_sessions
+from bifrost.app.clients import client_parts
 from bifrost.app.foundation import Foundation
 from bifrost.app.upstream_administration import UpstreamAdministration
 from bifrost.authserver.authorize import Authorize
-from bifrost.authserver.browser import BrowserSecrets
-from bifrost.authserver.clients import Clients
+from bifrost.authserver.browser import PERSON_USE, BrowserSecrets
 from bifrost.authserver.connect import Connect
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.endpoints.admin_sign_in import AdminSignInEndpoints
 from bifrost.authserver.endpoints.authorize import AuthorizeEndpoint
-from bifrost.authserver.endpoints.client_auth import ClientAuth
 from bifrost.authserver.endpoints.connect import ConnectEndpoints
 from bifrost.authserver.endpoints.consent import ConsentEndpoints
 from bifrost.authserver.endpoints.introspect import IntrospectEndpoint
@@ -29,14 +28,13 @@ from bifrost.authserver.identities import Identities
 from bifrost.authserver.introspect import Introspect, ResourceServer
 from bifrost.authserver.issued_grants import IssuedGrants
 from bifrost.authserver.models import ReplayRules
-from bifrost.authserver.register import Register
+from bifrost.authserver.remembered import Remembered
 from bifrost.authserver.revoke import Revoke
 from bifrost.authserver.services import Services
 from bifrost.authserver.tokens import Tokens
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.protocol import oauth
-from bifrost.protocol.redirect_uri import APP_SCHEMES
 from bifrost.storage.connect import SqlConnectStore
 
 
@@ -59,18 +57,13 @@ def authorization_server(
     parts: Foundation, pages: Pages, administration: UpstreamAdministration
 ) -> AuthorizationServer:
     store, clock, config = parts.store, parts.clock, parts.config
-    clients = Clients(parts.ring, APP_SCHEMES | frozenset(parts.settings.client.allowed_app_schemes))
+    parties = client_parts(parts)
+    clients = parties.clients
     identities = Identities(parts.virtual_keys, store, config, clock)
     tokens = Tokens(store, identities, config, clock)
-    secrets = BrowserSecrets(parts.ring)
+    secrets, persons = BrowserSecrets(parts.ring), BrowserSecrets(parts.ring, PERSON_USE)
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
-    grants: dict[str, TokenGrant] = {
-        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, parts.endpoint_of),
-        oauth.REFRESH_TOKEN: RefreshTokenGrant(
-            store, tokens, identities, clock, parts.endpoint_of, _replay_rules(parts), Backoff(clock)
-        ),
-    }
-    consent = Consent(store, clients, identities, config, clock)
+    consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
     services = Services(parts.upstreams, identities, parts.credentials)
     connect = Connect(
         SqlConnectStore(parts.database),
@@ -82,18 +75,18 @@ def authorization_server(
         clock,
     )
     return AuthorizationServer(
-        metadata=Metadata(parts.public_urls, parts.endpoint_of),
-        register=RegisterEndpoint(Register(clients, clock)),
+        metadata=Metadata(parts.public_urls, parts.endpoint_of, parts.settings.client.client_id_metadata_documents),
+        register=RegisterEndpoint(parties.register),
         authorize=AuthorizeEndpoint(
-            Authorize(clients, store, config, clock, parts.endpoint_of), secrets, parts.public_urls
+            Authorize(clients, store, config, clock, parties.limits, parties.authorizations, parts.endpoint_of),
+            secrets,
+            parts.public_urls,
         ),
-        consent=ConsentEndpoints(consent, services, secrets, pages, parts.public_urls, proxies),
+        consent=ConsentEndpoints(consent, services, secrets, persons, pages, parts.public_urls, proxies),
         connect=ConnectEndpoints(
             connect, administration.admin_sign_ins, services, secrets, pages, parts.public_urls, proxies
         ),
         admin_sign_in=_admin_sign_in(parts, administration, secrets, pages),
-        token=TokenEndpoint(ClientAuth(clients), grants),
-        revoke=RevokeEndpoint(ClientAuth(clients), Revoke(store, clock)),
         introspect=IntrospectEndpoint(
             Introspect(store, identities, clock, _resource_servers(parts)),
             parts.administrators,
@@ -101,8 +94,20 @@ def authorization_server(
             config.issuer,
         ),
         issued_grants=IssuedGrantEndpoints(IssuedGrants(store, clients, clock)),
+        token=TokenEndpoint(parties.auth, _grants(parts, tokens, identities)),
+        revoke=RevokeEndpoint(parties.auth, Revoke(store, clock)),
         tokens=tokens,
     )
+
+
+def _grants(parts: Foundation, tokens: Tokens, identities: Identities) -> dict[str, TokenGrant]:
+    store, clock, endpoint_of = parts.store, parts.clock, parts.endpoint_of
+    return {
+        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, endpoint_of),
+        oauth.REFRESH_TOKEN: RefreshTokenGrant(
+            store, tokens, identities, clock, endpoint_of, _replay_rules(parts), Backoff(clock)
+        ),
+    }
 
 
 def _resource_servers(parts: Foundation) -> tuple[ResourceServer, ...]:

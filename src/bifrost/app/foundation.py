@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from bifrost import bootstrap
+from bifrost.authserver.client_registry import ClientRegistry
 from bifrost.authserver.models import AuthServerConfig
 from bifrost.base.clock import Clock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
-from bifrost.http.addresses import AllowedNetworks
+from bifrost.http.addresses import AllowedNetworks, is_public
 from bifrost.http.client import OutboundClient
 from bifrost.http.public_urls import PublicUrls
 from bifrost.identity.administrators import Administrators
@@ -15,6 +16,9 @@ from bifrost.protocol import resource
 from bifrost.settings import Settings
 from bifrost.storage.administrators import SqlAdministratorStore
 from bifrost.storage.authserver import SqlAuthServerStore
+from bifrost.storage.clients import SqlClientStore
+from bifrost.storage.consents import SqlConsentStore
+from bifrost.storage.counters import SqlCounterStore
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
@@ -38,10 +42,16 @@ class Foundation:
     administrator_store: SqlAdministratorStore
     administrators: Administrators
     virtual_keys: VirtualKeys
+    client_store: SqlClientStore
+    counters: SqlCounterStore
+    consents: SqlConsentStore
+    clients: ClientRegistry
     vault: Vault
     upstream_store: SqlUpstreamStore
     upstreams: Upstreams
     outbound: OutboundClient
+    strangers: OutboundClient
+    """For addresses that clients name: the networks opened for upstreams are closed to it."""
     accounts: SqlUpstreamOAuthStore
     credentials: Credentials
     config: AuthServerConfig
@@ -57,6 +67,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     database = bootstrap.database(settings)
     public_urls = PublicUrls(settings.public_urls)
     vault = Vault(ring)
+    client_store = SqlClientStore(database)
     accounts = SqlUpstreamOAuthStore(database, vault)
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
@@ -73,10 +84,15 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         administrator_store=administrator_store,
         administrators=Administrators(administrator_store, ring, clock, settings.admin_token),
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
+        client_store=client_store,
+        counters=SqlCounterStore(database),
+        consents=SqlConsentStore(database),
+        clients=ClientRegistry(client_store, settings.app_schemes, clock),
         vault=vault,
         upstream_store=upstream_store,
         upstreams=Upstreams(upstream_store, vault, clock),
         outbound=outbound,
+        strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
         accounts=accounts,
         credentials=Credentials(accounts, TokenClient(outbound, clock), clock),
         config=AuthServerConfig(

@@ -2,9 +2,14 @@
 
 from bifrost.app.administrators import administrator_sessions
 from bifrost.app.authorization_server import AuthorizationServer
+from bifrost.app.client_operations import client_operations, consent_operations
 from bifrost.app.foundation import Foundation
 from bifrost.app.grant_operations import grant_operations
 from bifrost.app.upstream_administration import UpstreamAdministration, upstream_operations
+from bifrost.authserver.endpoints.clients_api import ClientsApi
+from bifrost.authserver.endpoints.consents_api import ConsentsApi
+from bifrost.authserver.identities import Identities
+from bifrost.authserver.remembered import Remembered
 from bifrost.governance.endpoints.virtual_keys import (
     KeyAnswer,
     KeyChangesBody,
@@ -30,12 +35,18 @@ def management(parts: Foundation, server: AuthorizationServer, upstreams: Upstre
     _virtual_key_operations(api, _virtual_keys(parts))
     grant_operations(api, server.issued_grants)
     upstream_operations(api, parts, upstreams)
+    client_operations(api, ClientsApi(parts.clients))
+    consent_operations(api, ConsentsApi(Remembered(parts.consents, _identities(parts), parts.clock)))
     return api
 
 
 def set_up_page(parts: Foundation, pages: Pages) -> SetUpEndpoints:
     set_up = SetUp(parts.administrators, parts.administrator_store, parts.clock)
     return SetUpEndpoints(set_up, administrator_sessions(parts), pages, parts.public_urls)
+
+
+def _identities(parts: Foundation) -> Identities:
+    return Identities(parts.virtual_keys, parts.store, parts.config, parts.clock)
 
 
 def _session_operations(api: Api, sessions: AdministratorEndpoints) -> None:

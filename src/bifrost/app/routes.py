@@ -110,6 +110,7 @@ def _consent_routes(people: Surface, consent: ConsentEndpoints) -> list[Route]:
     actions = {
         "vk": consent.virtual_key,
         "skip": consent.skip,
+        "continue": consent.continue_as,
         "user": consent.not_offered,
         "user-id": consent.not_offered,
         "submit": consent.submit,

@@ -6,9 +6,11 @@ from typing import Protocol
 
 import structlog
 
+from bifrost.authserver import limits
 from bifrost.authserver.clients import Clients
-from bifrost.authserver.errors import AuthorizationRefused
-from bifrost.authserver.models import PENDING_FLOW_SECONDS, AuthServerConfig, Client, PendingFlow
+from bifrost.authserver.errors import AuthorizationRefused, ClientUnreachable, TooManyWaiting
+from bifrost.authserver.limits import Limit, Limits
+from bifrost.authserver.models import PENDING_FLOW_SECONDS, AuthServerConfig, Client, ClientStanding, PendingFlow
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
@@ -34,6 +36,8 @@ class Authorize:
     store: AuthServerStore
     config: AuthServerConfig
     clock: Clock
+    limits: Limits
+    limit: Limit
     endpoint_of: Callable[[str], Awaitable[str | None]]
     """The path of the MCP endpoint that a resource indicator names; None when it is not one of ours."""
 
@@ -44,27 +48,45 @@ class Authorize:
             parameters.refuse_repeated(but=("resource",))
             client = await self._client(parameters)
             uri = _redirect_uri(client, parameters)
+            standing = await self.clients.standing(client)
         except Invalid as error:
             raise _refused(error, way_back=None) from error
         # from here on the redirect URI is the client's own: a refusal may carry a way back (RFC 6749 §4.1.2.1)
         try:
-            flow = await self._flow(client, uri, parameters, browser_hash)
+            flow = await self._flow(client, uri, parameters, browser_hash, standing)
         except Invalid as error:
             raise _refused(error, way_back=self._way_back(uri, parameters, error)) from error
-        await self.store.add_pending_flow(flow)
+        await self._admit(client, flow)
         log.info("authorization_requested", flow=flow.id, client=client.client_name, resource=flow.resource)
         return flow
+
+    async def _admit(self, client: Client, flow: PendingFlow) -> None:
+        """What is counted is what would be written, so a refused request costs nobody anything. Raises TooMany."""
+        subject, known = limits.subject(client.client_name, flow.redirect_uri)
+        await self.limits.admit(self.limit, subject, known=known)
+        if not await self.store.add_pending_flow(flow):
+            raise TooManyWaiting
 
     async def _client(self, parameters: RequestParameters) -> Client:
         client_id = parameters.get("client_id")
         if client_id is None:
             raise Invalid("The parameter client_id is missing.", param="client_id")
-        client = await self.clients.resolve(client_id)
+        try:
+            client = await self.clients.resolve(client_id)
+        except ClientUnreachable as error:
+            raise Invalid(error.message, code=oauth.INVALID_CLIENT, param="client_id") from error
         if client is None:
             raise Invalid("No client is registered under this client_id.", code=oauth.INVALID_CLIENT, param="client_id")
         return client
 
-    async def _flow(self, client: Client, uri: str, parameters: RequestParameters, browser_hash: str) -> PendingFlow:
+    async def _flow(
+        self,
+        client: Client,
+        uri: str,
+        parameters: RequestParameters,
+        browser_hash: str,
+        standing: ClientStanding,
+    ) -> PendingFlow:
         state = parameters.get("state")
         _check_response_type(parameters)
         challenge = _code_challenge(parameters)
@@ -77,7 +99,7 @@ class Authorize:
             redirect_uri=uri,
             state=state,
             code_challenge=challenge,
-            scope=scope.granted(parameters.get("scope")),
+            scope=scope.limited(scope.granted(parameters.get("scope")), standing.scope_limit),
             resource=resource,
             created_at=now,
             expires_at=now + PENDING_FLOW_SECONDS * SECOND,

@@ -1,4 +1,8 @@
-"""The browser's secret: one cookie for all flows of a browser, made by this server; each flow keeps its hash."""
+"""The browser's secrets, made by this server and kept here as hashes.
+
+One binds the flows of a browser and lives as long as they do; another, given only after a finished consent, is by what
+the browser is known again.
+"""
 
 import hashlib
 import hmac
@@ -9,7 +13,8 @@ from bifrost.base import ids
 from bifrost.base.sealing import KeyRing
 
 COOKIE = "__bifrost_flow_secret"
-_USE = "flow_secret"
+PERSON_COOKIE = "__bifrost_person"
+FLOW_USE, PERSON_USE = "flow_secret", "person_secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,11 @@ class BrowserSecrets:
     """Makes secrets, and tells its own from planted ones: a secret carries a MAC of the server."""
 
     ring: KeyRing
+    use: str = FLOW_USE
 
     def new(self) -> str:
         random = ids.new_secret()
-        return f"{random}.{self.ring.mac(random, use=_USE)}"
+        return f"{random}.{self.ring.mac(random, use=self.use)}"
 
     def presented(self, values: list[str]) -> Browser:
         return Browser(tuple(dict.fromkeys(value for value in values if self._made(value))))
@@ -45,7 +51,7 @@ class BrowserSecrets:
 
     def _made(self, value: str) -> bool:
         random, _, mac = value.partition(".")
-        return bool(random and mac) and value.isascii() and self.ring.made(random, mac, use=_USE)
+        return bool(random and mac) and value.isascii() and self.ring.made(random, mac, use=self.use)
 
 
 def csrf_token(secret: str, flow_id: str) -> str:

@@ -1,85 +1,53 @@
-"""Clients: registering one, and resolving the `client_id` of any request to what was registered.
+"""The one resolver of every endpoint: what stands behind the `client_id` of a request (contract §3).
 
-A client id is sealed and carries the registration, so registering writes nothing, the same metadata always gives the
-same id, and no clean-up can ever invalidate an id that a client still holds (docs/decisions/0003).
+Pre-registered by an administrator, or a metadata document that the id is the address of, or an id that carries its own
+registration. The three never overlap: a document's id begins with https://, a sealed one with its prefix, and an
+administrator can give neither.
 """
 
-import zlib
-from collections.abc import Collection
 from dataclasses import dataclass
 
-import msgspec
-
-from bifrost.authserver.models import Client
-from bifrost.base.ids import random_bytes
-from bifrost.base.sealing import KeyRing, SealBrokenError, encode
-from bifrost.protocol import oauth, redirect_uri
-from bifrost.protocol.client_registration import ClientMetadata
-from bifrost.protocol.oauth import OAuthError
-
-PREFIX = "bfcl_"
-SECRET_PREFIX = "bfcs_"  # noqa: S105 - the prefix by which scanners find a leaked secret
-MAX_CHARACTERS = 2_048
-NONCE_BYTES = 9
-_ID_USE, _SECRET_USE = "client_id", "client_secret"
-
-
-class _Sealed(msgspec.Struct, array_like=True):
-    """What a client id carries; short names would not make it shorter than none."""
-
-    name: str
-    redirect_uris: tuple[str, ...]
-    grant_types: tuple[str, ...]
-    auth_method: str
-    nonce: str = ""
+from bifrost.authserver.client_documents import ClientDocuments
+from bifrost.authserver.client_store import ClientStore
+from bifrost.authserver.errors import ClientRefused
+from bifrost.authserver.models import Client, ClientRecord, ClientStanding
+from bifrost.authserver.sealed_clients import PREFIX, SealedClients
+from bifrost.protocol import client_id_metadata
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    ring: KeyRing
-    app_schemes: Collection[str]
-
-    def register(self, metadata: ClientMetadata) -> Client:
-        """RFC 7591 §3.2.1. Raises OAuthError when the metadata is too large for an id."""
-        public = metadata.token_endpoint_auth_method == oauth.NONE
-        sealed = _Sealed(
-            name=metadata.client_name,
-            redirect_uris=metadata.redirect_uris,
-            grant_types=metadata.grant_types,
-            auth_method=metadata.token_endpoint_auth_method,
-            # two confidential clients that call themselves the same must not share a secret
-            nonce="" if public else encode(random_bytes(NONCE_BYTES)),
-        )
-        client_id = PREFIX + self.ring.seal_name(zlib.compress(msgspec.json.encode(sealed), 9), use=_ID_USE)
-        if len(client_id) > MAX_CHARACTERS:
-            raise OAuthError(
-                oauth.INVALID_CLIENT_METADATA,
-                f"The metadata does not fit into a client_id of {MAX_CHARACTERS} characters; "
-                "register fewer or shorter redirect_uris.",
-            )
-        return self._opened(client_id)
+    sealed: SealedClients
+    documents: ClientDocuments
+    store: ClientStore
 
     async def resolve(self, client_id: str) -> Client | None:
-        """The one resolver of every endpoint; None for an id that this server did not make."""
-        try:
-            return self._opened(client_id)
-        except SealBrokenError:
-            return None
+        """None for an unknown id. Raises ClientRefused, ClientUnreachable (documents), StorageUnavailable."""
+        if client_id.startswith(PREFIX):
+            return self.sealed.open(client_id)
+        if client_id_metadata.looks_like_url(client_id):
+            return await self.documents.resolve(client_id)
+        record = await self.store.client(client_id)
+        return record.client if record and record.client.origin == "preregistered" else None
 
-    def _opened(self, client_id: str) -> Client:
-        if not client_id.startswith(PREFIX) or len(client_id) > MAX_CHARACTERS:
-            raise SealBrokenError
-        raw, ring_id = self.ring.open_name(client_id.removeprefix(PREFIX), use=_ID_USE)
-        sealed = msgspec.json.decode(zlib.decompress(raw), type=_Sealed)
-        public = sealed.auth_method == oauth.NONE
-        return Client(
-            client_id=client_id,
-            client_name=sealed.name,
-            # the rules of today also hold for what was registered yesterday
-            redirect_uris=tuple(
-                uri for uri in sealed.redirect_uris if redirect_uri.refusal(uri, self.app_schemes) is None
-            ),
-            grant_types=sealed.grant_types,
-            token_endpoint_auth_method=sealed.auth_method,
-            client_secret="" if public else SECRET_PREFIX + self.ring.mac(client_id, use=_SECRET_USE, ring_id=ring_id),
-        )
+    async def known_name(self, client_id: str) -> str:
+        """What an administrator calls it, or it itself; empty when it is not known any more. Nothing is fetched."""
+        record = await self.store.client(client_id)
+        if record is not None:
+            return record.label or record.client.client_name
+        client = self.sealed.open(client_id)
+        return client.client_name if client else ""
+
+    async def standing(self, client: Client) -> ClientStanding:
+        """What an administrator has decided about it. Raises ClientRefused when it is blocked."""
+        record = await self.store.client(client.client_id)
+        if record is None:
+            return ClientStanding()
+        if record.blocked_at is not None:
+            raise ClientRefused("This client is blocked by whoever runs this gateway.")
+        return ClientStanding(label=record.label, scope_limit=record.scope_limit)
+
+    def record_of(self, client: Client) -> ClientRecord:
+        """What is kept of a client from its first consent on; of a document, with how long it may be used."""
+        copy = self.documents.copy_of(client.client_id) if client.origin == "document" else None
+        return copy if copy and copy.client == client else ClientRecord(client=client)

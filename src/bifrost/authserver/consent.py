@@ -1,6 +1,6 @@
 """The consent steps: each loads the flow through one guard and does its one thing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -18,17 +18,19 @@ from bifrost.authserver.errors import (
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import (
     AUTHORIZATION_CODE_SECONDS,
+    Approval,
     AuthorizationCode,
     AuthServerConfig,
     Client,
     Grant,
     PendingFlow,
 )
+from bifrost.authserver.remembered import Remembered, facts
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.identity.models import Identity
-from bifrost.protocol import oauth, redirect_uri
+from bifrost.protocol import oauth, redirect_uri, scope
 
 log = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class Consent:
     store: AuthServerStore
     clients: Clients
     identities: Identities
+    remembered: Remembered
     config: AuthServerConfig
     clock: Clock
 
@@ -49,7 +52,13 @@ class Consent:
         return self._same_browser(flow, browser)
 
     async def client_of(self, flow: PendingFlow) -> Client:
-        """The client, judged again: what was registered must still be acceptable. Raises AuthorizationRefused."""
+        """The client as people are shown it, judged again. Raises AuthorizationRefused, ClientRefused."""
+        client = await self._resolved(flow)
+        standing = await self.clients.standing(client)
+        return replace(client, client_name=standing.label or client.client_name)
+
+    async def _resolved(self, flow: PendingFlow) -> Client:
+        """What was registered must still be acceptable. Raises AuthorizationRefused."""
         client = await self.clients.resolve(flow.client_id)
         if client is None:
             raise AuthorizationRefused(oauth.INVALID_CLIENT, "The client is no longer known.", param="client_id")
@@ -67,28 +76,55 @@ class Consent:
         """Raises Denied, FlowNotFound."""
         await self._choose(flow, self.identities.anonymous())
 
-    async def submit(self, flow_id: str | None, browser: Browser) -> str:
+    async def continue_as(self, flow_id: str | None, browser: Browser, person: Browser, secret: str) -> str | None:
+        """Submit as the identity that allowed this client before in this browser; None when all must be shown again.
+
+        Raises as `submit` does.
+        """
+        flow = await self._submittable(flow_id, browser)
+        identity = await self.remembered.offer(flow, await self._resolved(flow), person)
+        if identity is None:
+            return None
+        if not await self.store.choose_identity(flow.id, identity, self.clock.now()):
+            raise FlowFinished
+        return await self.submit(flow_id, browser, secret)
+
+    async def submit(self, flow_id: str | None, browser: Browser, secret: str) -> str:
         """Consume the flow, create grant and code in one transaction, and return where the browser goes.
 
+        `secret` is by what this browser will be known again.
         Raises WrongBrowser, FlowNotFound, FlowFinished, FlowExpired, IdentityNeeded, AuthorizationRefused.
         """
         flow = await self._submittable(flow_id, browser)
-        client = await self.client_of(flow)
+        client = await self._resolved(flow)
+        flow = replace(flow, scope=scope.limited(flow.scope, (await self.clients.standing(client)).scope_limit))
         identity = flow.identity
         if identity is None or await self.identities.standing(identity) is None:
             raise IdentityNeeded
         code = ids.new_secret(ids.AUTHORIZATION_CODE)
         now = self.clock.now()
         grant, row = _grant_and_code(flow, identity, ids.hash_secret(code), now)
-        if not await self.store.submit_flow(flow.id, grant, row, now):
+        approval = Approval(
+            client=self.clients.record_of(client),
+            consent=facts(flow, client, identity),
+            person_hash=ids.hash_secret(secret),
+            proof=await self.identities.proof(identity),
+        )
+        if not await self.store.submit_flow(flow.id, grant, row, now, approval=approval):
             raise FlowFinished
         log.info("consent_given", flow=flow.id, client=client.client_name, grant=grant.id, identity=identity.id)
         return redirect.success(flow, code, self.config.issuer)
 
-    async def deny(self, flow_id: str | None, browser: Browser) -> str:
-        """Consume the flow; where the browser goes. Raises WrongBrowser, FlowNotFound, AuthorizationRefused."""
+    async def deny(self, flow_id: str | None, browser: Browser, person: Browser) -> str:
+        """Consume the flow; where the browser goes. What was allowed before in this browser is forgotten.
+
+        Raises WrongBrowser, FlowNotFound, AuthorizationRefused.
+        """
         flow = await self.open_flow(flow_id, browser)
-        await self.client_of(flow)
+        client = await self._resolved(flow)
+        offered = await self.remembered.offer(flow, client, person)
+        if offered is not None:
+            await self.remembered.forget_for(offered, client.client_id)
         if not await self.store.deny_flow(flow.id, self.clock.now()):
             raise FlowNotFound
         log.info("consent_denied", flow=flow.id)

@@ -1,6 +1,6 @@
 """What can go wrong between a person's browser and the authorization server."""
 
-from bifrost.base.errors import Conflict, Denied, Gone, Invalid, NotFound, TooMany, Unauthenticated
+from bifrost.base.errors import Conflict, Denied, Gone, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 
 
 class AuthorizationRefused(Invalid):
@@ -12,6 +12,38 @@ class AuthorizationRefused(Invalid):
     def __init__(self, code: str, message: str, *, param: str, way_back: str | None = None) -> None:
         super().__init__(message, code=code, param=param)
         self.way_back = way_back
+
+
+class ClientRefused(Invalid):
+    """A client that is not taken: its metadata document is not usable, or it is blocked."""
+
+    default_code = "invalid_client"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="client_id")
+
+
+class ClientUnreachable(Unavailable):
+    """No answer from where a client's metadata document or keys are: one error for every reason."""
+
+    default_code = "client_unreachable"
+
+    def __init__(self) -> None:
+        super().__init__("What this client has published about itself could not be read. Try again in a moment.")
+
+
+class ClientInvalid(Invalid):
+    """What an administrator asks of a client cannot be."""
+
+    default_code = "invalid_client_metadata"
+
+
+class ClientTaken(Conflict):
+    default_code = "client_taken"
+
+
+class UnknownClient(NotFound):
+    default_code = "client_not_found"
 
 
 class AuthorizationServerOff(NotFound):
@@ -82,6 +114,13 @@ class TooManyGuesses(TooMany):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("Too many wrong keys. Wait a few minutes and try again.", retry_after=retry_after)
+
+
+class TooManyWaiting(TooMany):
+    """Thousands of sign-ins of one client wait for somebody: a flood, or a loop in the client."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many sign-ins of this application are open. Try again in a few minutes.", retry_after=60)
 
 
 class ConnectLinkExpired(Invalid):

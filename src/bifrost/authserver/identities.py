@@ -68,6 +68,11 @@ class Identities:
         standing = await self.standing(identity)
         return ToolPolicy(key_configs=standing.key_configs if standing else ())
 
+    async def proof(self, identity: Identity) -> str:
+        """What changes when the identity has to be proven anew: of a virtual key, the beginning of its value."""
+        key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None
+        return key.value_hint if key else ""
+
     async def label(self, identity: Identity) -> str:
         """The name of its key; an anonymous session has none."""
         key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None

@@ -30,8 +30,7 @@ class IssuedGrants:
 
     async def client_name(self, grant: IssuedGrant) -> str:
         """Empty when the client is not known any more."""
-        client = await self.clients.resolve(grant.client_id)
-        return client.client_name if client else ""
+        return await self.clients.known_name(grant.client_id)
 
     async def end(self, grant_id: str) -> None:
         """All its tokens are refused from now on. Ending twice is no error. Raises UnknownGrant."""

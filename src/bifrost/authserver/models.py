@@ -1,13 +1,21 @@
 """Nouns of the authorization server. Times are milliseconds since the epoch, lifetimes are in the unit they name."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth
+from bifrost.protocol.jws import Jwk
 from bifrost.protocol.redirect_uri import APP_SCHEMES
 
 PENDING_FLOW_SECONDS = 15 * 60
 AUTHORIZATION_CODE_SECONDS = 5 * 60
+REMEMBERED_SECONDS = 180 * 24 * 3_600
+"""How long a consent is remembered after it was last given."""
+KNOWN_BROWSER_SECONDS = 30 * 24 * 3_600
+"""How long a browser is known again after a consent that was finished in it."""
+MAX_WAITING_FLOWS = 5_000
+"""Authorization requests of one client that wait for somebody at a time."""
 MAX_FAILED_ATTEMPTS = 5
 """Failed attempts to redeem one authorization code, after which it is burnt (contract §6)."""
 
@@ -23,6 +31,9 @@ class AuthServerConfig:
     app_schemes: frozenset[str] = APP_SCHEMES
 
 
+ClientOrigin = Literal["preregistered", "document", "self_registered"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A registered client, as every endpoint sees it."""
@@ -32,13 +43,72 @@ class Client:
     redirect_uris: tuple[str, ...]
     grant_types: tuple[str, ...]
     token_endpoint_auth_method: str
-    client_secret: str = field(default="", repr=False)
+    origin: ClientOrigin = "self_registered"
+    secret_hash: str = field(default="", repr=False)
+    """Of the client secret; empty when it has none."""
     verified_host: str | None = None
-    """The host that vouches for the name; None for a client that registered itself."""
+    """The host that vouches for the name; None for a client that has no metadata document."""
+    jwks: tuple[Jwk, ...] = ()
+    jwks_uri: str = ""
 
     @property
     def is_public(self) -> bool:
         return self.token_endpoint_auth_method == oauth.NONE
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether somebody besides itself says who it is: the host of its document, or an administrator."""
+        return self.origin != "self_registered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRecord:
+    """A client with a row: registered by an administrator, or allowed by somebody once.
+
+    `fetched_at` and `fresh_until` are those of a metadata document.
+    """
+
+    client: Client
+    id: str = ""
+    label: str = ""
+    """What an administrator calls it."""
+    scope_limit: str = ""
+    """The widest scope it may get; empty without a limit."""
+    blocked_at: int | None = None
+    fetched_at: int = 0
+    fresh_until: int = 0
+    consented_at: int | None = None
+    """When somebody last allowed it."""
+    created_at: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientChange:
+    """What an administrator changes; None leaves it as it is."""
+
+    label: str | None = None
+    scope_limit: str | None = None
+    blocked: bool | None = None
+    client_name: str | None = None
+    redirect_uris: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPage:
+    """A part of the list, how many there are in all, and how many grants each of the part has, by client id."""
+
+    clients: tuple[ClientRecord, ...]
+    total: int
+    grants: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStanding:
+    """What an administrator has decided about a client that may be used."""
+
+    label: str = ""
+    scope_limit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +157,41 @@ class GrantFilter:
     client_id: str = ""
     identity_id: str = ""
     living_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RememberedConsent:
+    """What a person allowed a client, in terms of what was shown."""
+
+    identity: Identity
+    client_id: str
+    scope: str
+    resources: tuple[str, ...]
+    redirect_hosts: tuple[str, ...]
+    keys_hash: str
+    """Of how the client proves itself."""
+    id: str = ""
+    created_at: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentPage:
+    """A part of the list with the names of the clients, by client id, and how many there are in all."""
+
+    consents: tuple[RememberedConsent, ...]
+    names: dict[str, str]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """What is remembered of a consent besides its grant. `person_hash` is by what its browser is known again."""
+
+    client: ClientRecord
+    consent: RememberedConsent
+    person_hash: str
+    proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,9 @@ from typing import Any
 
 import structlog
 
-from bifrost.authserver.clients import Clients
+from bifrost.authserver import limits
+from bifrost.authserver.limits import Limit, Limits
+from bifrost.authserver.sealed_clients import SealedClients
 from bifrost.base.clock import SECOND, Clock
 from bifrost.protocol import client_registration, oauth
 
@@ -15,13 +17,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    clients: Clients
+    clients: SealedClients
+    limits: Limits
+    limit: Limit
     clock: Clock
 
-    def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """RFC 7591 §3.2.1: the id, and every accepted member as accepted. Raises OAuthError."""
+    async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """RFC 7591 §3.2.1: the id, and every accepted member as accepted. Raises OAuthError, TooMany."""
         metadata = client_registration.accept(body, self.clients.app_schemes)
-        client = self.clients.register(metadata)
+        subject, known = limits.subject(metadata.client_name, *metadata.redirect_uris)
+        await self.limits.admit(self.limit, subject, known=known)
+        client, secret = self.clients.register(metadata)
         answer: dict[str, Any] = {
             "client_id": client.client_id,
             "client_id_issued_at": self.clock.now() // SECOND,
@@ -35,7 +41,7 @@ class Register:
             answer["client_name"] = metadata.client_name
         if metadata.scope:
             answer["scope"] = metadata.scope
-        if not client.is_public:
-            answer |= {"client_secret": client.client_secret, "client_secret_expires_at": 0}
+        if secret:
+            answer |= {"client_secret": secret, "client_secret_expires_at": 0}
         log.info("client_registered", name=metadata.client_name, redirect_uris=list(metadata.redirect_uris))
         return answer

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from bifrost.authserver.models import (
     AccessTokenRow,
+    Approval,
     AuthorizationCode,
     Grant,
     GrantFilter,
@@ -20,7 +21,9 @@ class AuthServerStore(Protocol):
     async def ping(self) -> None:
         """Raises StorageUnavailable."""
 
-    async def add_pending_flow(self, flow: PendingFlow) -> None: ...
+    async def add_pending_flow(self, flow: PendingFlow) -> bool:
+        """False when too many of this client wait already; then nothing was written."""
+        ...
 
     async def pending_flow(self, flow_id: str) -> PendingFlow | None: ...
 
@@ -28,8 +31,14 @@ class AuthServerStore(Protocol):
         """False when the flow is finished or expired."""
         ...
 
-    async def submit_flow(self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int) -> bool:
-        """Consume the flow and create its grant and code, or nothing. Of parallel calls exactly one returns True."""
+    async def submit_flow(
+        self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int, *, approval: Approval | None = None
+    ) -> bool:
+        """Consume the flow and create its grant and code, or nothing. Of parallel calls exactly one returns True.
+
+        With an approval the client gets its row, if it has none yet, and the consent is remembered; False also when the
+        client has been blocked.
+        """
         ...
 
     async def deny_flow(self, flow_id: str, now: int) -> bool:

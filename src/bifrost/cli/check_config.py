@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from bifrost import bootstrap
+from bifrost.authserver import client_registry
 from bifrost.cli.serve import load
 from bifrost.governance.virtual_keys import check_value
 from bifrost.upstreams.rules import check
@@ -20,12 +21,14 @@ def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Raises ConfigurationError, UpstreamInvalid, WeakVirtualKey."""
+    """Raises ConfigurationError, UpstreamInvalid, WeakVirtualKey, ClientInvalid."""
     loaded = load(chosen.config)
     for upstream in loaded.mcp.client_configs:
         check(bootstrap.new_upstream(upstream))
     for key in loaded.governance.virtual_keys:
         check_value(key.value)
+    for client in loaded.client.registered_clients:
+        client_registry.check(bootstrap.new_client(client), loaded.app_schemes)
     print("The configuration is valid.")
     print(f"  listens on    {loaded.server.host}:{loaded.server.port}, {loaded.server.workers} worker(s)")
     print(f"  issuer        {loaded.public_urls[0]}")

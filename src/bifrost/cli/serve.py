@@ -94,7 +94,7 @@ async def _prepared(loaded: Settings) -> str | None:
     gateway = build(loaded, ring=ring)
     try:
         await bootstrap.prepare(loaded, gateway.database, SystemClock(), ring)
-        await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams, ring)
+        await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams, gateway.clients, ring)
         return await _set_up_notice(loaded, gateway.set_up)
     finally:
         await gateway.database.close()

@@ -1,7 +1,7 @@
 """Client metadata (RFC 7591 §2): what a registration request asks for, and what of it is accepted."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bifrost.protocol import oauth, redirect_uri
@@ -24,6 +24,9 @@ class ClientMetadata:
     token_endpoint_auth_method: str
     scope: str
     echoed: tuple[tuple[str, str], ...] = ()
+
+    def authenticated_by(self, method: str) -> "ClientMetadata":
+        return replace(self, token_endpoint_auth_method=method)
 
 
 def accept(body: Mapping[str, Any], app_schemes: Collection[str]) -> ClientMetadata:

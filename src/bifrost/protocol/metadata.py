@@ -5,7 +5,7 @@ Members with no value are left out, as both ask.
 
 from typing import Any
 
-from bifrost.protocol import oauth, pkce, scope
+from bifrost.protocol import jws, oauth, pkce, scope
 
 REGISTER = "/api/oauth/per-user/register"
 AUTHORIZE = "/api/oauth/per-user/authorize"
@@ -18,9 +18,12 @@ OPENID_CONFIGURATION = "/.well-known/openid-configuration"
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 
 
-def authorization_server(issuer: str) -> dict[str, Any]:
-    """RFC 8414 §2, with RFC 9207 §3. Every statement is true of this version."""
-    return {
+def authorization_server(issuer: str, *, client_documents: bool) -> dict[str, Any]:
+    """RFC 8414 §2, with RFC 9207 §3. Every statement is true of this version.
+
+    `client_documents`: whether a client_id may be the address of a metadata document.
+    """
+    document = {
         "issuer": issuer,
         "authorization_endpoint": issuer + AUTHORIZE,
         "token_endpoint": issuer + TOKEN,
@@ -31,12 +34,15 @@ def authorization_server(issuer: str) -> dict[str, Any]:
         "response_types_supported": [oauth.RESPONSE_TYPE],
         "response_modes_supported": ["query"],
         "grant_types_supported": list(oauth.GRANT_TYPES),
-        "token_endpoint_auth_methods_supported": list(oauth.AUTH_METHODS),
-        "revocation_endpoint_auth_methods_supported": list(oauth.AUTH_METHODS),
         "introspection_endpoint_auth_methods_supported": [oauth.CLIENT_SECRET_BASIC],
+        "token_endpoint_auth_methods_supported": list(oauth.ENDPOINT_AUTH_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(jws.ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": list(oauth.ENDPOINT_AUTH_METHODS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(jws.ALGORITHMS),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
     }
+    return {**document, "client_id_metadata_document_supported": True} if client_documents else document
 
 
 def protected_resource(resource: str, issuer: str, name: str) -> dict[str, Any]:

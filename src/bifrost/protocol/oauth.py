@@ -10,8 +10,15 @@ RESPONSE_TYPE = "code"
 NONE = "none"
 CLIENT_SECRET_POST = "client_secret_post"  # noqa: S105 - a method's name
 CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
+PRIVATE_KEY_JWT = "private_key_jwt"
 AUTH_METHODS = (NONE, CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
-"""`none` first: some clients use their metadata document only when they see it (RFC 8414 §2)."""
+"""What a client can register for itself. `none` first: some use their metadata document only when they see it."""
+
+ENDPOINT_AUTH_METHODS = (*AUTH_METHODS, PRIVATE_KEY_JWT)
+"""What the token and revocation endpoints take (RFC 8414 §2); keys come from a document or an administrator."""
+
+CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+"""RFC 7523 §2.2."""
 
 INVALID_REQUEST = "invalid_request"
 INVALID_CLIENT = "invalid_client"

@@ -22,6 +22,11 @@ def granted(requested: str | None) -> str:
     return " ".join(word for word in SUPPORTED if word in words) or DEFAULT
 
 
+def limited(granted: str, limit: str) -> str:
+    """At most what the limit allows; an empty limit is none. Read is always left, because write implies it."""
+    return " ".join(word for word in granted.split(" ") if not limit or allows(limit, word)) or READ
+
+
 def narrowed(requested: str | None, grant: str) -> str | None:
     """RFC 6749 §6: absent means the same as granted, and so do words that mean nothing here; more makes it None."""
     words = set((requested or "").split(" ")) & set(SUPPORTED)

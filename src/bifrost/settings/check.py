@@ -33,6 +33,8 @@ def check(settings: Settings) -> None:
     _check_unique("mcp.client_configs", "endpoint_slug", slugs)
     config_ids = [entry.oauth_config_id for entry in settings.mcp.client_configs if entry.oauth_config_id]
     _check_unique("mcp.client_configs", "oauth_config_id", config_ids)
+    ids = [entry.client_id for entry in settings.client.registered_clients]
+    _check_unique("client.registered_clients", "client_id", ids)
     for member in ("id", "name", "value"):
         values = [getattr(key, member) for key in settings.governance.virtual_keys]
         _check_unique("governance.virtual_keys", member, [value for value in values if value])

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from bifrost.http.public_urls import LOOPBACK_HOSTS, is_loopback
+from bifrost.protocol.redirect_uri import APP_SCHEMES
 
 
 class ConfigurationError(Exception):
@@ -44,6 +45,27 @@ class ResourceServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
 
+class RegisteredClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    client_id: Annotated[str, Meta(min_length=1, max_length=200, description="What the client calls itself by.")]
+    client_name: Annotated[str, Meta(min_length=1, max_length=200, description="What people are shown.")]
+    redirect_uris: Annotated[
+        tuple[str, ...], Meta(description="Where the browser may be sent; compared exactly, but for a loopback port.")
+    ]
+    client_secret: Annotated[
+        str, Meta(description="At least 22 random characters, kept as a hash; best given as env.NAME.")
+    ] = ""
+    client_secret_hash: Annotated[str, Meta(description="Instead: the SHA-256 of the secret in hex.")] = ""
+    token_endpoint_auth_method: Annotated[
+        str, Meta(description="Default: client_secret_basic with a secret, private_key_jwt with keys, else none.")
+    ] = ""
+    grant_types: Annotated[tuple[str, ...], Meta(description="What it may use at the token endpoint.")] = (
+        "authorization_code",
+        "refresh_token",
+    )
+    jwks: Annotated[dict[str, Any] | None, Meta(description="Its public keys, for private_key_jwt.")] = None
+    jwks_uri: Annotated[str, Meta(description="Where its public keys are, instead.")] = ""
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     mcp_server_auth_mode: Annotated[
         Literal["headers", "both", "oauth"],
@@ -75,6 +97,26 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_id_metadata_document_url: Annotated[
         str, Meta(description="Where upstreams read about us. Default: our own address, when it is https.")
     ] = ""
+    registrations_per_minute: Annotated[
+        int,
+        Meta(ge=0, description="Of one client name and redirect host; five times as many in all. 0 is no limit."),
+    ] = 600
+    authorizations_per_minute: Annotated[
+        int, Meta(ge=0, description="Authorization requests, counted likewise. 0 is no limit.")
+    ] = 1_200
+    registered_clients: Annotated[
+        tuple[RegisteredClientSettings, ...], Meta(description="OAuth clients that are registered by hand.")
+    ] = ()
+    client_id_metadata_documents: Annotated[
+        bool, Meta(description="Whether a client_id may be the address of a metadata document, which is then fetched.")
+    ] = True
+    client_id_metadata_allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Hosts whose documents are read, `*.example.com` for all below. Default: every host."),
+    ] = ()
+    client_id_metadata_blocked_hosts: Annotated[
+        tuple[str, ...], Meta(description="Hosts whose documents are never read, written likewise.")
+    ] = ()
     allowed_networks: Annotated[
         tuple[str, ...],
         Meta(description="Private networks in which upstreams' authorization servers may stand, e.g. 10.0.0.0/8."),
@@ -208,6 +250,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def enforce_auth(self) -> bool:
         chosen = self.client.enforce_auth_on_inference
         return not all(map(is_loopback, self.public_urls)) if chosen is None else chosen
+
+    @property
+    def app_schemes(self) -> frozenset[str]:
+        """Redirect URI schemes without a dot that are taken."""
+        return APP_SCHEMES | frozenset(self.client.allowed_app_schemes)
 
     @property
     def storage_url(self) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from bifrost.authserver.models import (
     MAX_FAILED_ATTEMPTS,
+    MAX_WAITING_FLOWS,
     AccessTokenRow,
+    Approval,
     AuthorizationCode,
     Grant,
     GrantFilter,
@@ -19,6 +21,9 @@ from bifrost.authserver.models import (
 from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
 from bifrost.storage import database as db
+from bifrost.storage.clients import SqlClientStore
+from bifrost.storage.consents import SqlConsentStore
+from bifrost.storage.counters import SqlCounterStore
 from bifrost.storage.database import Connection, Database, Row, queries
 from bifrost.storage.remembered import Remembered
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
@@ -32,15 +37,20 @@ class SqlAuthServerStore:
     def __init__(self, database: Database, accounts: SqlUpstreamOAuthStore) -> None:
         self._database = database
         self._accounts = accounts
+        self._clients = SqlClientStore(database)
+        self._consents = SqlConsentStore(database)
+        self._counters = SqlCounterStore(database)
         self._queries = queries("authserver", database.driver)
         self._access_tokens = Remembered[AccessTokenRow](database)
 
     async def ping(self) -> None:
         await db.ping(self._database)
 
-    async def add_pending_flow(self, flow: PendingFlow) -> None:
+    async def add_pending_flow(self, flow: PendingFlow) -> bool:
+        values = _without(asdict(flow), "identity", "finished_at")
         async with self._database.transaction() as connection:
-            await self._queries.add_pending_flow(connection, **_without(asdict(flow), "identity", "finished_at"))
+            added = await self._queries.add_pending_flow(connection, **values, most=MAX_WAITING_FLOWS)
+        return added is not None
 
     async def pending_flow(self, flow_id: str) -> PendingFlow | None:
         row = await self._one("pending_flow", id=flow_id)
@@ -53,9 +63,13 @@ class SqlAuthServerStore:
             )
         return chosen is not None
 
-    async def submit_flow(self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int) -> bool:
+    async def submit_flow(
+        self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int, *, approval: Approval | None = None
+    ) -> bool:
         async with self._database.transaction() as connection:
             if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
+                return False
+            if approval and not await self._clients.record_consent(connection, approval.client, now):
                 return False
             await self._queries.add_grant(connection, **_without(_flat_identity(grant), "identity"))
             await self._queries.add_authorization_code(
@@ -63,6 +77,8 @@ class SqlAuthServerStore:
             )
             connected, owner = Owner("flow", flow_id), Owner(grant.identity.kind, grant.identity.id)
             await self._accounts.move_credentials(connection, connected, owner, now)
+            if approval:
+                await self._consents.remember(connection, approval, now)
         return True
 
     async def deny_flow(self, flow_id: str, now: int) -> bool:
@@ -171,6 +187,9 @@ class SqlAuthServerStore:
                 pass
         async with self._database.transaction() as connection:
             await self._accounts.sweep(connection, before)
+            await self._clients.sweep(connection, before)
+            await self._consents.sweep(connection, before)
+            await self._counters.sweep(connection, before)
 
     async def _swept(self, query: str, before: int) -> bool:
         """One step; whether there may be more."""

@@ -12,7 +12,7 @@ from typing import Any
 import aiosql
 import structlog
 
-from bifrost.authserver import clients
+from bifrost.authserver import sealed_clients
 from bifrost.base.sealing import KEY_BYTES, KeyRing, SealBrokenError, key_id, name_key_id, sealed_prefix
 from bifrost.storage.database import Database, Queries, Row, queries
 from bifrost.upstreams import vault
@@ -182,10 +182,10 @@ class Resealing:
 
 def _registered_under(client_id: str) -> str | None:
     """The id of the key that sealed a client id; None for one that this server did not make."""
-    if not client_id.startswith(clients.PREFIX):
+    if not client_id.startswith(sealed_clients.PREFIX):
         return None
     try:
-        return name_key_id(client_id.removeprefix(clients.PREFIX))
+        return name_key_id(client_id.removeprefix(sealed_clients.PREFIX))
     except SealBrokenError:
         return None
 

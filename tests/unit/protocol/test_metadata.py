@@ -3,7 +3,7 @@
 from bifrost.protocol import metadata, oauth, pkce, scope
 
 ISSUER = "https://gw.example.com"
-SERVER = metadata.authorization_server(ISSUER)
+SERVER = metadata.authorization_server(ISSUER, client_documents=True)
 
 
 def test_the_issuer_is_the_string_it_was_given() -> None:
@@ -30,7 +30,8 @@ def test_the_authorization_server_offers_what_it_does() -> None:
 
 def test_none_is_the_first_method_of_authentication() -> None:
     """RFC 8414 §2; some clients read the first entry only."""
-    assert SERVER["token_endpoint_auth_methods_supported"] == ["none", "client_secret_post", "client_secret_basic"]
+    methods = ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"]
+    assert SERVER["token_endpoint_auth_methods_supported"] == methods
 
 
 def test_offline_access_is_a_word_of_the_authorization_server_alone() -> None:

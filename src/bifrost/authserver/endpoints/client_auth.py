@@ -1,4 +1,4 @@
-"""Client authentication at the token endpoint (RFC 6749 §2.3.1, OAuth 2.1 §2.4)."""
+"""Client authentication at the token endpoint (RFC 6749 §2.3.1, OAuth 2.1 §2.4, RFC 7523 §2.2)."""
 
 import base64
 from dataclasses import dataclass, field
@@ -6,12 +6,18 @@ from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 
+from bifrost.authserver.client_assertions import ClientAssertions, subject
 from bifrost.authserver.clients import Clients
+from bifrost.authserver.errors import ClientRefused, ClientUnreachable
+from bifrost.authserver.limits import Limit, Limits
 from bifrost.authserver.models import Client
 from bifrost.base import ids
+from bifrost.http.client_address import TrustedProxies
 from bifrost.http.params import Parameters
 from bifrost.protocol import oauth
 from bifrost.protocol.oauth import OAuthError
+
+FAILURES = Limit(name="client_authentication", per_minute=30, in_all=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,27 +25,65 @@ class _Presented:
     client_id: str
     secret: str | None = field(repr=False)
     basic: bool
+    assertion: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAuth:
     clients: Clients
+    assertions: ClientAssertions
+    limits: Limits
+    proxies: TrustedProxies
 
     async def authenticate(self, request: Request, form: Parameters) -> Client:
-        """The client that sends the request. Raises OAuthError: invalid_request, or invalid_client with 401."""
+        """The client that sends the request.
+
+        Raises OAuthError: invalid_request, or invalid_client with 401; ClientUnreachable, TooMany.
+        """
         presented = _presented(request, form)
-        client = await self.clients.resolve(presented.client_id)
+        # wrong proofs count for this client from this address: nobody can lock a client out for everybody
+        subject = f"{presented.client_id} {self.proxies.client_address(request)}"
+        self.limits.refuse_if_full(FAILURES, subject)
+        try:
+            return await self._authenticated(presented)
+        except OAuthError:
+            await self.limits.admit(FAILURES, subject)
+            raise
+
+    async def _authenticated(self, presented: _Presented) -> Client:
+        try:
+            client = await self.clients.resolve(presented.client_id)
+        except (ClientRefused, ClientUnreachable) as error:
+            # whoever was allowed once is kept: a document that nobody could ever read is an unknown client
+            raise _invalid_client(presented, error.message) from error
         if client is None:
             raise _invalid_client(presented, "No client is registered under this client_id. Register again.")
-        if client.is_public and presented.basic and presented.secret:
-            raise _invalid_client(presented, "This client has no secret.")
-        if not client.is_public and not ids.same(client.client_secret, presented.secret or ""):
-            raise _invalid_client(presented, "The client could not be authenticated.")
+        if client.token_endpoint_auth_method == oauth.PRIVATE_KEY_JWT:
+            await self._check_assertion(client, presented)
+        else:
+            _check_secret(client, presented)
         return client
+
+    async def _check_assertion(self, client: Client, presented: _Presented) -> None:
+        """A client that has published keys proves itself at every request, and in no other way."""
+        if presented.assertion is None:
+            raise _invalid_client(presented, "This client authenticates with a client_assertion (private_key_jwt).")
+        await self.assertions.check(client, presented.assertion)
+
+
+def _check_secret(client: Client, presented: _Presented) -> None:
+    if presented.assertion is not None:
+        raise _invalid_client(presented, "This client does not authenticate with a client_assertion.")
+    if client.is_public and presented.basic and presented.secret:
+        raise _invalid_client(presented, "This client has no secret.")
+    if not client.is_public and not ids.same(client.secret_hash, ids.hash_secret(presented.secret or "")):
+        raise _invalid_client(presented, "The client could not be authenticated.")
 
 
 def _presented(request: Request, form: Parameters) -> _Presented:
-    """By Basic or in the body; both may name the client, but only one may carry the secret."""
+    """By Basic, by assertion or in the body; each may name the client, but only one may prove it."""
+    if form.get("client_assertion") or form.get("client_assertion_type"):
+        return _asserted(request, form)
     body_id, body_secret = form.get("client_id"), form.get("client_secret")
     basic = _basic(request)
     if basic is None:
@@ -57,6 +101,25 @@ def basic_credentials(request: Request) -> tuple[str, str] | None:
     """Name and secret of Basic; None without an Authorization header. Raises OAuthError when it cannot be read."""
     presented = _basic(request)
     return (presented.client_id, presented.secret or "") if presented else None
+
+
+def _asserted(request: Request, form: Parameters) -> _Presented:
+    """RFC 7521 §4.2: client_id may be left out, and must be the assertion's subject when it is there."""
+    assertion, body_id = form.get("client_assertion"), form.get("client_id")
+    if assertion is None or form.get("client_assertion_type") != oauth.CLIENT_ASSERTION_TYPE:
+        raise OAuthError(
+            oauth.INVALID_REQUEST,
+            f"Send a client_assertion with the client_assertion_type {oauth.CLIENT_ASSERTION_TYPE}.",
+            param="client_assertion_type",
+        )
+    if form.get("client_secret") or request.headers.getlist("authorization"):
+        raise OAuthError(oauth.INVALID_REQUEST, "Authenticate the client in one way only.", param="client_assertion")
+    claimed = subject(assertion)
+    if claimed is None:
+        raise OAuthError(oauth.INVALID_CLIENT, "The client_assertion cannot be read.", param="client_assertion")
+    if body_id not in (None, claimed):
+        raise OAuthError(oauth.INVALID_REQUEST, "Two different client_ids.", param="client_id")
+    return _Presented(claimed, None, basic=False, assertion=assertion)
 
 
 def _basic(request: Request) -> _Presented | None:

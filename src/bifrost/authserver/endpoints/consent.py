@@ -6,13 +6,13 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bifrost.authserver.browser import COOKIE, Browser, BrowserSecrets, csrf_token
+from bifrost.authserver.browser import COOKIE, PERSON_COOKIE, Browser, BrowserSecrets, csrf_token
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.endpoints import views
 from bifrost.authserver.endpoints.connect import connect_url
 from bifrost.authserver.endpoints.forms import checked_form, see_other
 from bifrost.authserver.errors import CrossSiteRequest, IdentityNeeded, KeyRefused, TooManyGuesses, WrongBrowser
-from bifrost.authserver.models import PendingFlow
+from bifrost.authserver.models import KNOWN_BROWSER_SECONDS, Client, PendingFlow
 from bifrost.authserver.services import Services
 from bifrost.base import ids
 from bifrost.base.errors import Denied
@@ -21,6 +21,7 @@ from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.http.params import Parameters
 from bifrost.http.public_urls import PublicUrls
+from bifrost.identity.models import Identity
 
 IDENTITY_PAGE = "/oauth/consent"
 SERVICES_PAGE = "/oauth/consent/mcps"
@@ -31,6 +32,8 @@ class ConsentEndpoints:
     consent: Consent
     services: Services
     secrets: BrowserSecrets
+    persons: BrowserSecrets
+    """By what a browser is known again after a finished consent."""
     pages: Pages
     public_urls: PublicUrls
     proxies: TrustedProxies
@@ -39,6 +42,9 @@ class ConsentEndpoints:
         query = params.query(request)
         flow, csrf = await self._opened(request, query)
         client = await self.consent.client_of(flow)
+        known = await self.consent.remembered.offer(flow, client, self._person(request))
+        if known is not None and not any(query.get(name) for name in ("error", "full")):
+            return await self._continue_page(flow, client, known, csrf)
         locked = await self.consent.identities.locked(flow.id)
         return self.pages.page(
             "identity.html",
@@ -47,6 +53,16 @@ class ConsentEndpoints:
             offers={"virtual_key": True, "skip": self.consent.config.allow_anonymous},
             error=views.sentence("too_many_attempts" if locked else query.get("error")),
             locked=locked,
+        )
+
+    async def _continue_page(self, flow: PendingFlow, client: Client, known: Identity, csrf: str) -> Response:
+        """Allowed before, and nothing has grown: one click, never none (contract §5)."""
+        return self.pages.page(
+            "continue.html",
+            **views.request(client, flow, self.consent.config, self.public_urls.issuer),
+            csrf=csrf,
+            identity={"kind": known.kind, "label": await self.consent.identities.label(known)},
+            full_url=page_url(IDENTITY_PAGE, flow.id, full="1"),
         )
 
     async def services_page(self, request: Request) -> Response:
@@ -93,16 +109,26 @@ class ConsentEndpoints:
         browser = self._browser(request)
         flow_id = form.get("flow_id")
         self._check_csrf(browser, flow_id, form)
+        secret = self.persons.keep_or_new(self._person(request))
         try:
-            return see_other(await self.consent.submit(flow_id, browser))
+            return self._known_again(await self.consent.submit(flow_id, browser, secret), secret)
         except IdentityNeeded as error:
             return see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
+
+    async def continue_as(self, request: Request) -> Response:
+        form = await checked_form(request, self.public_urls)
+        browser, person = self._browser(request), self._person(request)
+        flow_id = form.get("flow_id")
+        self._check_csrf(browser, flow_id, form)
+        secret = self.persons.keep_or_new(person)
+        where = await self.consent.continue_as(flow_id, browser, person, secret)
+        return see_other(page_url(IDENTITY_PAGE, str(flow_id))) if where is None else self._known_again(where, secret)
 
     async def deny(self, request: Request) -> Response:
         form = await checked_form(request, self.public_urls)
         browser = self._browser(request)
         self._check_csrf(browser, form.get("flow_id"), form)
-        return see_other(await self.consent.deny(form.get("flow_id"), browser))
+        return see_other(await self.consent.deny(form.get("flow_id"), browser, self._person(request)))
 
     async def not_offered(self, request: Request) -> Response:
         """Identities of the published API that this gateway does not offer (contract §5)."""
@@ -123,6 +149,19 @@ class ConsentEndpoints:
         flow = await self.consent.open_flow(form.get("flow_id"), browser)
         self._check_csrf(browser, flow.id, form)
         return flow
+
+    def _known_again(self, where: str, secret: str) -> Response:
+        """Given only once a person has approved something (MCP security best practices, consent cookies)."""
+        answer, secure = see_other(where), self.public_urls.secure
+        name = cookies.host_prefixed(PERSON_COOKIE, secure=secure)
+        answer.headers.append(
+            "Set-Cookie", cookies.browser_cookie(name, secret, max_age=KNOWN_BROWSER_SECONDS, secure=secure)
+        )
+        return answer
+
+    def _person(self, request: Request) -> Browser:
+        name = cookies.host_prefixed(PERSON_COOKIE, secure=self.public_urls.secure)
+        return self.persons.presented(cookies.values(request, name))
 
     def _browser(self, request: Request) -> Browser:
         name = cookies.host_prefixed(COOKIE, secure=self.public_urls.secure)

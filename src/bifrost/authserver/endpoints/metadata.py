@@ -18,11 +18,13 @@ RESOURCE_NAME = "Bifrost MCP gateway"
 class Metadata:
     public_urls: PublicUrls
     endpoint_of: Callable[[str], Awaitable[str | None]]
+    client_documents: bool
 
     async def authorization_server(self, request: Request) -> Response:
         """At the root and with an endpoint's path inserted: the issuer is the same."""
         await self._check_path(request)
-        return JSONResponse(metadata.authorization_server(self.public_urls.issuer), headers=CACHE)
+        document = metadata.authorization_server(self.public_urls.issuer, client_documents=self.client_documents)
+        return JSONResponse(document, headers=CACHE)
 
     async def protected_resource(self, request: Request) -> Response:
         """`resource` is the address that was asked for, byte for byte: clients compare it (RFC 9728 §3.3)."""

@@ -26,4 +26,4 @@ class RegisterEndpoint:
             raise OAuthError(oauth.INVALID_CLIENT_METADATA, error.message) from error
         if not isinstance(metadata, dict):
             raise OAuthError(oauth.INVALID_CLIENT_METADATA, "The body must be a JSON object.")
-        return JSONResponse(self.register.register(metadata), 201, headers={"Cache-Control": "no-store"})
+        return JSONResponse(await self.register.register(metadata), 201, headers={"Cache-Control": "no-store"})

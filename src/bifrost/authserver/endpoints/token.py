@@ -15,6 +15,7 @@ from bifrost.protocol.oauth import OAuthError
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _NEVER_IN_THE_QUERY = (
+    "client_assertion",
     "client_secret",
     "code",
     "code_verifier",

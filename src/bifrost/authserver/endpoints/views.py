@@ -53,6 +53,7 @@ def request(client: Client, flow: PendingFlow, config: AuthServerConfig, issuer:
         "client": {
             "name": shown_name(client.client_name),
             "verified_host": client.verified_host,
+            "preregistered": client.origin == "preregistered",
             "redirect_host": target.label,
             "redirect_kind": target.kind,
             "loopback_only": kinds == {"loopback"},

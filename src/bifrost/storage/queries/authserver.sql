@@ -1,10 +1,15 @@
--- name: add_pending_flow!
+-- name: add_pending_flow^
 INSERT INTO pending_flows
     (id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, identity_kind, identity_id,
      created_at, expires_at, finished_at)
-VALUES
-    (:id, :browser_hash, :client_id, :redirect_uri, :state, :code_challenge, :scope, :resource, NULL, NULL,
-     :created_at, :expires_at, NULL);
+SELECT CAST(:id AS TEXT), CAST(:browser_hash AS TEXT), CAST(:client_id AS TEXT), CAST(:redirect_uri AS TEXT),
+       CAST(:state AS TEXT), CAST(:code_challenge AS TEXT), CAST(:scope AS TEXT), CAST(:resource AS TEXT), NULL, NULL,
+       CAST(:created_at AS BIGINT), CAST(:expires_at AS BIGINT), NULL
+WHERE (SELECT count(*) FROM (SELECT 1 FROM pending_flows
+                             WHERE client_id = CAST(:client_id AS TEXT) AND finished_at IS NULL
+                               AND expires_at > CAST(:created_at AS BIGINT)
+                             LIMIT CAST(:most AS BIGINT)) waiting) < CAST(:most AS BIGINT)
+RETURNING id;
 
 -- name: pending_flow^
 SELECT id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, identity_kind, identity_id,

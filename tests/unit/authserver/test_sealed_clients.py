@@ -8,69 +8,74 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bifrost.authserver.clients import MAX_CHARACTERS, Clients
 from bifrost.authserver.models import Client
+from bifrost.authserver.sealed_clients import MAX_CHARACTERS, SealedClients
+from bifrost.base.ids import hash_secret
 from bifrost.base.sealing import KeyRing
 from bifrost.protocol import client_registration
 from bifrost.protocol.oauth import OAuthError
 from bifrost.protocol.redirect_uri import APP_SCHEMES
 
-pytestmark = pytest.mark.anyio
-
 OLD, NEW = b"o" * 32, b"n" * 32
-CLIENTS = Clients(KeyRing([OLD]), APP_SCHEMES)
-ROTATED = Clients(KeyRing([NEW, OLD]), APP_SCHEMES)
+CLIENTS = SealedClients(KeyRing([OLD]), APP_SCHEMES)
+ROTATED = SealedClients(KeyRing([NEW, OLD]), APP_SCHEMES)
 URI = "http://127.0.0.1/cb"
 
 
-def registered(clients: Clients = CLIENTS, **members: Any) -> Client:
+def registered(clients: SealedClients = CLIENTS, **members: Any) -> Client:
+    body = {"redirect_uris": [URI], "client_name": "Test", **members}
+    return with_secret(clients, **body)[0]
+
+
+def with_secret(clients: SealedClients = CLIENTS, **members: Any) -> tuple[Client, str]:
     body = {"redirect_uris": [URI], "client_name": "Test", **members}
     return clients.register(client_registration.accept(body, clients.app_schemes))
 
 
-async def test_a_client_id_brings_back_what_was_registered() -> None:
+def test_a_client_id_brings_back_what_was_registered() -> None:
     """Contract §3: the id carries the registration; nothing is written."""
     client = registered(redirect_uris=[URI, "cursor://x/y"], grant_types=["authorization_code"])
-    assert await CLIENTS.resolve(client.client_id) == client
+    assert CLIENTS.open(client.client_id) == client
     assert client.client_name == "Test"
     assert client.redirect_uris == (URI, "cursor://x/y")
     assert client.grant_types == ("authorization_code",)
     assert client.is_public
-    assert client.client_secret == ""
+    assert client.secret_hash == ""
     assert client.verified_host is None
 
 
-async def test_the_same_public_metadata_gives_the_same_id_on_every_replica() -> None:
+def test_the_same_public_metadata_gives_the_same_id_on_every_replica() -> None:
     """Contract §3."""
-    assert registered().client_id == registered(Clients(KeyRing([OLD]), APP_SCHEMES)).client_id
+    assert registered().client_id == registered(SealedClients(KeyRing([OLD]), APP_SCHEMES)).client_id
     assert registered().client_id != registered(client_name="Other").client_id
     assert registered().client_id != registered(redirect_uris=["http://127.0.0.1/other"]).client_id
 
 
-async def test_a_client_id_never_looks_like_a_metadata_document_and_needs_no_escaping() -> None:
+def test_a_client_id_never_looks_like_a_metadata_document_and_needs_no_escaping() -> None:
     """Contract §3: generated ids never start with https://."""
     assert re.fullmatch(r"bfcl_[A-Za-z0-9_-]+", registered(client_name="https://x").client_id)
 
 
-async def test_two_confidential_clients_of_one_name_have_ids_and_secrets_of_their_own() -> None:
+def test_two_confidential_clients_of_one_name_have_ids_and_secrets_of_their_own() -> None:
     """Contract §3: a nonce in the id, and a secret derived from it."""
-    one, other = (registered(token_endpoint_auth_method="client_secret_basic") for _ in range(2))
+    (one, secret), (other, another) = (with_secret(token_endpoint_auth_method="client_secret_basic") for _ in range(2))
     assert one.client_id != other.client_id
-    assert one.client_secret != other.client_secret
-    assert one.client_secret.startswith("bfcs_")
-    assert one.client_secret not in repr(one)
-    assert one.client_secret.removeprefix("bfcs_") not in one.client_id
-    assert await CLIENTS.resolve(one.client_id) == one
+    assert secret != another
+    assert secret.startswith("bfcs_")
+    assert one.secret_hash == hash_secret(secret)
+    assert secret not in repr(one)
+    assert secret.removeprefix("bfcs_") not in one.client_id
+    assert CLIENTS.open(one.client_id) == one
 
 
-async def test_ids_and_secrets_outlive_the_rotation_of_the_keys() -> None:
+def test_ids_and_secrets_outlive_the_rotation_of_the_keys() -> None:
     """Contract §3: ids stay readable when the key ring rotates."""
     for method in ("none", "client_secret_post"):
         client = registered(token_endpoint_auth_method=method)
-        assert await ROTATED.resolve(client.client_id) == client
+        assert ROTATED.open(client.client_id) == client
     newer = registered(ROTATED)
-    assert await ROTATED.resolve(newer.client_id) == newer
-    assert await CLIENTS.resolve(newer.client_id) is None
+    assert ROTATED.open(newer.client_id) == newer
+    assert CLIENTS.open(newer.client_id) is None
 
 
 @pytest.mark.parametrize(
@@ -78,29 +83,29 @@ async def test_ids_and_secrets_outlive_the_rotation_of_the_keys() -> None:
     ["", "bfcl_", "bfcl_x", "x", "https://app.example.com/client.json", "bfcl_" + "A" * 100, "bfcl_" + "A" * 3_000, "ü"]
     + ["BFCL_x", "bfcl_\x00", "bfcl_=", "bfcl_ü"],
 )
-async def test_an_id_that_this_server_did_not_make_is_no_client(client_id: str) -> None:
+def test_an_id_that_this_server_did_not_make_is_no_client(client_id: str) -> None:
     """Contract §6: unknown client → 401 invalid_client."""
-    assert await CLIENTS.resolve(client_id) is None
+    assert CLIENTS.open(client_id) is None
 
 
 @given(st.integers(0), st.sampled_from("AQgw09_-"))
-async def test_an_id_with_one_character_changed_is_no_client(position: int, other: str) -> None:
+def test_an_id_with_one_character_changed_is_no_client(position: int, other: str) -> None:
     """Contract §3: authenticated with the server's key ring."""
     client_id = registered(token_endpoint_auth_method="none").client_id
     position %= len(client_id)
     changed = client_id[:position] + other + client_id[position + 1 :]
     if changed != client_id:
-        assert await CLIENTS.resolve(changed) is None
+        assert CLIENTS.open(changed) is None
 
 
-async def test_an_id_of_another_installation_is_no_client() -> None:
+def test_an_id_of_another_installation_is_no_client() -> None:
     """Contract §3."""
-    foreign = registered(Clients(KeyRing([NEW]), APP_SCHEMES))
-    assert await CLIENTS.resolve(foreign.client_id) is None
+    foreign = registered(SealedClients(KeyRing([NEW]), APP_SCHEMES))
+    assert CLIENTS.open(foreign.client_id) is None
 
 
 @pytest.mark.parametrize(("characters", "fits"), [(160, True), (400, False)])
-async def test_metadata_that_does_not_fit_into_an_id_is_refused(characters: int, *, fits: bool) -> None:
+def test_metadata_that_does_not_fit_into_an_id_is_refused(characters: int, *, fits: bool) -> None:
     """Contract §3: length ≤ 2 048. The paths hold nothing that could be compressed away."""
     paths = [hashlib.shake_128(bytes([number])).hexdigest(characters // 2) for number in range(10)]
     uris = [f"https://app.example.com/{path}" for path in paths]
@@ -112,10 +117,10 @@ async def test_metadata_that_does_not_fit_into_an_id_is_refused(characters: int,
     assert caught.value.code == "invalid_client_metadata"
 
 
-async def test_the_rules_of_today_hold_for_what_was_registered_yesterday() -> None:
+def test_the_rules_of_today_hold_for_what_was_registered_yesterday() -> None:
     """Contract §5: a client is judged again; a scheme that the operator took off the list redirects no more."""
-    wider = Clients(KeyRing([OLD]), frozenset((*APP_SCHEMES, "myapp")))
+    wider = SealedClients(KeyRing([OLD]), frozenset((*APP_SCHEMES, "myapp")))
     client = registered(wider, redirect_uris=["myapp://cb", URI])
-    resolved = await CLIENTS.resolve(client.client_id)
+    resolved = CLIENTS.open(client.client_id)
     assert resolved is not None
     assert resolved.redirect_uris == (URI,)

@@ -1,0 +1,35 @@
+"""What is remembered of clients: those an administrator registered, and those that somebody has allowed once."""
+
+from typing import Protocol
+
+from bifrost.authserver.models import ClientChange, ClientPage, ClientRecord
+
+
+class ClientStore(Protocol):
+    async def client(self, client_id: str) -> ClientRecord | None: ...
+
+    async def renew_document(self, record: ClientRecord) -> None:
+        """Write a newer copy of a document over the one that is kept; one that is not kept stays out."""
+
+    async def use_assertion(self, assertion_hash: str, expires_at: int) -> bool:
+        """False when it was used before. Of parallel calls exactly one returns True."""
+        ...
+
+    async def add_client(self, record: ClientRecord, config_mac: str) -> bool:
+        """False when the client id is taken; then nothing was written."""
+        ...
+
+    async def reconfigure_client(self, record: ClientRecord, config_mac: str) -> bool:
+        """Write it over the pre-registered client of this id, unless that is so already or was changed otherwise."""
+        ...
+
+    async def client_by_row(self, row_id: str) -> ClientRecord | None: ...
+
+    async def clients(self, search: str, limit: int, offset: int, now: int) -> ClientPage: ...
+
+    async def change_client(self, row_id: str, change: ClientChange, now: int) -> ClientRecord | None:
+        """As it is afterwards. The grants that the change forbids are revoked in the same transaction."""
+        ...
+
+    async def remove_client(self, row_id: str, now: int) -> None:
+        """With every grant it has."""

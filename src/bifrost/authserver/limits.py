@@ -1,0 +1,131 @@
+"""How often something may be asked for: registrations, authorization requests, wrong client secrets (contract §3).
+
+Requests are counted by what they are about, (software, where it is sent back to), and all together; never by address
+alone, because all users of a hosted client come from a few addresses, and an attacker has many.
+
+Each process counts for itself, and begins to count in the database only when it has seen a quarter of a limit: a normal
+day writes nothing. So with n processes a limit may be passed by n quarters of it.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from bifrost.base.clock import SECOND, Clock
+from bifrost.base.errors import StorageFault, TooMany
+from bifrost.protocol import redirect_uri
+
+WINDOW_SECONDS = 60
+IN_ALL = 5
+"""All together may ask this many times as often as one; those of `KNOWN_HOSTS` do not count there."""
+OWN_SHARE = 4
+"""A process counts for itself up to this part of a limit."""
+MAX_COUNTERS = 20_000
+MAX_NAME_CHARACTERS = 64
+
+KNOWN_HOSTS = frozenset(
+    ("claude.ai", "claude.com", "chatgpt.com", "vscode.dev", "insiders.vscode.dev", "www.cursor.com")
+)
+"""Hosts of widely used clients, to which only they can be sent back: a flood of others does not lock them out."""
+
+log = structlog.get_logger()
+
+
+class CounterStore(Protocol):
+    async def count(self, bucket: str, add: int, expires_at: int) -> int:
+        """Add to a counter that all processes share, and return what it is then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `per_minute` for one subject; 0 is no limit."""
+
+    name: str
+    per_minute: int
+    in_all: bool = True
+
+
+@dataclass(slots=True)
+class _Counter:
+    own: int = 0
+    told: int = 0
+    """How much of `own` the shared counter knows."""
+    full: bool = False
+
+
+class Limits:
+    def __init__(self, store: CounterStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._window = 0
+        self._counters: OrderedDict[str, _Counter] = OrderedDict()
+
+    async def admit(self, limit: Limit, subject: str, *, known: bool = False) -> None:
+        """Count one more. Raises TooMany."""
+        if not limit.per_minute:
+            return
+        together = f"{limit.name}:" if limit.in_all and not known else ""
+        # who is refused for its own sake does not use up what is there for all
+        admitted = (
+            not (together and self._counter(together).full)
+            and await self._admits(f"{limit.name}:{subject}", limit.per_minute * (IN_ALL if known else 1))
+            and (not together or await self._admits(together, limit.per_minute * IN_ALL))
+        )
+        if not admitted:
+            log.warning("limit_reached", limit=limit.name, subject=subject)
+            raise self._refusal()
+
+    def refuse_if_full(self, limit: Limit, subject: str) -> None:
+        """Without counting. Raises TooMany."""
+        counter = self._counter(f"{limit.name}:{subject}")
+        if counter.full:
+            raise self._refusal()
+
+    async def _admits(self, bucket: str, most: int) -> bool:
+        counter = self._counter(bucket)
+        if counter.full:
+            return False
+        counter.own += 1
+        total = counter.own
+        if counter.own > most // OWN_SHARE:
+            total = await self._shared(bucket, counter)
+        counter.full = total >= most
+        return total <= most
+
+    async def _shared(self, bucket: str, counter: _Counter) -> int:
+        """What all processes have counted. Without the database each goes on by itself."""
+        add, counter.told = counter.own - counter.told, counter.own
+        name = hashlib.sha256(f"{self._window}:{bucket}".encode()).hexdigest()
+        try:
+            return await self._store.count(name, add, (self._window + 2) * WINDOW_SECONDS * SECOND)
+        except StorageFault:
+            return counter.own
+
+    def _counter(self, bucket: str) -> _Counter:
+        window = self._clock.now() // (WINDOW_SECONDS * SECOND)
+        if window != self._window:
+            self._window = window
+            self._counters.clear()
+        counter = self._counters.setdefault(bucket, _Counter())
+        if len(self._counters) > MAX_COUNTERS:
+            self._counters.popitem(last=False)
+        return counter
+
+    def _refusal(self) -> TooMany:
+        left = WINDOW_SECONDS - self._clock.now() // SECOND % WINDOW_SECONDS
+        return TooMany("Too many requests of this kind just now. Try again in a moment.", retry_after=left)
+
+
+def subject(software: str, *redirect_uris: str) -> tuple[str, bool]:
+    """Whom a request is about: what it calls itself and where it is sent back to, and whether that is a known host.
+
+    Ports of loopback differ with every start, so all of loopback is one place.
+    """
+    targets = [redirect_uri.target(uri) for uri in redirect_uris]
+    places = sorted({target.label if target.kind != "loopback" else "loopback" for target in targets})
+    name = " ".join(software.casefold().split())[:MAX_NAME_CHARACTERS]
+    return f"{name} {' '.join(places)}", bool(places) and KNOWN_HOSTS.issuperset(places)

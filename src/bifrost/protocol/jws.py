@@ -1,0 +1,173 @@
+"""Signed JSON: verifying a compact JWS with public JWKs (RFC 7515, 7517, 7518). Only asymmetric algorithms.
+
+The algorithm comes from a fixed table and must be one that the key is for; what the header says about keys
+(`jwk`, `jku`, `x5u`) is never looked at.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from bifrost.base.sealing import SealBrokenError, decode
+
+MIN_RSA_BITS = 2_048
+MAX_RSA_BITS = 8_192
+MAX_KEYS = 16
+MAX_CHARACTERS = 8_192
+ES256_BYTES = 32
+PARTS = 3
+_PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+
+Jwk = Mapping[str, Any]
+
+
+class JwsError(Exception):
+    """What is wrong with a key set or a signature, in one sentence without its period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A compact JWS whose signature nobody has checked yet. The header and payload are still bytes of JSON."""
+
+    header: bytes
+    payload: bytes
+    signed: bytes
+    signature: bytes
+
+
+def split(token: str) -> Unverified:
+    """RFC 7515 §7.1. Raises JwsError."""
+    parts = token.split(".")
+    if len(token) > MAX_CHARACTERS or len(parts) != PARTS:
+        raise JwsError("it is not a signed JWT")
+    try:
+        header, payload, signature = map(decode, parts)
+    except SealBrokenError as error:
+        raise JwsError("it is not a signed JWT") from error
+    return Unverified(header, payload, f"{parts[0]}.{parts[1]}".encode(), signature)
+
+
+def check(token: Unverified, header: Mapping[str, Any], keys: Sequence[Jwk]) -> None:
+    """Whether one of the keys made the signature. Raises JwsError."""
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in _VERIFIERS:
+        raise JwsError(f"its algorithm must be one of: {', '.join(ALGORITHMS)}")
+    if "crit" in header:
+        raise JwsError("it has critical header parameters that are not known here")
+    if not any(_made(token, algorithm, key) for key in candidates(header, keys)):
+        raise JwsError("no key of the client made its signature")
+
+
+def candidates(header: Mapping[str, Any], keys: Sequence[Jwk]) -> list[Jwk]:
+    """The keys that may have signed: those with the header's `kid` when it names one (RFC 7515 §4.1.4)."""
+    kid, algorithm = header.get("kid"), header.get("alg")
+    return [
+        key
+        for key in keys
+        if kid in (None, key.get("kid")) and key.get("use", "sig") == "sig" and key.get("alg", algorithm) == algorithm
+    ]
+
+
+def public_keys(jwks: object) -> tuple[Jwk, ...]:
+    """The keys of a JWK set that can be used here; others are left out (RFC 7517 §5). Raises JwsError."""
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise JwsError("its key set must be an object with a list of keys")
+    if len(keys) > MAX_KEYS:
+        raise JwsError(f"its key set has more than {MAX_KEYS} keys")
+    if any(_PRIVATE & key.keys() or key.get("kty") == "oct" for key in keys):
+        raise JwsError("its key set contains a private or symmetric key")
+    usable = tuple(key for key in keys if _loaded(key) is not None)
+    if not usable:
+        raise JwsError("its key set contains no key that can be used here")
+    return usable
+
+
+def _made(token: Unverified, algorithm: str, key: Jwk) -> bool:
+    loaded = _loaded(key)
+    try:
+        return loaded is not None and _VERIFIERS[algorithm](loaded, token)
+    except InvalidSignature:
+        return False
+
+
+def _loaded(key: Jwk) -> Any:
+    """The key object, or None for a kind that is not supported or a key that is not whole."""
+    try:
+        return _LOADERS[(key["kty"], key.get("crv"))](key)
+    except (KeyError, TypeError, ValueError, SealBrokenError):
+        return None
+
+
+def _rsa_key(key: Jwk) -> rsa.RSAPublicKey | None:
+    modulus, exponent = (int.from_bytes(_bytes(key[name])) for name in ("n", "e"))
+    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
+        return None
+    return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+
+
+def _p256_key(key: Jwk) -> ec.EllipticCurvePublicKey:
+    x, y = (int.from_bytes(_bytes(key[name])) for name in ("x", "y"))
+    return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+
+
+def _ed25519_key(key: Jwk) -> ed25519.Ed25519PublicKey:
+    return ed25519.Ed25519PublicKey.from_public_bytes(_bytes(key["x"]))
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError
+    return decode(value)
+
+
+def _rs256(key: Any, token: Unverified) -> bool:
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    key.verify(token.signature, token.signed, padding.PKCS1v15(), hashes.SHA256())
+    return True
+
+
+def _ps256(key: Any, token: Unverified) -> bool:
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+    key.verify(token.signature, token.signed, pss, hashes.SHA256())
+    return True
+
+
+def _es256(key: Any, token: Unverified) -> bool:
+    """RFC 7518 §3.4: the signature is r and s side by side, 32 bytes each."""
+    if not isinstance(key, ec.EllipticCurvePublicKey) or len(token.signature) != 2 * ES256_BYTES:
+        return False
+    r, s = (int.from_bytes(half) for half in (token.signature[:ES256_BYTES], token.signature[ES256_BYTES:]))
+    key.verify(encode_dss_signature(r, s), token.signed, ec.ECDSA(hashes.SHA256()))
+    return True
+
+
+def _eddsa(key: Any, token: Unverified) -> bool:
+    if not isinstance(key, ed25519.Ed25519PublicKey):
+        return False
+    key.verify(token.signature, token.signed)
+    return True
+
+
+_LOADERS: dict[tuple[str, str | None], Callable[[Jwk], Any]] = {
+    ("RSA", None): _rsa_key,
+    ("EC", "P-256"): _p256_key,
+    ("OKP", "Ed25519"): _ed25519_key,
+}
+_VERIFIERS: dict[str, Callable[[Any, Unverified], bool]] = {
+    "ES256": _es256,
+    "RS256": _rs256,
+    "PS256": _ps256,
+    "EdDSA": _eddsa,
+    "Ed25519": _eddsa,
+}
+ALGORITHMS = tuple(_VERIFIERS)
+"""What may sign, as `token_endpoint_auth_signing_alg_values_supported` lists it (RFC 8414 §2, RFC 9864)."""

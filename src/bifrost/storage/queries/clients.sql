@@ -1,0 +1,81 @@
+-- name: client^
+SELECT id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
+       consented_at, created_at, updated_at
+FROM oauth_clients WHERE client_id = :client_id;
+
+-- name: client_by_row^
+SELECT id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
+       consented_at, created_at, updated_at
+FROM oauth_clients WHERE id = :id;
+
+-- name: clients
+SELECT c.id, c.client_id, c.origin, c.client_name, c.metadata, c.secret_hash, c.label, c.scope_limit, c.blocked_at,
+       c.fetched_at, c.fresh_until, c.consented_at, c.created_at, c.updated_at,
+       (SELECT count(*) FROM grants g
+        WHERE g.client_id = c.client_id AND g.revoked_at IS NULL AND g.expires_at > :now) AS grants
+FROM oauth_clients c
+WHERE :search = '' OR lower(c.label) LIKE :pattern ESCAPE '\' OR lower(c.client_name) LIKE :pattern ESCAPE '\'
+   OR c.client_id = :search
+ORDER BY COALESCE(c.consented_at, c.created_at) DESC, c.id LIMIT :limit OFFSET :offset;
+
+-- name: client_count$
+SELECT count(*) FROM oauth_clients
+WHERE :search = '' OR lower(label) LIKE :pattern ESCAPE '\' OR lower(client_name) LIKE :pattern ESCAPE '\'
+   OR client_id = :search;
+
+-- name: add_client^
+INSERT INTO oauth_clients
+    (id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
+     consented_at, config_mac, created_at, updated_at)
+VALUES
+    (:id, :client_id, 'preregistered', :client_name, :metadata, :secret_hash, '', '', NULL, 0, 0, NULL, :config_mac, :now, :now)
+ON CONFLICT (client_id) DO NOTHING
+RETURNING id;
+
+-- name: reconfigure_client^
+UPDATE oauth_clients
+SET client_name = :client_name, metadata = :metadata, secret_hash = :secret_hash, config_mac = :config_mac, updated_at = :now
+WHERE client_id = :client_id AND origin = 'preregistered' AND config_mac <> '' AND config_mac <> :config_mac
+RETURNING id;
+
+-- name: lock_client^
+UPDATE oauth_clients SET updated_at = :now WHERE id = :id
+RETURNING id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
+          consented_at, created_at, updated_at;
+
+-- name: write_client!
+UPDATE oauth_clients
+SET client_name = :client_name, metadata = :metadata, label = :label, scope_limit = :scope_limit, blocked_at = :blocked_at,
+    config_mac = CASE WHEN :redefined THEN '' ELSE config_mac END
+WHERE id = :id;
+
+-- name: revoke_client_grants!
+UPDATE grants SET revoked_at = :now, revoked_reason = :reason
+WHERE client_id = :client_id AND revoked_at IS NULL AND scope LIKE :scope;
+
+-- name: remove_client!
+DELETE FROM oauth_clients WHERE id = :id;
+
+-- name: record_consent^
+-- A client that is blocked meanwhile gives no row, and so no grant.
+INSERT INTO oauth_clients
+    (id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
+     consented_at, config_mac, created_at, updated_at)
+VALUES
+    (:id, :client_id, :origin, :client_name, :metadata, '', '', '', NULL, :fetched_at, :fresh_until, :now, '', :now, :now)
+ON CONFLICT (client_id) DO UPDATE SET consented_at = excluded.consented_at
+WHERE oauth_clients.blocked_at IS NULL
+RETURNING id;
+
+-- name: renew_document!
+UPDATE oauth_clients
+SET client_name = :client_name, metadata = :metadata, fetched_at = :fetched_at, fresh_until = :fresh_until, updated_at = :fetched_at
+WHERE client_id = :client_id AND origin = 'document';
+
+-- name: use_assertion^
+INSERT INTO used_assertions (assertion_hash, expires_at) VALUES (:assertion_hash, :expires_at)
+ON CONFLICT (assertion_hash) DO NOTHING
+RETURNING assertion_hash;
+
+-- name: sweep_assertions!
+DELETE FROM used_assertions WHERE expires_at <= :before;
