@@ -94,9 +94,9 @@ clients: $(VENV)/.installed-dev
 	@PYTHON=$(BIN)/python sh tests/clients/install.sh
 
 .PHONY: conformance
-conformance: clients ## the official suite: authorization server, and OAuth client towards upstreams (docs/conformance.md)
+conformance: clients ## the official suite: authorization server, OAuth client towards upstreams, MCP server (docs/conformance.md)
 	@$(BIN)/python -m pytest tests/wire/test_real_clients.py -k conformance
-	@$(BIN)/python -m pytest tests/wire/test_conformance.py
+	@$(BIN)/python -m pytest tests/wire/test_conformance.py tests/wire/test_conformance_server.py
 
 .PHONY: bench
 bench: $(VENV)/.installed-run ## the side-by-side bench (see bench/README.md)

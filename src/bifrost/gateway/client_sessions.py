@@ -38,11 +38,6 @@ class ClientSession(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Raw
     expires_at: int
 
-    def opens_urls(self) -> bool:
-        """Whether the client takes elicitations by URL (2025-11-25)."""
-        declared = jsonrpc.object_members(jsonrpc.object_members(self.capabilities).get("elicitation"))
-        return self.version >= mcp.LATEST_LEGACY and "url" in declared
-
 
 _decoder = msgspec.json.Decoder(ClientSession)
 

@@ -46,14 +46,15 @@ class Forward:
         peer = self.peer(call, route)
         if not call.client.modern:
             return await self._for_older(call, peer, route, params)
-        state = self.states.opened(call, route, params)
-        if state and state.held:
-            return await self._resume(call, route, params, state)
-        sent = _with_state(params, state)
-        if askable(call.client.capabilities) and not (await self.sessions.facts(peer)).stateless:
-            return await self._hold(call, peer, route, sent)
-        result = await self._request(call.client.requester, peer, route, sent)
-        return self._with_our_state(call, route, params, result) if _asks(result) else result
+        try:
+            return await self._for_stateless(call, peer, route, params)
+        except RpcError as error:
+            asked = _elicitations(error) if call.client.opens_urls else {}
+            if not asked:
+                raise
+            # a code of the older era, in the words of this one: ask, and let the call be made again
+            sealed = self.states.seal(call, route, params, own=True)
+            return jsonrpc.raw({"resultType": mcp.INPUT_REQUIRED, "inputRequests": asked, REQUEST_STATE: sealed})
 
     def peer(self, call: Call, route: Route) -> Peer:
         client = call.client
@@ -96,6 +97,16 @@ class Forward:
         raise RpcError(jsonrpc.INTERNAL_ERROR, f"{route.upstream.name} does not stop asking.")
 
     # ---- a stateless client -----------------------------------------------------------------------------------------
+
+    async def _for_stateless(self, call: Call, peer: Peer, route: Route, params: dict[str, Raw]) -> Raw:
+        state = self.states.opened(call, route, params)
+        if state and state.held:
+            return await self._resume(call, route, params, state)
+        sent = _with_state(params, state)
+        if askable(call.client.capabilities) and not (await self.sessions.facts(peer)).stateless:
+            return await self._hold(call, peer, route, sent)
+        result = await self._request(call.client.requester, peer, route, sent)
+        return self._with_our_state(call, route, params, result) if _asks(result) else result
 
     def _with_our_state(self, call: Call, route: Route, params: Mapping[str, Any], result: Raw) -> Raw:
         members = jsonrpc.object_members(result)
@@ -148,6 +159,19 @@ def _asks(result: Raw) -> bool:
     if b'"input_required"' not in bytes(result):
         return False
     return jsonrpc.text(jsonrpc.object_members(result).get("resultType")) == mcp.INPUT_REQUIRED
+
+
+def _elicitations(error: RpcError) -> dict[str, Any]:
+    """What a 2025-11-25 upstream wants opened before it does the call; nothing when it is another error."""
+    if error.code != mcp.URL_ELICITATION_REQUIRED or error.data is None:
+        return {}
+    try:
+        entries = jsonrpc.items(jsonrpc.members(error.data).get("elicitations", b"[]"))
+    except (ValueError, RecursionError):
+        return {}
+    wanted = [jsonrpc.object_members(entry) for entry in entries]
+    params = [{name: one[name] for name in ("mode", "message", "url") if name in one} for one in wanted]
+    return {f"u{number}": {"method": mcp.ELICITATION_CREATE, "params": one} for number, one in enumerate(params)}
 
 
 def _with_state(params: dict[str, Raw], state: State | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.identity.callers import Caller
-from bifrost.protocol import mcp
+from bifrost.protocol import jsonrpc, mcp
 from bifrost.upstreams.links.base import Nobody, Requester
 from bifrost.upstreams.models import Upstream
 
@@ -77,6 +77,12 @@ class Client:
     @property
     def modern(self) -> bool:
         return self.version in mcp.MODERN_VERSIONS
+
+    @property
+    def opens_urls(self) -> bool:
+        """Whether it takes elicitations by URL, which began with 2025-11-25."""
+        elicitation = jsonrpc.object_members(jsonrpc.object_members(Raw(self.capabilities)).get("elicitation"))
+        return self.version >= mcp.LATEST_LEGACY and bytes(elicitation.get("url", b"")).startswith(b"{")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,90 @@
+"""The official conformance suite's scenarios for servers, through the gateway to a server behind it.
+
+The same scenarios must pass as without the gateway, in both requirement sets. `make conformance` shows the totals.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import free_port, process
+
+pytestmark = [pytest.mark.wire, pytest.mark.clients]
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = Path(os.environ.get("CLIENTS_DIR", ROOT / ".cache" / "clients"))
+KEY = "sk-bf-" + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+REVISIONS = ("2025-11-25", "2026-07-28")
+MINUTES = 5
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`/mcp/{slug}` of a running gateway, through a proxy that adds the key: the suite has no option for one."""
+    directory = tmp_path_factory.mktemp("gateway")
+    port, upstream_port, proxy_port = free_port(), free_port(), free_port()
+    upstream = {
+        "name": "conformance",
+        "connection_string": f"http://127.0.0.1:{upstream_port}/mcp",
+        "tools_to_execute": ["*"],
+        "allow_on_all_virtual_keys": True,
+    }
+    config = directory / "config.json"
+    sections = {
+        "server": {"port": port},
+        "mcp": {"client_configs": [upstream]},
+        "governance": {"virtual_keys": [{"id": "vk-test", "name": "test", "value": KEY}]},
+    }
+    config.write_text(json.dumps(sections))
+    env = {"PATH": os.environ["PATH"], "HOME": str(directory), "BIFROST_DATA_DIR": str(directory / "data")}
+    gateway = [str(Path(sys.executable).with_name("bifrost")), "serve", "--config", str(config)]
+    behind = [sys.executable, str(ROOT / "tests" / "support" / "conformance_upstream.py"), str(upstream_port)]
+    proxy = [sys.executable, str(ROOT / "tests" / "clients" / "bearer_proxy.py"), f"http://localhost:{port}"]
+    with (
+        subprocess.Popen(behind, env=env, cwd=directory) as server,
+        process(gateway, ready_url=f"http://localhost:{port}/health", env=env, log=directory / "gateway.log"),
+        process(
+            [*proxy, "--port", str(proxy_port), "--token", KEY],
+            ready_url=f"http://localhost:{proxy_port}/health",
+            env=env,
+            log=directory / "proxy.log",
+        ),
+    ):
+        yield f"http://localhost:{proxy_port}/mcp/conformance"
+        server.kill()
+
+
+def required(revision: str) -> set[str]:
+    """The scenarios for servers that the suite itself says the revision requires."""
+    folder = CLIENTS / "node_modules" / "@modelcontextprotocol" / "conformance" / "requirements"
+    sections = dict(
+        re.findall(r"^(\w+):\n(.*?)(?=^\w|\Z)", (folder / f"{revision}.yaml").read_text(), re.MULTILINE | re.DOTALL)
+    )
+    return set(re.findall(r"^  - ([\w.-]+)$", sections["server"], re.MULTILINE))
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_required_scenario_for_servers_passes_through_the_gateway(
+    endpoint: str, revision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Contract §7, §11: the official suite, every scenario that the revision requires."""
+    suite = CLIENTS / "node_modules" / ".bin" / "conformance"
+    command = [str(suite), "server", "--url", endpoint, "--requirements", revision, "-o", str(tmp_path)]
+    env = {"PATH": f"{CLIENTS}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    ended = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=MINUTES * 60
+    )
+    counts = re.findall(r"^[✓✗] ([\w.-]+): (\d+) passed, (\d+) failed", ended.stdout, re.MULTILINE)
+    found = {name: (int(passed), int(failed)) for name, passed, failed in counts if name in required(revision)}
+    checks, failures = sum(one[0] for one in found.values()), sum(one[1] for one in found.values())
+    with capsys.disabled():
+        print(f"\nserver {revision}: {len(found)} scenarios, {checks} passed, {failures} failed")
+    assert found.keys() == required(revision), ended.stdout[-2_000:] + ended.stderr[-2_000:]
+    assert not [name for name, (_, failed) in found.items() if failed], ended.stdout
+    assert ended.returncode == 0, ended.stderr
