@@ -82,9 +82,9 @@ class Catalog:
 
         None when it cannot be asked; ConnectionRequired when the caller has to connect an account first.
         """
-        known = self._listings.get(_key(upstream, identity, kind))
-        if known and self._fresh(known):
-            return known.entries
+        at_hand = self.at_hand(upstream, identity, kind)
+        if at_hand is not None:
+            return at_hand
         fetch = asyncio.ensure_future(self.entries(upstream, identity, kind))
         try:
             return await asyncio.wait_for(asyncio.shield(fetch), BUDGET_SECONDS)
@@ -92,18 +92,24 @@ class Catalog:
             return required
         except TimeoutError:
             fetch.add_done_callback(_seen)  # it goes on behind, for the next one who asks
+            known = self._listings.get(_key(upstream, identity, kind))
             log.warning("list_waits_no_longer", upstream=upstream.name, kind=kind.member, known=known is not None)
             return known.entries if known else None
         except (Unavailable, RpcError) as error:
             log.warning("list_unavailable", kind=kind.member, upstream=upstream.name, reason=str(error))
             return None
 
+    def at_hand(self, upstream: Upstream, identity: Identity, kind: Kind) -> Entries | None:
+        """What need not be asked for."""
+        known = self._listings.get(_key(upstream, identity, kind))
+        return known.entries if known and self._fresh(known) else None
+
     async def entries(self, upstream: Upstream, identity: Identity, kind: Kind) -> Entries:
         """At most a minute old. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
         key = _key(upstream, identity, kind)
-        known = self._listings.get(key)
-        if known and self._fresh(known):
-            return known.entries
+        at_hand = self.at_hand(upstream, identity, kind)
+        if at_hand is not None:
+            return at_hand
         return await self._fetching.do(key, lambda: self._fetch(key, upstream, identity, kind))
 
     def _fresh(self, listing: _Listing) -> bool:

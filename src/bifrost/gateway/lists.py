@@ -101,7 +101,11 @@ class Lists:
         """Upstreams by name, their entries as they list them; each with its place, by which a page is found again."""
         reached = [upstream for upstream in await self.catalog.reached(call) if kind is TOOLS or opens(call, upstream)]
         identity = call.caller.identity
-        listings = await asyncio.gather(*(self.catalog.listed(upstream, identity, kind) for upstream in reached))
+        listings: list[Entries | ConnectionRequired | None] = [
+            self.catalog.at_hand(upstream, identity, kind) for upstream in reached
+        ]
+        if None in listings:
+            listings = await asyncio.gather(*(self.catalog.listed(upstream, identity, kind) for upstream in reached))
         merged: list[tuple[str, Any]] = []
         unavailable: list[str] = []
         taken: set[str] = set()
