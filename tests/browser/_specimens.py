@@ -32,6 +32,7 @@ def _service(name: str, description: str, state: str) -> dict[str, Any]:
         "description": description,
         "state": state,
         "connectable": state != "ready",
+        "connected": state not in ("ready", "not_connected"),
         "connect_url": None if state == "ready" else f"/{name}",
     }
 
@@ -39,6 +40,7 @@ def _service(name: str, description: str, state: str) -> dict[str, Any]:
 _SERVICES = [
     _service("calendar", "Rooms and appointments of the whole office", "connected"),
     _service("issue_tracker", "", "needs_reauth"),
+    _service("warehouse", "It now asks for other values than those you gave.", "needs_update"),
     _service("relationship_archive_of_the_northern_region_", "x" * 120, "not_connected"),
     _service("weather", "Shared by everybody here; no account of yours is needed.", "ready"),
 ]
@@ -95,7 +97,21 @@ def _connect() -> Response:
 
 
 def _prove() -> Response:
-    return Pages().page("prove.html", **_SESSION, by_key=True, error=views.sentence("key_refused"))
+    return Pages().page(
+        "prove.html", **_SESSION, upstream_id="up_specimen", by_key=True, error=views.sentence("key_refused")
+    )
+
+
+def _headers() -> Response:
+    names = ["X-Api-Key", f"X-{'Very-' * 15}Long-Header-Name"]
+    return Pages().page(
+        "headers.html",
+        service="warehouse",
+        fields=[{"label": name, "name": f"header.{name}"} for name in names],
+        hidden={"session": "session_specimen", "csrf": "0", "mcp_client_id": "up_specimen"},
+        back="/connecting-later",
+        notice=views.notice("headers_refused"),
+    )
 
 
 def _returning() -> Response:
@@ -126,6 +142,7 @@ SPECIMENS = {
     "/services-in-every-state": _services,
     "/connecting-later": _connect,
     "/proving-who-one-is": _prove,
+    "/giving-values": _headers,
     "/returning-by-itself": _returning,
 }
 

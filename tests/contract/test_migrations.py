@@ -228,3 +228,45 @@ async def test_two_entries_of_the_file_may_swap_what_is_unique(database_url: str
     changed = _settings(database_url, tmp_path, **{section: _file(swapped=True)[section]})
     with suppress(ConfigurationError, DomainError):
         await _start(changed)
+
+
+async def test_credentials_of_before_they_had_ids_get_one_each(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §9: stable opaque ids, for what an older version has stored as well."""
+    made = database(database_url)
+    everything = list(migrations(made.dialect))
+    older = [one for one in everything if one[0] < _life(everything)]
+    await made.open()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(migrate_module, "migrations", lambda _dialect: iter(older))
+            await migrate(made, FakeClock())
+        async with made.transaction() as connection:
+            await made.run_script(connection, _OLDER_CREDENTIALS)
+        await migrate(made, FakeClock())
+        found = {row["owner_id"]: row for row in await rows(made, "upstream_credentials")}
+        assert len({row["id"] for row in found.values()}) == 3
+        assert all(row["id"].startswith("cred_") for row in found.values())
+        assert {owner: row["lasting"] for owner, row in found.items()} == {
+            "ann": "active",
+            "bob": "needs_reauth",
+            "eve": "active",
+        }
+    finally:
+        await made.close()
+
+
+def _life(everything: list[tuple[int, str, str]]) -> int:
+    return next(number for number, name, _ in everything if name.endswith("_credential_life"))
+
+
+_OLDER_CREDENTIALS = """
+INSERT INTO upstreams (id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers,
+    tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled, config_mac, created_at, updated_at)
+VALUES ('up_1', 'up', 'up', 'http', 'https://up.example', 'per_user_oauth', '', '[]', TRUE, 30, FALSE, '', 1, 1);
+INSERT INTO upstream_credentials
+    (upstream_id, owner_kind, owner_id, sealed, state, reason, more_scope, version, created_at, updated_at)
+VALUES ('up_1', 'vk', 'ann', 'x', 'active', '', '', 1, 5, 5), ('up_1', 'vk', 'bob', 'x', 'needs_reauth', 'r', '', 1, 5, 5),
+    ('up_1', 'session', 'eve', 'x', 'active', '', '', 1, 1, 1);
+"""

@@ -221,7 +221,13 @@ async def test_a_renewal_is_written_only_over_what_it_renewed(processes: Iterato
     assert await next(processes).credential("up_1", ANN) == renewed
     await next(processes).needs_reauth(renewed, "this one was", NOW, more_scope="b")
     found = await next(processes).credential("up_1", ANN)
-    assert found == replace(renewed, state="needs_reauth", reason="this one was", more_scope="b")
+    assert found == replace(
+        renewed,
+        state="needs_reauth",
+        reason="this one was",
+        more_scope="b",
+        basis=replace(renewed.basis, lasting="needs_reauth"),
+    )
     assert await next(processes).lease_refresh(renewed, NOW + MINUTE, NOW) is False
 
 
@@ -354,6 +360,9 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "refreshed": lambda: store.refreshed(held, NOW),
         "needs_reauth": lambda: store.needs_reauth(held, "test", NOW),
         "release_refresh": lambda: store.release_refresh(held, None),
+        "client_key": store.client_key,
+        "keep_client_key": lambda: store.keep_client_key(b"k"),
+        "settle": lambda: store.settle(held, "orphaned", NOW),
         "forget_credentials": lambda: store.forget_credentials(ANN),
         "add_connect_session": lambda: connect.add_connect_session(session, NOW),
         "connect_session": lambda: connect.connect_session("con_1"),
@@ -361,7 +370,7 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "browser_gave_consent": lambda: connect.browser_gave_consent(BROWSER, KEY, NOW),
     }
     methods = {name for kind in (SqlUpstreamOAuthStore, SqlConnectStore) for name in vars(kind) if name[0] != "_"}
-    part_of_another = {"move_credentials", "drop_credentials", "sweep"}
+    part_of_another = {"move_credentials", "drop_credentials", "sweep", "opened"}
     assert methods - part_of_another == set(calls)
     await database.close()
     for call in calls.values():

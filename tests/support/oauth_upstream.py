@@ -59,12 +59,16 @@ class OAuthUpstream:
     """Wanted in the body of every token request, when it is set."""
     presented: list[str] = field(default_factory=list)
     """Every bearer that it was shown."""
+    revokes: bool = False
+    revocation_status: int = 200
+    revocation_seconds: float = 0
     metadata: dict[str, Any] = field(default_factory=dict)
     resource: dict[str, Any] = field(default_factory=dict)
     """Laid over the two documents, to say something else in them."""
     registrations: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[dict[str, str]] = field(default_factory=list)
     token_requests: list[dict[str, str]] = field(default_factory=list)
+    revocations: list[dict[str, str]] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Account and bearer of every tools/call."""
     access: dict[str, str] = field(default_factory=dict)
@@ -98,6 +102,7 @@ class OAuthUpstream:
             "/register": self._register,
             "/authorize": self._authorize,
             "/token": self._token,
+            "/revoke": self._revoke,
             "/mcp": self._mcp,
         }
         routes = [Route(path, self._pausing(handler), methods=["GET", "POST"]) for path, handler in handlers.items()]
@@ -130,6 +135,7 @@ class OAuthUpstream:
             "token_endpoint_auth_methods_supported": ["none"],
             "authorization_response_iss_parameter_supported": self.iss is not None,
             **({"registration_endpoint": f"{self.origin}/register"} if self.registers else {}),
+            **({"revocation_endpoint": f"{self.origin}/revoke"} if self.revokes else {}),
         }
         return JSONResponse(document | self.metadata)
 
@@ -178,6 +184,11 @@ class OAuthUpstream:
         self.access[access], self.refresh[refresh] = account, account
         answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "refresh_token": refresh}
         return JSONResponse(answer if self.lifetime is None else {**answer, "expires_in": self.lifetime})
+
+    async def _revoke(self, request: Request) -> Response:
+        self.revocations.append({name: str(value) for name, value in (await request.form()).items()})
+        await asyncio.sleep(self.revocation_seconds)
+        return Response(status_code=self.revocation_status)
 
     async def _mcp(self, request: Request) -> Response:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")

@@ -27,6 +27,7 @@ from bifrost.identity.set_up import SetUp
 from bifrost.settings import Settings
 from bifrost.storage.database import Database
 from bifrost.storage.sweeper import Sweeper
+from bifrost.upstreams.credential_life import CredentialLife
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.upkeep import Upkeep
@@ -47,6 +48,7 @@ class Gateway:
     upstreams: Upstreams
     credentials: Credentials
     upkeep: Upkeep
+    life: CredentialLife
     sweeper: Sweeper
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
@@ -61,7 +63,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     mcp = mcp_server(parts, server)
     stores = (parts.store, parts.administrator_store, administration.store, mcp.letter_store)
     sweeper = Sweeper(stores, parts.clock)
-    lifespan = _lifespan(parts, sweeper, administration.upkeep, mcp)
+    lifespan = _lifespan(parts, server.life, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
     starlette = Starlette(routes=routes(parts, server, mcp.endpoint, api, pages), lifespan=lambda _app: lifespan())
     starlette.router.redirect_slashes = False
@@ -75,18 +77,20 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         upstreams=parts.upstreams,
         credentials=parts.credentials,
         upkeep=administration.upkeep,
+        life=server.life,
         sweeper=sweeper,
         lifespan=lifespan,
     )
 
 
 def _lifespan(
-    parts: Foundation, sweeper: Sweeper, upkeep: Upkeep, mcp: McpServer
+    parts: Foundation, life: CredentialLife, sweeper: Sweeper, upkeep: Upkeep, mcp: McpServer
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
         await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.clients, parts.ring)
+        await life.reconcile()
         await mcp.letters.catch_up()
         running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run(), mcp.letters.run())]
         try:

@@ -1,5 +1,6 @@
 """The authorization server: consent, tokens, and people's accounts at upstreams."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bifrost.app.administrators import administrator_sessions
@@ -32,10 +33,17 @@ from bifrost.authserver.remembered import Remembered
 from bifrost.authserver.revoke import Revoke
 from bifrost.authserver.services import Services
 from bifrost.authserver.tokens import Tokens
+from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.protocol import oauth
 from bifrost.storage.connect import SqlConnectStore
+from bifrost.storage.held import SqlHeldStore
+from bifrost.upstreams.accounts import PERSONAL, Owner
+from bifrost.upstreams.credential_life import CredentialLife
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.submissions import Submissions
+from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,7 @@ class AuthorizationServer:
     introspect: IntrospectEndpoint
     issued_grants: IssuedGrantEndpoints
     tokens: Tokens
+    life: CredentialLife
 
 
 def authorization_server(
@@ -65,15 +74,8 @@ def authorization_server(
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
     consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
     services = Services(parts.upstreams, identities, parts.credentials)
-    connect = Connect(
-        SqlConnectStore(parts.database),
-        administration.admin_sign_ins.sign_ins,
-        parts.credentials,
-        parts.upstreams,
-        consent,
-        identities,
-        clock,
-    )
+    life = _life(parts, identities)
+    connect = _connect(parts, administration, life, consent, identities)
     return AuthorizationServer(
         metadata=Metadata(parts.public_urls, parts.endpoint_of, parts.settings.client.client_id_metadata_documents),
         register=RegisterEndpoint(parties.register),
@@ -97,6 +99,7 @@ def authorization_server(
         token=TokenEndpoint(parties.auth, _grants(parts, tokens, identities)),
         revoke=RevokeEndpoint(parties.auth, Revoke(store, clock)),
         tokens=tokens,
+        life=life,
     )
 
 
@@ -138,3 +141,49 @@ def _admin_sign_in(
         parts.public_urls,
         TrustedProxies(parts.settings.server.trusted_proxies),
     )
+
+
+def _life(parts: Foundation, identities: Identities) -> CredentialLife:
+    return CredentialLife(
+        SqlHeldStore(parts.database, parts.accounts),
+        parts.upstreams,
+        parts.token_client,
+        _access(identities),
+        parts.clock,
+    )
+
+
+def _connect(
+    parts: Foundation,
+    administration: UpstreamAdministration,
+    life: CredentialLife,
+    consent: Consent,
+    identities: Identities,
+) -> Connect:
+    return Connect(
+        SqlConnectStore(parts.database),
+        administration.admin_sign_ins.sign_ins,
+        Submissions(parts.accounts, StreamableHttp(parts.outbound), parts.clock),
+        parts.credentials,
+        life,
+        parts.upstreams,
+        consent,
+        identities,
+        parts.clock,
+    )
+
+
+def _access(identities: Identities) -> Callable[[Owner, Upstream], Awaitable[bool]]:
+    """Whether an owner of credentials may use an upstream now."""
+
+    async def may_use(owner: Owner, upstream: Upstream) -> bool:
+        identity = owner.identity
+        if identity is None or upstream.auth_type not in PERSONAL:
+            return False
+        standing = await identities.standing(identity)
+        if standing is None:
+            return False
+        policy = ToolPolicy(key_configs=standing.key_configs)
+        return policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+
+    return may_use

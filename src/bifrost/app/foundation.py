@@ -23,6 +23,7 @@ from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
+from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.registry import Upstreams
@@ -53,6 +54,8 @@ class Foundation:
     strangers: OutboundClient
     """For addresses that clients name: the networks opened for upstreams are closed to it."""
     accounts: SqlUpstreamOAuthStore
+    client_key: ClientKey
+    token_client: TokenClient
     credentials: Credentials
     config: AuthServerConfig
 
@@ -74,6 +77,8 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     )
     upstream_store = SqlUpstreamStore(database)
     administrator_store = SqlAdministratorStore(database)
+    client_key = ClientKey(accounts, clock)
+    token_client = TokenClient(outbound, client_key, clock)
     return Foundation(
         settings=settings,
         clock=clock,
@@ -94,7 +99,9 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
         accounts=accounts,
-        credentials=Credentials(accounts, TokenClient(outbound, clock), clock),
+        client_key=client_key,
+        token_client=token_client,
+        credentials=Credentials(accounts, token_client, clock),
         config=AuthServerConfig(
             issuer=public_urls.issuer,
             allow_anonymous=not settings.enforce_auth,

@@ -5,9 +5,11 @@ from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.client_operations import client_operations, consent_operations
 from bifrost.app.foundation import Foundation
 from bifrost.app.grant_operations import grant_operations
+from bifrost.app.held_operations import held_operations
 from bifrost.app.upstream_administration import UpstreamAdministration, upstream_operations
 from bifrost.authserver.endpoints.clients_api import ClientsApi
 from bifrost.authserver.endpoints.consents_api import ConsentsApi
+from bifrost.authserver.endpoints.held import HeldEndpoints
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.remembered import Remembered
 from bifrost.governance.endpoints.virtual_keys import (
@@ -37,6 +39,7 @@ def management(parts: Foundation, server: AuthorizationServer, upstreams: Upstre
     upstream_operations(api, parts, upstreams)
     client_operations(api, ClientsApi(parts.clients))
     consent_operations(api, ConsentsApi(Remembered(parts.consents, _identities(parts), parts.clock)))
+    held_operations(api, HeldEndpoints(server.life, server.connect, parts.clock))
     return api
 
 

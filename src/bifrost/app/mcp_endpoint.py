@@ -31,6 +31,7 @@ from bifrost.storage.letters import SqlLetterStore
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.auth.none import NoAuth
 from bifrost.upstreams.auth.oauth import OAuth
+from bifrost.upstreams.auth.per_user_headers import PerUserHeaders
 from bifrost.upstreams.auth.per_user_oauth import PerUserOAuth
 from bifrost.upstreams.auth.static_headers import StaticHeaders
 from bifrost.upstreams.links.base import Peer
@@ -63,6 +64,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
         "headers": StaticHeaders(parts.vault),
         "oauth": OAuth(parts.credentials, UpstreamStates(parts.upstream_store, parts.clock)),
         "per_user_oauth": PerUserOAuth(parts.credentials),
+        "per_user_headers": PerUserHeaders(parts.accounts, parts.clock),
     }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
     catalog = Catalog(parts.upstreams, sessions, parts.clock)

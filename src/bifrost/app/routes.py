@@ -11,7 +11,7 @@ from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
 from bifrost.app.management import set_up_page
 from bifrost.authserver.endpoints.admin_sign_in import PATH as ADMIN_SIGN_IN
-from bifrost.authserver.endpoints.connect import AUTHORIZE, PROVE, START, ConnectEndpoints
+from bifrost.authserver.endpoints.connect import AUTHORIZE, DISCONNECT, HEADERS, PROVE, START, ConnectEndpoints
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, SERVICES_PAGE, ConsentEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
 from bifrost.base.errors import NotFound
@@ -27,7 +27,8 @@ from bifrost.http.surface import Surface
 from bifrost.identity.set_up import PAGE as SET_UP_PAGE
 from bifrost.protocol import metadata
 from bifrost.telemetry.health import Health
-from bifrost.upstreams.oauth.registration import CALLBACK, CLIENT_ID_DOCUMENT
+from bifrost.upstreams.oauth.client_key import JWKS
+from bifrost.upstreams.oauth.registration import CALLBACK, CLIENT_ID_DOCUMENT, SIGNED_CLIENT_ID_DOCUMENT
 
 _LOOPBACK_ORIGIN = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 _EVERYTHING_OF_OAUTH = ("/.well-known/{path:path}", "/api/oauth/per-user/{path:path}")
@@ -136,6 +137,8 @@ def _connect_routes(people: Surface, connect: ConnectEndpoints) -> list[Route]:
         people.route(AUTHORIZE, connect.authorize, "GET", operation="oauth_upstream_authorize"),
         people.route(PROVE, connect.prove, "POST", operation="oauth_connect_vk"),
         people.route(START, connect.start, "POST", operation="oauth_connect_start"),
+        people.route(HEADERS, connect.headers, "POST", operation="oauth_connect_headers"),
+        people.route(DISCONNECT, connect.disconnect, "POST", operation="oauth_connect_disconnect"),
     ]
 
 
@@ -148,6 +151,14 @@ def _sign_in_routes(people: Surface, server: AuthorizationServer) -> list[Route]
         people.route(f"{ADMIN_SIGN_IN}/authorize", admin.page, "GET", operation="oauth_admin_sign_in"),
         people.route(f"{ADMIN_SIGN_IN}/administrator", admin.prove, "POST", operation="oauth_admin_prove"),
         people.route(f"{ADMIN_SIGN_IN}/start", admin.start, "POST", operation="oauth_admin_start"),
+        people.route(
+            SIGNED_CLIENT_ID_DOCUMENT,
+            connect.signed_client_id_document,
+            "GET",
+            "HEAD",
+            operation="oauth_signed_client_document",
+        ),
+        people.route(JWKS, connect.client_keys, "GET", "HEAD", operation="oauth_client_keys"),
     ]
 
 

@@ -28,7 +28,6 @@ from bifrost.upstreams.management import Management
 from bifrost.upstreams.oauth.discovery import Discovery
 from bifrost.upstreams.oauth.registration import CLIENT_ID_DOCUMENT, Registrations
 from bifrost.upstreams.oauth.sign_in import SignIns
-from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.probe import Probe
 from bifrost.upstreams.sessions import Questions, UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
@@ -98,8 +97,9 @@ def _sign_ins(parts: Foundation) -> SignIns:
             issuer=issuer,
             client_id_document_url=parts.settings.client.client_id_metadata_document_url
             or (f"{issuer}{CLIENT_ID_DOCUMENT}" if parts.public_urls.secure else None),
+            key=parts.client_key,
         ),
-        tokens=TokenClient(parts.outbound, parts.clock),
+        tokens=parts.token_client,
         probe=Probe(StreamableHttp(parts.outbound)),
         vault=parts.vault,
         clock=parts.clock,

@@ -4,6 +4,7 @@ A link carries no secret. Before an upstream is contacted, the browser has to pr
 the secret of a consent it gave, or by the virtual key pasted again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,11 +18,13 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import NotFound
 from bifrost.identity.models import Identity
-from bifrost.upstreams.accounts import Owner, SignIn
+from bifrost.upstreams.accounts import PERSONAL, Owner, SignIn
+from bifrost.upstreams.credential_life import CredentialLife
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.sign_in import Callback, SignIns
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.submissions import Submissions
 
 SESSION_SECONDS = 15 * 60
 FLOW, SESSION = "flow:", "session:"
@@ -40,6 +43,22 @@ class ConnectSession:
     browser_hash: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connecting:
+    """One upstream for one person, who has proven that they may; `owner` is who gets the credential."""
+
+    upstream: Upstream
+    identity: Identity
+    owner: Owner
+    secret: str = field(repr=False)
+    """Of the browser."""
+    return_to: str
+
+    @property
+    def by_headers(self) -> bool:
+        return self.upstream.auth_type == "per_user_headers"
+
+
 class ConnectStore(Protocol):
     async def add_connect_session(self, session: ConnectSession, now: int) -> None: ...
 
@@ -56,7 +75,9 @@ class ConnectStore(Protocol):
 class Connect:
     store: ConnectStore
     sign_ins: SignIns
+    submissions: Submissions
     credentials: Credentials
+    life: CredentialLife
     upstreams: Upstreams
     consent: Consent
     identities: Identities
@@ -95,16 +116,19 @@ class Connect:
         if not await self._bind(session, ids.hash_secret(secret)):
             raise WrongBrowser
 
-    async def begin_for_session(self, session: ConnectSession, secret: str, upstream_id: str | None) -> str:
-        """The upstream's sign-in page. Raises NotFound, SignInImpossible, Denied."""
+    async def for_session(self, session: ConnectSession, secret: str, upstream_id: str | None) -> Connecting:
+        """Raises NotFound, IdentityNeeded."""
         if await self.identities.standing(session.identity) is None:
             raise IdentityNeeded
-        upstream = await self._per_user(upstream_id, session.identity)
-        owner = Owner(session.identity.kind, session.identity.id)
-        more = await self.credentials.more_scope(upstream, owner)
-        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{SESSION}{session.id}", more)
+        return Connecting(
+            upstream=await self._per_user(upstream_id, session.identity),
+            identity=session.identity,
+            owner=Owner(session.identity.kind, session.identity.id),
+            secret=secret,
+            return_to=f"{SESSION}{session.id}",
+        )
 
-    async def begin_for_flow(self, flow_id: str | None, browser: Browser, upstream_id: str | None) -> str:
+    async def for_flow(self, flow_id: str | None, browser: Browser, upstream_id: str | None) -> Connecting:
         """As above, while the consent is open: the credential belongs to the flow until the person finishes it."""
         flow = await self.consent.open_flow(flow_id, browser)
         if flow.identity is None:
@@ -112,10 +136,34 @@ class Connect:
         secret = browser.secret_of(flow)
         if secret is None:
             raise WrongBrowser
-        upstream = await self._per_user(upstream_id, flow.identity)
-        more = await self.credentials.more_scope(upstream, Owner(flow.identity.kind, flow.identity.id))
-        owner = Owner("flow", flow.id)
-        return await self.sign_ins.begin(upstream, owner, ids.hash_secret(secret), f"{FLOW}{flow.id}", more)
+        return Connecting(
+            upstream=await self._per_user(upstream_id, flow.identity),
+            identity=flow.identity,
+            owner=Owner("flow", flow.id),
+            secret=secret,
+            return_to=f"{FLOW}{flow.id}",
+        )
+
+    async def begin(self, connecting: Connecting) -> str:
+        """The upstream's sign-in page. Raises SignInImpossible, UpstreamUnavailable, OutsideUrlRefused, Denied."""
+        upstream, identity = connecting.upstream, connecting.identity
+        more = await self.credentials.more_scope(upstream, Owner(identity.kind, identity.id))
+        hashed = ids.hash_secret(connecting.secret)
+        return await self.sign_ins.begin(upstream, connecting.owner, hashed, connecting.return_to, more)
+
+    async def submit(self, connecting: Connecting, values: Mapping[str, str]) -> None:
+        """The person's own header values. Raises HeadersRefused, UpstreamUnavailable, NotFound."""
+        if not connecting.by_headers:
+            raise NotFound("This service does not ask for values.")
+        await self.submissions.submit(connecting.upstream, connecting.owner, connecting.identity, values)
+
+    async def disconnect(self, connecting: Connecting) -> bool:
+        """What was connected in this consent first, else what the identity has; False when there is nothing."""
+        identity = connecting.identity
+        for owner in dict.fromkeys((connecting.owner, Owner(identity.kind, identity.id))):
+            if await self.life.disconnect(connecting.upstream.id, owner):
+                return True
+        return False
 
     async def finish(self, callback: Callback, browser: Browser) -> tuple[SignIn, str]:
         """The sign-in and what became of it. Raises SignInRefused."""
@@ -127,7 +175,7 @@ class Connect:
     async def _per_user(self, upstream_id: str | None, identity: Identity) -> Upstream:
         """Only what this identity may use, and only where an account of its own makes sense."""
         for upstream in await self.upstreams.enabled():
-            if upstream.id == upstream_id and upstream.per_user:
+            if upstream.id == upstream_id and upstream.auth_type in PERSONAL:
                 policy = await self.identities.policy(identity)
                 if policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys):
                     return upstream

@@ -71,6 +71,12 @@ class CrossSiteRequest(Denied):
         super().__init__("This form was not sent from this server's own page. Open the sign-in again and retry.")
 
 
+class IdentityLostAccess(Conflict):
+    """An administrator asks a person to connect a service that the person may not use now."""
+
+    default_code = "identity_lost_access"
+
+
 class FlowNotFound(Invalid):
     """Unknown, finished or expired: one answer for all three (contract §5)."""
 

@@ -6,13 +6,15 @@ from typing import Literal
 from bifrost.authserver.identities import Identities
 from bifrost.identity.models import Identity
 from bifrost.protocol import resource
-from bifrost.upstreams.accounts import Credential, Owner
+from bifrost.upstreams.accounts import PERSONAL, Credential, Owner
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
 
-State = Literal["ready", "connected", "needs_reauth", "not_connected"]
+State = Literal["ready", "connected", "needs_reauth", "needs_update", "not_connected"]
 SHARED = "Shared by everybody here; no account of yours is needed."
+ASKS_FOR_OTHERS = "It now asks for other values than those you gave."
+OWN_ACCOUNT, OWN_VALUES = "Your own account.", "With values of your own, for example a key that the service gave you."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Service:
     description: str
     state: State
     connectable: bool = False
+    connected: bool = False
+    """Whether there is something to disconnect, usable or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,27 @@ class Services:
 
 
 def _service(upstream: Upstream, credential: Credential | None) -> Service:
-    if not upstream.per_user:
+    if upstream.auth_type not in PERSONAL:
         return Service(upstream_id=upstream.id, name=upstream.name, description=SHARED, state="ready")
-    state: State = "not_connected"
-    if credential is not None:
-        state = "connected" if credential.state == "active" else "needs_reauth"
+    state, description = _judged(upstream, credential)
     return Service(
         upstream_id=upstream.id,
         name=upstream.name,
-        description=credential.reason if credential else "Your own account.",
+        description=description,
         state=state,
         connectable=True,
+        connected=credential is not None,
     )
+
+
+def _judged(upstream: Upstream, credential: Credential | None) -> tuple[State, str]:
+    """As it is now: whoever sees the service reaches it."""
+    usual = OWN_VALUES if upstream.auth_type == "per_user_headers" else OWN_ACCOUNT
+    if credential is None:
+        return "not_connected", usual
+    state = credential.basis.state(upstream, may_use=True)
+    if state == "active":
+        return "connected", usual
+    if state == "needs_update":
+        return "needs_update", ASKS_FOR_OTHERS
+    return "needs_reauth", credential.reason or usual

@@ -13,18 +13,19 @@ AUTH_REQUIRED = "mcp_auth_required"
 
 @dataclass(frozen=True, slots=True)
 class LazyAuthorization:
-    offer: Callable[[Identity], Awaitable[str]]
-    """Makes the link; one link shows every service that is missing."""
+    offer: Callable[[Identity, str], Awaitable[str]]
+    """Makes the link for a person and, if it is about one service that asks for values, that service's id."""
 
     async def result(self, required: ConnectionRequired, identity: Identity, capabilities: Any) -> dict[str, Any]:
         """For a client that can open URLs a request for input (2026-07-28), for all others a text with the link."""
-        url = await self.offer(identity)
+        by_headers = required.kind == "headers"
+        url = await self.offer(identity, required.upstream_id if by_headers else "")
         message = f"{required.upstream_name} needs your own account. Open this link to connect it: {url}"
         facts = {
             "kind": required.kind,
             "service": required.upstream_name,
             "mcp_client_id": required.upstream_id,
-            "authorize_url": url,
+            ("submit_url" if by_headers else "authorize_url"): url,
         }
         if _opens_urls(capabilities):
             elicitation = {"mode": "url", "message": f"Connect your account at {required.upstream_name}.", "url": url}

@@ -11,6 +11,7 @@ NONE = "none"
 CLIENT_SECRET_POST = "client_secret_post"  # noqa: S105 - a method's name
 CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
 PRIVATE_KEY_JWT = "private_key_jwt"
+ES256 = "ES256"
 AUTH_METHODS = (NONE, CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
 """What a client can register for itself. `none` first: some use their metadata document only when they see it."""
 

@@ -39,6 +39,8 @@ class AuthorizationServer:
 
     scopes_supported: tuple[str, ...] = ()
     token_endpoint_auth_methods: tuple[str, ...] = (oauth.CLIENT_SECRET_BASIC,)
+    signing_algorithms: tuple[str, ...] = ()
+    """With which a client may sign; empty when it does not say."""
     iss_in_responses: bool = False
     client_id_metadata_documents: bool = False
 
@@ -107,14 +109,23 @@ def read_protected_resource(document: Any, upstream: str) -> ProtectedResource:
     )
 
 
-def read_authorization_server(document: Any, issuer: str) -> AuthorizationServer:
-    """RFC 8414 §3.3: the issuer is the one the document was fetched for, byte for byte."""
-    if _text(document, "issuer") != issuer:
+def read_authorization_server(
+    document: Any, issuer: str, *, loose_issuer: bool = False, announces_pkce: bool = True
+) -> AuthorizationServer:
+    """RFC 8414 §3.3: the issuer is the one the document was fetched for, byte for byte.
+
+    `loose_issuer` lets one slash at the end differ; the document's own spelling counts from then on.
+    """
+    named = _text(document, "issuer")
+    if named is not None and loose_issuer and named.rstrip("/") == issuer.rstrip("/"):
+        issuer = named
+    if named != issuer:
         raise MetadataError("the authorization server metadata names another issuer than the one it was fetched for")
     authorize, token = _text(document, "authorization_endpoint"), _text(document, "token_endpoint")
     if authorize is None or token is None:
         raise MetadataError("the authorization server metadata lacks an endpoint")
-    if pkce.METHOD not in _texts(document, "code_challenge_methods_supported"):
+    methods = _texts(document, "code_challenge_methods_supported")
+    if pkce.METHOD not in methods and (methods or announces_pkce):
         raise MetadataError("the authorization server does not say that it supports PKCE with S256")
     pushed = _text(document, "pushed_authorization_request_endpoint")
     must_push = document.get("require_pushed_authorization_requests") is True
@@ -130,6 +141,7 @@ def read_authorization_server(document: Any, issuer: str) -> AuthorizationServer
         scopes_supported=_texts(document, "scopes_supported"),
         token_endpoint_auth_methods=_texts(document, "token_endpoint_auth_methods_supported")
         or (oauth.CLIENT_SECRET_BASIC,),
+        signing_algorithms=_texts(document, "token_endpoint_auth_signing_alg_values_supported"),
         iss_in_responses=document.get("authorization_response_iss_parameter_supported") is True,
         client_id_metadata_documents=document.get("client_id_metadata_document_supported") is True,
     )

@@ -23,7 +23,7 @@ BATCH_ROWS = 100
 
 MAX_PASSES = 10
 PREFIX_CHARACTERS = len(sealed_prefix(key_id(bytes(KEY_BYTES))))
-INSTALLATION = {"key_check": "installation"}
+INSTALLATION = {"key_check": "installation", vault.CLIENT_KEY: vault.CLIENT_KEY}
 """The sealed values of the table `installation`, by name: what each is sealed for. Its owner is its name."""
 
 log = structlog.get_logger()

@@ -3,21 +3,27 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import structlog
 
+from bifrost.base import ids
 from bifrost.base.sealing import SealBrokenError
 from bifrost.storage.database import Connection, Database, Row, queries
-from bifrost.upstreams.accounts import Credential, Owner, Registration, SignIn, TokenSet
+from bifrost.upstreams import vault
+from bifrost.upstreams.accounts import Basis, Credential, CredentialState, Owner, Registration, SignIn
 from bifrost.upstreams.vault import Vault
+
+CREDENTIAL_ID = "cred_"
 
 log = structlog.get_logger()
 
 
 class SqlUpstreamOAuthStore:
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, opens: Vault) -> None:
         self._database = database
-        self._vault = vault
+        self._vault = opens
         self._queries = queries("upstream_oauth", database.driver)
+        self._installation = queries("installation", database.driver)
 
     async def registration(self, upstream_id: str, issuer: str, redirect_uri: str) -> Registration | None:
         async with self._database.read() as connection:
@@ -53,6 +59,18 @@ class SqlUpstreamOAuthStore:
                     await self._queries.forget_registration(
                         connection, upstream_id=upstream_id, issuer=row["issuer"], redirect_uri=row["redirect_uri"]
                     )
+
+    async def client_key(self) -> bytes | None:
+        async with self._database.read() as connection:
+            sealed = await self._installation.installation_value(connection, name=vault.CLIENT_KEY)
+        return self._vault.open_client_key(sealed) if sealed else None
+
+    async def keep_client_key(self, key: bytes) -> bytes:
+        async with self._database.transaction() as connection:
+            sealed = self._vault.seal_client_key(key)
+            await self._installation.keep_installation_value(connection, name=vault.CLIENT_KEY, value=sealed)
+            kept: str = await self._installation.installation_value(connection, name=vault.CLIENT_KEY)
+        return self._vault.open_client_key(kept)
 
     async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None:
         async with self._database.transaction() as connection:
@@ -98,12 +116,12 @@ class SqlUpstreamOAuthStore:
             row = await self._queries.credential(
                 connection, upstream_id=upstream_id, owner_kind=owner.kind, owner_id=owner.id
             )
-        return self._opened(row) if row else None
+        return self.opened(row) if row else None
 
     async def credentials_of(self, owner: Owner) -> list[Credential]:
         async with self._database.read() as connection:
             found = self._queries.credentials_of(connection, owner_kind=owner.kind, owner_id=owner.id)
-            return [self._opened(row) async for row in found]
+            return [self.opened(row) async for row in found]
 
     async def lease_refresh(self, credential: Credential, until: int, now: int) -> bool:
         async with self._database.transaction() as connection:
@@ -126,6 +144,10 @@ class SqlUpstreamOAuthStore:
         async with self._database.transaction() as connection:
             await self._queries.release_refresh(connection, **_version(credential), until=until)
 
+    async def settle(self, credential: Credential, state: CredentialState, now: int) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.settle(connection, **_version(credential), was=credential.state, state=state, now=now)
+
     async def forget_credentials(self, owner: Owner) -> None:
         async with self._database.transaction() as connection:
             await self._queries.forget_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)
@@ -134,7 +156,7 @@ class SqlUpstreamOAuthStore:
         """Inside the transaction of a submit: what the flow connected becomes the identity's, sealed anew for it."""
         found = self._queries.credentials_of(connection, owner_kind=source.kind, owner_id=source.id)
         for row in [row async for row in found]:
-            await self._keep(connection, replace(self._opened(row), owner=target), now)
+            await self._keep(connection, replace(self.opened(row), owner=target), now)
         await self.drop_credentials(connection, source)
 
     async def drop_credentials(self, connection: Connection, owner: Owner) -> None:
@@ -148,11 +170,15 @@ class SqlUpstreamOAuthStore:
     async def _keep(self, connection: Connection, credential: Credential, now: int) -> None:
         await self._queries.keep_credential(
             connection,
+            id=ids.new_id(CREDENTIAL_ID),
             upstream_id=credential.upstream_id,
             owner_kind=credential.owner.kind,
             owner_id=credential.owner.id,
+            kind="headers" if credential.headers else "oauth",
+            header_names=msgspec.json.encode(list(credential.headers)).decode(),
+            target=credential.target,
             sealed=self._vault.seal_credential(credential),
-            state=credential.state,
+            lasting=credential.basis.lasting,
             reason=credential.reason,
             now=now,
         )
@@ -165,14 +191,14 @@ class SqlUpstreamOAuthStore:
             log.warning("upstream_registration_unreadable", upstream=upstream_id)
             return None
 
-    def _opened(self, row: Row) -> Credential:
+    def opened(self, row: Row) -> Credential:
         """State and version are the row's: they change without the sealed part."""
         owner = Owner(row["owner_kind"], row["owner_id"])
         try:
             opened = self._vault.open_credential(row["upstream_id"], owner, row["sealed"])
         except SealBrokenError:
             log.warning("upstream_credential_unreadable", upstream=row["upstream_id"], owner=str(owner))
-            return _unreadable(row["upstream_id"], owner, row["version"])
+            return _unreadable(row, owner)
         return replace(
             opened,
             owner=owner,
@@ -180,21 +206,28 @@ class SqlUpstreamOAuthStore:
             reason=row["reason"],
             more_scope=row["more_scope"],
             version=row["version"],
+            basis=basis(row),
         )
 
 
-def _unreadable(upstream_id: str, owner: Owner, version: int) -> Credential:
+def basis(row: Row) -> Basis:
+    return Basis(
+        kind=row["kind"],
+        header_names=msgspec.json.decode(row["header_names"], type=tuple[str, ...]),
+        target=row["target"],
+        lasting=row["lasting"],
+    )
+
+
+def _unreadable(row: Row, owner: Owner) -> Credential:
     """Tampered with, moved, or sealed with a key that is gone: of no use, and the person can connect again."""
     return Credential(
-        upstream_id=upstream_id,
+        upstream_id=row["upstream_id"],
         owner=owner,
-        tokens=TokenSet(access_token=""),
-        registration=Registration(issuer="", client_id=""),
-        token_endpoint="",
-        resource="",
         state="needs_reauth",
-        reason="The stored sign-in cannot be opened.",
-        version=version,
+        reason="What was stored cannot be opened.",
+        version=row["version"],
+        basis=replace(basis(row), lasting="needs_reauth"),
     )
 
 

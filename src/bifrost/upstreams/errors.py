@@ -86,6 +86,18 @@ class SignInRefused(Denied):
     default_code = "upstream_sign_in_refused"
 
 
+class UnknownCredential(NotFound):
+    """No credential of a person has this id."""
+
+    default_code = "credential_not_found"
+
+
+class HeadersRefused(Invalid):
+    """The values that a person gave for an upstream's headers: malformed, or not accepted there."""
+
+    default_code = "headers_refused"
+
+
 class ConnectionRequired(Denied):
     """The caller has no usable credential for this upstream yet; a person has to connect it."""
 

@@ -115,6 +115,10 @@ class Upstreams:
             self._listed_at = now
         return self._listed
 
+    async def all(self) -> list[Upstream]:
+        """Every upstream, disabled ones included, by name, as the database has them now."""
+        return await self.store.upstreams()
+
     async def by_slug(self, slug: str) -> Upstream | None:
         return next((upstream for upstream in await self.enabled() if upstream.endpoint_slug == slug), None)
 

@@ -9,7 +9,6 @@ from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioCo
 NOT_OFFERED: dict[tuple[str, str], str] = {
     ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
     ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
-    ("auth_type", "per_user_headers"): "use headers, oauth or per_user_oauth",
     ("auth_type", "token_exchange"): "use per_user_oauth",
     ("tls_config", "given"): "trust the authority on the machine, for example with SSL_CERT_FILE",
     ("allowed_extra_headers", "given"): "leave it out",
@@ -20,6 +19,15 @@ MAX_TIMEOUT_SECONDS = 600
 MIN_SYNC_SECONDS = 30
 MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
+RESERVED_HEADERS = frozenset(
+    (
+        "accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect",
+        "host", "keep-alive", "last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+    )
+)  # fmt: skip
+"""Headers that are the gateway's own business on the way to an upstream."""
+
 _NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _URL = re.compile(
@@ -81,6 +89,8 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     names = (*wanted.per_user_header_keys, *wanted.allowed_extra_headers)
     yield "per_user_header_keys", all(map(is_header_name, names)), "names of headers"
     distinct = len({name.lower() for name in wanted.per_user_header_keys}) == len(wanted.per_user_header_keys)
+    free = not {name.lower() for name in wanted.per_user_header_keys} & RESERVED_HEADERS
+    yield "per_user_header_keys", free, "not a header of HTTP or MCP itself"
     few = len(wanted.per_user_header_keys) <= MAX_HEADER_KEYS
     yield "per_user_header_keys", distinct and few, f"each name once, at most {MAX_HEADER_KEYS}"
     timeout = wanted.tool_execution_timeout

@@ -11,6 +11,7 @@ from bifrost.upstreams.models import OAuthConfig, Upstream
 
 HEADERS, OAUTH_CONFIG = "upstream_headers", "upstream_oauth_config"
 REGISTRATION, SIGN_IN, CREDENTIAL = "upstream_registration", "upstream_sign_in", "upstream_credential"
+CLIENT_KEY = "upstream_client_key"
 """What a key is derived for; a value sealed for one use does not open for another."""
 
 T = TypeVar("T")
@@ -53,6 +54,12 @@ class Vault:
 
     def open_credential(self, upstream_id: str, owner: Owner, sealed: str) -> Credential:
         return self._open(sealed, Credential, CREDENTIAL, credential_owner(upstream_id, owner))
+
+    def seal_client_key(self, key: bytes) -> str:
+        return self.ring.seal(key, use=CLIENT_KEY, owner=CLIENT_KEY)
+
+    def open_client_key(self, sealed: str) -> bytes:
+        return self.ring.open(sealed, use=CLIENT_KEY, owner=CLIENT_KEY)
 
     def _seal(self, value: object, use: str, owner: str) -> str:
         return self.ring.seal(msgspec.json.encode(value), use=use, owner=owner)

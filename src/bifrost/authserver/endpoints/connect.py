@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from bifrost.authserver.browser import COOKIE, Browser, BrowserSecrets, csrf_token
-from bifrost.authserver.connect import FLOW, SESSION, SESSION_SECONDS, Connect, ConnectSession
+from bifrost.authserver.connect import FLOW, SESSION, SESSION_SECONDS, Connect, Connecting, ConnectSession
 from bifrost.authserver.endpoints import views
 from bifrost.authserver.endpoints.forms import checked_form, see_other
 from bifrost.authserver.errors import (
@@ -21,6 +21,7 @@ from bifrost.authserver.errors import (
 )
 from bifrost.authserver.services import Service, Services
 from bifrost.base import ids
+from bifrost.base.errors import Invalid
 from bifrost.http import cookies, params
 from bifrost.http.client import OutsideUnreachable, OutsideUrlRefused
 from bifrost.http.client_address import TrustedProxies
@@ -30,12 +31,14 @@ from bifrost.http.public_urls import PublicUrls
 from bifrost.identity.models import Identity
 from bifrost.protocol.resource import DEFAULT_PATH
 from bifrost.upstreams.admin_sign_ins import SET_UP, AdminSignIns
-from bifrost.upstreams.errors import SignInImpossible, UpstreamUnavailable
+from bifrost.upstreams.errors import HeadersRefused, SignInImpossible, UpstreamUnavailable
 from bifrost.upstreams.oauth.sign_in import Callback
 
 AUTHORIZE = "/api/oauth/per-user/upstream/authorize"
 PROVE = "/api/oauth/per-user/connect/vk"
 START = "/api/oauth/per-user/connect/start"
+HEADERS = "/api/oauth/per-user/connect/headers"
+DISCONNECT = "/api/oauth/per-user/connect/disconnect"
 SERVICES_PAGE = "/oauth/consent/mcps"
 
 CANNOT_BEGIN = (SignInImpossible, UpstreamUnavailable, OutsideUrlRefused, OutsideUnreachable)
@@ -57,13 +60,17 @@ class ConnectEndpoints:
         query = params.query(request)
         if query.get("session") is not None:
             return await self._session_page(request, query)
-        flow_id, browser = query.get("flow_id"), self._browser(request)
         try:
-            url = await self.connect.begin_for_flow(flow_id, browser, query.get("mcp_client_id"))
+            connecting = await self.connect.for_flow(
+                query.get("flow_id"), self._browser(request), query.get("mcp_client_id")
+            )
+            if connecting.by_headers:
+                return self._headers_page(connecting, query)
+            url = await self.connect.begin(connecting)
         except FlowNotFound as error:
             raise FlowEnded from error
         except CANNOT_BEGIN as error:
-            return see_other(services_url(str(flow_id), notice=error.code))
+            return see_other(back_url(connecting.return_to, notice=error.code))
         return RedirectResponse(url, 302, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
     async def prove(self, request: Request) -> Response:
@@ -71,25 +78,43 @@ class ConnectEndpoints:
         form = await checked_form(request, self.public_urls)
         session = await self.connect.session(form.get("session"))
         secret = self._secret(request, session, form)
+        wanted = form.get("mcp_client_id")
+        more = {"mcp_client_id": wanted} if wanted else {}
         try:
             key = (form.get("virtual_key") or "").strip()
             await self.connect.prove_by_key(session, secret, key, self.proxies.client_address(request))
         except (KeyRefused, TooManyGuesses) as error:
-            return see_other(session_url(session.id, error=error.code))
-        return see_other(session_url(session.id))
+            return see_other(session_url(session.id, **more, error=error.code))
+        return see_other(session_url(session.id, **more))
 
     async def start(self, request: Request) -> Response:
         """A Connect button on the page of a link: only for the browser that has proven itself."""
-        form = await checked_form(request, self.public_urls)
-        session = await self.connect.session(form.get("session"))
-        secret = await self.connect.proven(session, self._browser(request))
-        if secret is None:
-            raise WrongBrowser
-        _check_csrf(secret, session.id, form)
+        connecting, _form = await self._posted(request)
+        if connecting.by_headers:
+            return see_other(back_url(connecting.return_to, mcp_client_id=connecting.upstream.id))
         try:
-            return see_other(await self.connect.begin_for_session(session, secret, form.get("mcp_client_id")))
+            return see_other(await self.connect.begin(connecting))
         except CANNOT_BEGIN as error:
-            return see_other(session_url(session.id, notice=error.code))
+            return see_other(back_url(connecting.return_to, notice=error.code))
+
+    async def headers(self, request: Request) -> Response:
+        """A person's own header values (contract §8): tried at the service, kept if it takes them."""
+        connecting, form = await self._posted(request)
+        upstream = connecting.upstream
+        try:
+            names = upstream.per_user_header_keys
+            await self.connect.submit(connecting, {name: form.get(field_of(name)) or "" for name in names})
+        except (HeadersRefused, UpstreamUnavailable) as error:
+            return see_other(form_url(connecting, notice=error.code))
+        except Invalid:
+            return see_other(form_url(connecting, notice="headers_invalid"))
+        return see_other(back_url(connecting.return_to, notice="connected"))
+
+    async def disconnect(self, request: Request) -> Response:
+        """The credential is deleted here first; then the service is told, if it wants to know (RFC 7009)."""
+        connecting, _form = await self._posted(request)
+        await self.connect.disconnect(connecting)
+        return see_other(back_url(connecting.return_to, notice="disconnected"))
 
     async def callback(self, request: Request) -> Response:
         """Every upstream's answer (RFC 6749 §4.1.2): proven by its state and the browser's own cookie, nothing else."""
@@ -103,18 +128,30 @@ class ConnectEndpoints:
         if where.startswith(SET_UP):
             await self.admin_sign_ins.finished(sign_in, outcome)
             return see_other(f"/api/oauth/config/{where.removeprefix(SET_UP)}/authorize")
-        if where.startswith(FLOW):
-            return see_other(services_url(where.removeprefix(FLOW), notice=outcome))
-        return see_other(session_url(where.removeprefix(SESSION), notice=outcome))
+        return see_other(back_url(where, notice=outcome))
 
     async def client_id_document(self, _request: Request) -> Response:
         """What upstreams' authorization servers read about us."""
         document = self.connect.sign_ins.registrations.document()
         return JSONResponse(document, headers={"Cache-Control": "public, max-age=3600"})
 
-    async def link(self, identity: Identity) -> str:
-        """An absolute link for a person who lacks a connection; it carries no secret."""
-        return f"{self.public_urls.issuer}{session_url(await self.connect.offer(identity))}"
+    async def signed_client_id_document(self, _request: Request) -> Response:
+        """The same, for those that want a signature (RFC 7523)."""
+        document = self.connect.sign_ins.registrations.signed_document()
+        return JSONResponse(document, headers={"Cache-Control": "public, max-age=3600"})
+
+    async def client_keys(self, _request: Request) -> Response:
+        """What our signatures are checked with (RFC 7517)."""
+        keys = await self.connect.sign_ins.registrations.key.jwks()
+        return JSONResponse(keys, headers={"Cache-Control": "public, max-age=3600"})
+
+    async def link(self, identity: Identity, upstream_id: str = "") -> str:
+        """An absolute link for a person who lacks a connection; it carries no secret.
+
+        With an upstream that asks for header values the link opens its form.
+        """
+        more = {"mcp_client_id": upstream_id} if upstream_id else {}
+        return f"{self.public_urls.issuer}{session_url(await self.connect.offer(identity), **more)}"
 
     async def _session_page(self, request: Request, query: Parameters) -> Response:
         session = await self.connect.session(query.get("session"))
@@ -122,6 +159,11 @@ class ConnectEndpoints:
         secret = await self.connect.proven(session, browser)
         if secret is None:
             return await self._proof_page(query, session, browser)
+        wanted = query.get("mcp_client_id")
+        if wanted is not None:
+            connecting = await self.connect.for_session(session, secret, wanted)
+            if connecting.by_headers:
+                return self._headers_page(connecting, query)
         return self.pages.page(
             "connect.html",
             session_id=session.id,
@@ -141,6 +183,7 @@ class ConnectEndpoints:
             "prove.html",
             session_id=session.id,
             csrf=csrf_token(secret, session.id),
+            upstream_id=query.get("mcp_client_id") or "",
             by_key=session.identity.kind == "vk",
             error=views.sentence(query.get("error")),
         )
@@ -149,6 +192,41 @@ class ConnectEndpoints:
             cookies.browser_cookie(self._cookie, secret, max_age=SESSION_SECONDS, secure=self.public_urls.secure),
         )
         return page
+
+    def _headers_page(self, connecting: Connecting, query: Parameters) -> Response:
+        """The names of what the service asks for; what was given before is not shown."""
+        kind, _, where = connecting.return_to.partition(":")
+        return self.pages.page(
+            "headers.html",
+            service=connecting.upstream.name,
+            fields=[{"label": name, "name": field_of(name)} for name in connecting.upstream.per_user_header_keys],
+            hidden={
+                "flow_id" if kind == "flow" else "session": where,
+                "csrf": csrf_token(connecting.secret, where),
+                "mcp_client_id": connecting.upstream.id,
+            },
+            back=back_url(connecting.return_to),
+            notice=views.notice(query.get("notice")),
+        )
+
+    async def _posted(self, request: Request) -> tuple[Connecting, Parameters]:
+        """A form about one upstream, on the page of a consent or of a link; our own page of this browser sent it."""
+        form = await checked_form(request, self.public_urls)
+        if form.get("session") is None:
+            try:
+                connecting = await self.connect.for_flow(
+                    form.get("flow_id"), self._browser(request), form.get("mcp_client_id")
+                )
+            except FlowNotFound as error:
+                raise FlowEnded from error
+            _check_csrf(connecting.secret, form.get("flow_id") or "", form)
+            return connecting, form
+        session = await self.connect.session(form.get("session"))
+        secret = await self.connect.proven(session, self._browser(request))
+        if secret is None:
+            raise WrongBrowser
+        _check_csrf(secret, session.id, form)
+        return await self.connect.for_session(session, secret, form.get("mcp_client_id")), form
 
     @property
     def _cookie(self) -> str:
@@ -178,6 +256,24 @@ def services_url(flow_id: str, **more: str) -> str:
 
 def session_url(session_id: str, **more: str) -> str:
     return f"{AUTHORIZE}?{urlencode({'session': session_id, **more})}"
+
+
+def back_url(return_to: str, **more: str) -> str:
+    """The page that a person came from: the consent's services, or the link's."""
+    if return_to.startswith(FLOW):
+        return services_url(return_to.removeprefix(FLOW), **more)
+    return session_url(return_to.removeprefix(SESSION), **more)
+
+
+def form_url(connecting: Connecting, **more: str) -> str:
+    """The form for header values, once more."""
+    kind, _, where = connecting.return_to.partition(":")
+    place = {"flow_id" if kind == "flow" else "session": where, "mcp_client_id": connecting.upstream.id}
+    return f"{AUTHORIZE}?{urlencode({**place, **more})}"
+
+
+def field_of(header: str) -> str:
+    return f"header.{header}"
 
 
 def _shown(service: Service) -> dict[str, Any]:

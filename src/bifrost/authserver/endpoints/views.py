@@ -23,6 +23,9 @@ _SENTENCES = {
 _IMPOSSIBLE = "This service cannot be connected as it is set up. Please tell whoever runs this gateway."
 _NOTICES = {
     "connected": ("done", "The account is connected."),
+    "disconnected": ("done", "The account is disconnected. What was kept of it here is deleted."),
+    "headers_refused": ("bad", "The service did not accept these values. Check them and enter them again."),
+    "headers_invalid": ("bad", "Fill in every value; only letters, digits and signs of ASCII can be sent."),
     "upstream_denied": ("bad", "The service did not give access. You can try again, or go on without it."),
     "upstream_refused": ("bad", "The service took its permission back before the sign-in was complete. Try again."),
     "upstream_unavailable": ("bad", "The service did not answer. Try again in a moment."),

@@ -32,18 +32,23 @@ RETURNING sealed;
 
 -- name: keep_credential!
 INSERT INTO upstream_credentials
-    (upstream_id, owner_kind, owner_id, sealed, state, reason, more_scope, version, lease_until, created_at, updated_at)
-VALUES (:upstream_id, :owner_kind, :owner_id, :sealed, :state, :reason, '', 1, NULL, :now, :now)
+    (id, upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope,
+     version, lease_until, created_at, updated_at)
+VALUES (:id, :upstream_id, :owner_kind, :owner_id, :kind, :header_names, :target, :sealed, :lasting, :lasting, :reason,
+     '', 1, NULL, :now, :now)
 ON CONFLICT (upstream_id, owner_kind, owner_id) DO UPDATE SET
-    sealed = excluded.sealed, state = excluded.state, reason = excluded.reason, more_scope = '',
+    kind = excluded.kind, header_names = excluded.header_names, target = excluded.target, sealed = excluded.sealed,
+    state = excluded.state, lasting = excluded.lasting, reason = excluded.reason, more_scope = '',
     version = upstream_credentials.version + 1, lease_until = NULL, updated_at = excluded.updated_at;
 
 -- name: credential^
-SELECT upstream_id, owner_kind, owner_id, sealed, state, reason, more_scope, version FROM upstream_credentials
+SELECT upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope, version
+FROM upstream_credentials
 WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id;
 
 -- name: credentials_of
-SELECT upstream_id, owner_kind, owner_id, sealed, state, reason, more_scope, version FROM upstream_credentials
+SELECT upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope, version
+FROM upstream_credentials
 WHERE owner_kind = :owner_kind AND owner_id = :owner_id ORDER BY upstream_id;
 
 -- name: lease_refresh$
@@ -63,8 +68,14 @@ WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :ow
 
 -- name: needs_reauth!
 UPDATE upstream_credentials SET
-    state = 'needs_reauth', reason = :reason, more_scope = :more_scope, lease_until = NULL, updated_at = :now
+    state = 'needs_reauth', lasting = 'needs_reauth', reason = :reason, more_scope = :more_scope, lease_until = NULL, updated_at = :now
 WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version;
+
+-- name: settle$
+UPDATE upstream_credentials SET state = :state, updated_at = :now
+WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version
+  AND state = :was
+RETURNING version;
 
 -- name: forget_credentials!
 DELETE FROM upstream_credentials WHERE owner_kind = :owner_kind AND owner_id = :owner_id;

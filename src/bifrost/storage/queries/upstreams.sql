@@ -67,7 +67,7 @@ DELETE FROM upstreams WHERE id = :id AND NOT pending RETURNING name;
 
 -- name: invalidate_credentials!
 UPDATE upstream_credentials SET
-    state = :state, reason = :reason, more_scope = '', version = version + 1, lease_until = NULL, updated_at = :now
+    state = :state, lasting = 'needs_reauth', reason = :reason, more_scope = '', version = version + 1, lease_until = NULL, updated_at = :now
 WHERE upstream_id = :id;
 
 -- name: drop_credentials!

@@ -13,6 +13,7 @@ from bifrost.protocol.upstream_metadata import AuthorizationServer, MetadataErro
 from bifrost.upstreams.accounts import Discovered
 from bifrost.upstreams.errors import SignInImpossible
 from bifrost.upstreams.models import OAuthConfig, Upstream
+from bifrost.upstreams.oauth import profiles
 
 _HTTP_OK = 200
 
@@ -38,7 +39,7 @@ class Discovery:
         return Discovered(
             server=server,
             resource=config.resource or (resource.resource if resource else upstream.connection_string),
-            scopes=_with_offline_access(_scopes(config, challenge, resource), config, server),
+            scopes=_scopes(config, challenge, resource, server),
         )
 
     async def _resource(self, upstream: Upstream, challenge: dict[str, str]) -> ProtectedResource | None:
@@ -66,7 +67,10 @@ class Discovery:
         for url in upstream_metadata.authorization_server_urls(issuer):
             document = await self._document(url)
             if document is not None:
-                return upstream_metadata.read_authorization_server(document, issuer)
+                profile = profiles.of(issuer)
+                return upstream_metadata.read_authorization_server(
+                    document, issuer, loose_issuer=profile.loose_issuer, announces_pkce=profile.announces_pkce
+                )
         if resource is None:
             return upstream_metadata.default_server(upstream.connection_string)
         raise MetadataError(f"its authorization server {issuer} publishes no metadata")
@@ -86,16 +90,16 @@ class Discovery:
         return document
 
 
-def _scopes(config: OAuthConfig, challenge: dict[str, str], resource: ProtectedResource | None) -> tuple[str, ...]:
-    """MCP scope selection: what the administrator says, else what the challenge asks for, else what is supported."""
+def _scopes(
+    config: OAuthConfig, challenge: dict[str, str], resource: ProtectedResource | None, server: AuthorizationServer
+) -> tuple[str, ...]:
+    """MCP scope selection: what the administrator says, else what the challenge asks for, else what is supported.
+
+    A refresh token is asked for where the server says how (offline_access) or is known to need it; not with nothing
+    else, because that would turn "the usual scopes" into that one.
+    """
     if config.scopes:
         return config.scopes
-    if challenge.get("scope"):
-        return tuple(challenge["scope"].split())
-    return resource.scopes_supported if resource else ()
-
-
-def _with_offline_access(scopes: tuple[str, ...], config: OAuthConfig, server: AuthorizationServer) -> tuple[str, ...]:
-    """MCP authorization, refresh tokens: where the server offers that scope, nobody has to sign in every hour."""
-    wanted = not config.scopes and scopes and OFFLINE_ACCESS in server.scopes_supported
-    return tuple(dict.fromkeys([*scopes, OFFLINE_ACCESS])) if wanted else scopes
+    wanted = tuple(challenge.get("scope", "").split()) or (resource.scopes_supported if resource else ())
+    offline = (OFFLINE_ACCESS,) if wanted and OFFLINE_ACCESS in server.scopes_supported else ()
+    return tuple(dict.fromkeys((*wanted, *offline, *profiles.of(server.issuer).scopes)))

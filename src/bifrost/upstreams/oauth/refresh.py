@@ -14,8 +14,9 @@ import structlog
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.singleflight import SingleFlight
 from bifrost.protocol import oauth
+from bifrost.upstreams import in_use
 from bifrost.upstreams.accounts import Credential, Owner, TokenSet
-from bifrost.upstreams.errors import ConnectionRequired, UpstreamUnavailable
+from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
@@ -37,8 +38,7 @@ POLLS_TO_TAKE_OVER = 20
 WAIT_POLLS = 1_000
 """Fifty seconds: longer than a lease, so that a killed process costs its callers time and not the call."""
 
-KIND = "oauth"
-
+REVOCATION_SECONDS = 5.0
 _REASONS = {
     oauth.INVALID_GRANT: "The service no longer accepts the sign-in.",
     oauth.INVALID_CLIENT: "The service no longer knows this gateway.",
@@ -91,7 +91,7 @@ class Credentials:
     async def insufficient(self, upstream: Upstream, owner: Owner, wanted: str) -> None:
         """The upstream wants more scope (RFC 6750 §3.1): ask the person once, for what they gave and what is missing.
 
-        Raises ConnectionRequired, or UpstreamUnavailable when everything it asks for was granted already.
+        Raises ConnectionRequired, or UpstreamUnavailable when all that it wants was granted, or asked for in vain.
         """
         credential = await self._active(upstream, owner)
         missing = [word for word in wanted.split() if word not in credential.tokens.scope.split()]
@@ -99,16 +99,15 @@ class Credentials:
             raise UpstreamUnavailable(
                 f"{upstream.name} refuses this call, although it has every permission it asks for."
             )
+        if set(missing) <= set(credential.asked_scope.split()):
+            raise UpstreamUnavailable(f"{upstream.name} wants permissions for this call that it did not grant.")
         more = " ".join(dict.fromkeys([*credential.tokens.scope.split(), *missing]))
         reason = "The service asks for more permissions."
         await self.store.needs_reauth(credential, reason, self.clock.now(), more_scope=more)
-        raise ConnectionRequired(upstream.id, upstream.name, KIND)
+        raise in_use.required(upstream)
 
     async def _active(self, upstream: Upstream, owner: Owner) -> Credential:
-        credential = await self.store.credential(upstream.id, owner)
-        if credential is None or credential.state != "active":
-            raise ConnectionRequired(upstream.id, upstream.name, KIND)
-        return credential
+        return await in_use.active(self.store, upstream, owner, self.clock)
 
     def _due(self, credential: Credential) -> bool:
         """Ahead of the expiry by a tenth of the lifetime, at most a good minute, a little different for each owner."""
@@ -131,7 +130,7 @@ class Credentials:
         if not self._expired(credential):
             return credential
         await self.store.needs_reauth(credential, "The sign-in has expired.", self.clock.now())
-        raise ConnectionRequired(upstream.id, upstream.name, KIND)
+        raise in_use.required(upstream)
 
     async def _renew(self, upstream: Upstream, credential: Credential, *, usable: bool) -> Credential:
         """Another process may be at it: go on with what still works, else wait for what it writes."""
@@ -152,16 +151,23 @@ class Credentials:
             if error.code == oauth.INVALID_CLIENT:
                 await self.store.forget_registration(upstream.id, credential.registration)
             log.warning("upstream_needs_reauth", upstream=upstream.name, reason=error.code)
-            raise ConnectionRequired(upstream.id, upstream.name, KIND) from error
+            raise in_use.required(upstream) from error
         except TokenUnavailable as error:
             if not usable or self._expired(credential):
                 await self.store.release_refresh(credential, None)
                 raise UpstreamUnavailable(f"{upstream.name}: its sign-in service does not answer.") from error
             await self.store.release_refresh(credential, self.clock.now() + BACK_OFF_MILLISECONDS)
             return credential
-        await self.store.refreshed(fresh, self.clock.now())
+        if not await self.store.refreshed(fresh, self.clock.now()):
+            return await self._overtaken(upstream, fresh)
         log.info("upstream_token_renewed", upstream=upstream.name)
         return fresh
+
+    async def _overtaken(self, upstream: Upstream, fresh: Credential) -> Credential:
+        """The person connected again meanwhile, or disconnected: then what came of the renewal ends as well."""
+        if await self.store.credential(upstream.id, fresh.owner) is None and fresh.revocation_endpoint:
+            await self.tokens.revoke(fresh, seconds=REVOCATION_SECONDS)
+        return await self._active(upstream, fresh.owner)
 
     async def _fetch(self, credential: Credential) -> TokenSet:
         pause = FIRST_PAUSE_SECONDS

@@ -7,7 +7,7 @@ the flow and the owner.
 import base64
 import hashlib
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 import structlog
 
@@ -17,9 +17,19 @@ from bifrost.base.errors import DomainError
 from bifrost.protocol import oauth, pkce
 from bifrost.protocol.scope import OFFLINE_ACCESS
 from bifrost.protocol.upstream_metadata import AuthorizationServer
-from bifrost.upstreams.accounts import SIGN_IN_SECONDS, Credential, Discovered, Owner, Registration, SignIn, TokenSet
+from bifrost.upstreams.accounts import (
+    SIGN_IN_SECONDS,
+    Credential,
+    Discovered,
+    Owner,
+    Registration,
+    SignIn,
+    TokenSet,
+    target_of,
+)
 from bifrost.upstreams.errors import SignInImpossible, SignInRefused
 from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth import profiles
 from bifrost.upstreams.oauth.discovery import Discovery
 from bifrost.upstreams.oauth.registration import Registrations
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
@@ -78,10 +88,12 @@ class SignIns:
                 code_verifier=verifier,
                 scope=scope,
                 expires_at=now + SIGN_IN_SECONDS * SECOND,
+                target=target_of(upstream),
             ),
             now,
         )
         log.info("upstream_sign_in_begun", upstream=upstream.name, owner=owner.kind)
+        profile = profiles.of(discovered.server.issuer)
         parameters = {
             "response_type": oauth.RESPONSE_TYPE,
             "client_id": registration.client_id,
@@ -89,12 +101,14 @@ class SignIns:
             "code_challenge": _challenge(verifier),
             "code_challenge_method": pkce.METHOD,
             "state": state,
-            "resource": discovered.resource,
-            **({"scope": scope} if scope else {}),
-            # OpenID Connect §11: without it the wish for a refresh token is ignored
-            **({"prompt": "consent"} if OFFLINE_ACCESS in scope.split() else {}),
+            **({profile.resource_name: discovered.resource} if profile.resource_name else {}),
+            **({"scope": scope.replace(" ", profile.scope_separator)} if scope else {}),
         }
-        return await self._address(upstream, discovered.server, registration, parameters)
+        # OpenID Connect §11: without it the wish for a refresh token is ignored
+        usual = {"prompt": "consent"} if OFFLINE_ACCESS in scope.split() else {}
+        return await self._address(
+            upstream, discovered.server, registration, {**usual, **dict(profile.authorize), **parameters}
+        )
 
     async def _address(
         self, upstream: Upstream, server: AuthorizationServer, registration: Registration, parameters: dict[str, str]
@@ -163,6 +177,9 @@ class SignIns:
                 registration=registration,
                 token_endpoint=sign_in.discovered.server.token_endpoint,
                 resource=sign_in.discovered.resource,
+                revocation_endpoint=sign_in.discovered.server.revocation_endpoint or "",
+                target=sign_in.target,
+                asked_scope=sign_in.scope,
             ),
             self.clock.now(),
         )
@@ -208,6 +225,22 @@ def _challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
+_FLEXIBLE = ("prompt", "access_type", "audience", "owner")
+"""What only makes a sign-in go better: an administrator may have written something else into the URL."""
+
+
 def _with_query(url: str, parameters: dict[str, str]) -> str:
-    """Query parameters that a configured URL already has are kept (RFC 6749 §3.1)."""
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
+    """Query parameters that a configured URL already has are kept byte for byte (RFC 6749 §3.1).
+
+    None appears twice: what the flow stands on is ours, of the rest the administrator's counts.
+    """
+    base, _, query = url.partition("?")
+    pieces = [piece for piece in query.split("&") if piece]
+    there = {_name(piece) for piece in pieces}
+    ours = {name: value for name, value in parameters.items() if name not in _FLEXIBLE or name not in there}
+    kept = [piece for piece in pieces if _name(piece) not in ours]
+    return f"{base}?{'&'.join([*kept, urlencode(ours)])}"
+
+
+def _name(piece: str) -> str:
+    return unquote_plus(piece.partition("=")[0])

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from bifrost.upstreams.accounts import Credential, Owner, Registration, SignIn
+from bifrost.upstreams.accounts import Credential, CredentialState, Owner, Registration, SignIn
 
 
 class UpstreamOAuthStore(Protocol):
@@ -16,6 +16,14 @@ class UpstreamOAuthStore(Protocol):
 
     async def forget_registration(self, upstream_id: str, registration: Registration) -> None:
         """Only this very client; one that was registered since stays."""
+
+    async def client_key(self) -> bytes | None:
+        """The installation's own key towards authorization servers, if it has one yet."""
+        ...
+
+    async def keep_client_key(self, key: bytes) -> bytes:
+        """Keep it unless there is one already; the one that is kept."""
+        ...
 
     async def add_sign_in(self, state_hash: str, sign_in: SignIn, now: int) -> None: ...
 
@@ -49,5 +57,8 @@ class UpstreamOAuthStore(Protocol):
 
     async def release_refresh(self, credential: Credential, until: int | None) -> None:
         """Nothing came of it: let somebody try again, at once or from the time given."""
+
+    async def settle(self, credential: Credential, state: CredentialState, now: int) -> None:
+        """Write the state that it has now, unless the row was changed meanwhile."""
 
     async def forget_credentials(self, owner: Owner) -> None: ...

@@ -1,0 +1,152 @@
+"""What becomes of people's credentials when access changes, and how they end (contract §8).
+
+States are decided by `Basis.state`, at the change (`reconcile`), and again whenever one is used or shown.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from bifrost.base.clock import Clock
+from bifrost.upstreams.accounts import Credential, CredentialState, Held, Owner
+from bifrost.upstreams.errors import UnknownCredential
+from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth.token_client import TokenClient
+from bifrost.upstreams.registry import Upstreams
+
+REVOCATION_SECONDS = 5.0
+"""How long the end of a credential waits for its service to be told."""
+
+MAX_REVOCATIONS_AT_ONCE = 8
+BATCH_ROWS = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldQuery:
+    """Which credentials; empty members ask for nothing."""
+
+    search: str = ""
+    """In the name of the upstream, and in the id and name of the owner."""
+    state: str = ""
+    upstream: str = ""
+    """Its id or its name."""
+    owner_kind: str = ""
+    owner_id: str = ""
+    limit: int = BATCH_ROWS
+    offset: int = 0
+
+
+class CredentialLifeStore(Protocol):
+    async def held(self, query: HeldQuery) -> tuple[list[Held], int]:
+        """A page of people's credentials, the oldest first, and how many there are; never those of open flows."""
+        ...
+
+    async def held_by_id(self, credential_id: str) -> Held | None: ...
+
+    async def settle_held(self, held: Held, state: CredentialState, now: int) -> bool:
+        """Write its state, unless the row was changed meanwhile."""
+        ...
+
+    async def take(self, *, upstream_id: str = "", owner: Owner | None = None) -> list[Credential]:
+        """Delete those of this upstream, of this owner, or of both, and give what was deleted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialLife:
+    store: CredentialLifeStore
+    upstreams: Upstreams
+    tokens: TokenClient
+    may_use: Callable[[Owner, Upstream], Awaitable[bool]]
+    """Whether this identity reaches this upstream now."""
+    clock: Clock
+
+    async def reconcile(self, query: HeldQuery = HeldQuery()) -> int:
+        """After a change of access: write the state that each credential has now; how many became others."""
+        known = {upstream.id: upstream for upstream in await self.upstreams.all()}
+        judged: dict[tuple[Owner, str], bool] = {}
+        changed, offset = 0, 0
+        while True:
+            page, _total = await self.store.held(_page(query, offset))
+            for held in page:
+                state = await self._state(held, known.get(held.upstream_id), judged)
+                if state != held.state and await self.store.settle_held(held, state, self.clock.now()):
+                    changed += 1
+                    log.info("credential_state_changed", credential=held.id, was=held.state, state=state)
+            offset += len(page)
+            if len(page) < BATCH_ROWS:
+                return changed
+
+    async def page(self, query: HeldQuery = HeldQuery()) -> tuple[list[Held], int]:
+        """As it is now, whatever changed unnoticed."""
+        await self.reconcile(HeldQuery(upstream=query.upstream, owner_kind=query.owner_kind, owner_id=query.owner_id))
+        return await self.store.held(query)
+
+    async def by_id(self, credential_id: str) -> Held:
+        """As it is now. Raises UnknownCredential."""
+        held = await self.store.held_by_id(credential_id)
+        if held is None:
+            raise UnknownCredential("There is no such credential.")
+        upstream = next((one for one in await self.upstreams.all() if one.id == held.upstream_id), None)
+        state = await self._state(held, upstream, {})
+        if state != held.state:
+            await self.store.settle_held(held, state, self.clock.now())
+        return replace(held, state=state)
+
+    async def forget(self, credential_id: str) -> Held:
+        """Raises UnknownCredential."""
+        held = await self.by_id(credential_id)
+        if not await self.disconnect(held.upstream_id, held.owner):
+            raise UnknownCredential("There is no such credential.")
+        return held
+
+    async def disconnect(self, upstream_id: str, owner: Owner) -> bool:
+        """End this owner's credential at this upstream; False when there was none."""
+        return await self._end(await self.store.take(upstream_id=upstream_id, owner=owner)) > 0
+
+    async def forget_owner(self, owner: Owner) -> int:
+        """Everything that this owner had: for when an identity is deleted."""
+        return await self._end(await self.store.take(owner=owner))
+
+    async def forget_upstream(self, upstream_id: str) -> int:
+        """Everybody's credentials at it: before an upstream is deleted."""
+        return await self._end(await self.store.take(upstream_id=upstream_id))
+
+    async def _state(
+        self, held: Held, upstream: Upstream | None, judged: dict[tuple[Owner, str], bool]
+    ) -> CredentialState:
+        if upstream is None:
+            return held.basis.state(None, may_use=False)
+        key = (held.owner, upstream.id)
+        if key not in judged:
+            judged[key] = await self.may_use(held.owner, upstream)
+        return held.basis.state(upstream, may_use=judged[key])
+
+    async def _end(self, ended: list[Credential]) -> int:
+        """They are gone already; their services are told once, and whether they listen changes nothing."""
+        turns = asyncio.Semaphore(MAX_REVOCATIONS_AT_ONCE)
+        await asyncio.gather(*(self._revoke(credential, turns) for credential in ended))
+        return len(ended)
+
+    async def _revoke(self, credential: Credential, turns: asyncio.Semaphore) -> None:
+        revoked = False
+        if credential.revocation_endpoint:
+            async with turns:
+                revoked = await self.tokens.revoke(credential, seconds=REVOCATION_SECONDS)
+        log.info(
+            "upstream_disconnected",
+            upstream=credential.upstream_id,
+            owner=credential.owner.kind,
+            revoked=revoked,
+        )
+
+
+def _page(query: HeldQuery, offset: int) -> HeldQuery:
+    return HeldQuery(
+        upstream=query.upstream, owner_kind=query.owner_kind, owner_id=query.owner_id, limit=BATCH_ROWS, offset=offset
+    )
