@@ -10,10 +10,12 @@ import httpx2
 import pytest
 
 from tests.flows import _connecting as people
+from tests.flows import _own_headers as own
 from tests.support import oauth
 from tests.support.clock import FakeClock
-from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway
+from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway, running_gateway, upstream
 from tests.support.oauth_upstream import OAuthUpstream
+from tests.support.servers import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -182,3 +184,79 @@ async def test_a_link_is_over_after_a_quarter_of_an_hour(sqlite_url: str, tmp_pa
         unknown = await browser.get("/api/oauth/per-user/upstream/authorize", params={"session": "con_unknown"})
         assert (late.status_code, unknown.status_code) == (400, 400)
         assert re.sub(r"evt_[\w-]+", "", late.text) == re.sub(r"evt_[\w-]+", "", unknown.text)
+
+
+async def _opened(running: TestGateway, version: str, capabilities: dict[str, Any]) -> dict[str, str]:
+    """A session of the older era: the headers of its requests."""
+    info = {"name": "test", "version": "1"}
+    params = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": info}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    answer = await running.http.post("/mcp", json=body, headers=KEY_HEADER)
+    session = answer.headers.get("mcp-session-id")
+    return KEY_HEADER | {"MCP-Protocol-Version": version} | ({"Mcp-Session-Id": session} if session else {})
+
+
+@pytest.mark.parametrize(
+    ("version", "capabilities", "opens"),
+    [
+        ("2025-11-25", {"elicitation": {"url": {}}}, True),
+        ("2025-11-25", {"elicitation": {"form": {}, "url": {}}}, True),
+        ("2025-11-25", {"elicitation": {}}, False),
+        ("2025-11-25", {"elicitation": {"url": None}}, False),
+        ("2025-11-25", {}, False),
+        ("2025-06-18", {"elicitation": {"url": {}}}, False),
+    ],
+)
+async def test_a_client_of_the_older_era_that_opens_urls_gets_an_error_that_names_them(
+    sqlite_url: str, tmp_path: Path, version: str, capabilities: dict[str, Any], *, opens: bool
+) -> None:
+    """Contract §7, 2025-11-25: error -32042 with `elicitations`; everybody else gets the text."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
+        headers = await _opened(running, version, capabilities)
+        answer = (await people.whoami(running, headers)).json()
+        if not opens:
+            assert answer["result"]["isError"] is True
+            return
+        assert answer["error"]["code"] == -32042
+        (asked,) = answer["error"]["data"]["elicitations"]
+        facts = answer["error"]["data"]["mcp_auth_required"]
+        assert set(asked) == {"mode", "elicitationId", "url", "message"}
+        assert (asked["mode"], asked["url"]) == ("url", facts["authorize_url"])
+        assert asked["url"].startswith(f"{ISSUER}/api/oauth/per-user/upstream/authorize?session=con_")
+
+
+async def test_a_result_carries_a_challenge_for_clients_that_read_one(sqlite_url: str, tmp_path: Path) -> None:
+    """Client quirks, ChatGPT: `_meta["mcp/www_authenticate"]` begins our own sign-in, where services are connected."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
+        for path, document in (("/mcp", "/mcp"), ("/mcp/guarded", "/mcp/guarded")):
+            name = "guarded-whoami" if path == "/mcp" else "whoami"
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": {}}}
+            answer = await running.http.post(path, json=body, headers=KEY_HEADER)
+            (challenge,) = answer.json()["result"]["_meta"]["mcp/www_authenticate"]
+            metadata = f'resource_metadata="{ISSUER}/.well-known/oauth-protected-resource{document}"'
+            assert challenge.startswith(f"Bearer {metadata}, scope=")
+            assert 'error="insufficient_scope"' in challenge
+            found = await running.http.get(f"/.well-known/oauth-protected-resource{document}")
+            assert found.json()["resource"] == f"{ISSUER}{path}"
+
+
+async def test_several_missing_services_are_one_link(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §7, R67: one link whose page has all of them, and the answer says which."""
+    signing, valued = OAuthUpstream(), own.guarded_by_headers()
+    with serving(signing.app()) as one, serving(valued.app()) as two:
+        signing.origin, valued.origin = one, two
+        entries = [upstream("guarded", signing.url, auth_type="per_user_oauth"), own.entry(valued, name="valued")]
+        async with (
+            running_gateway(sqlite_url, tmp_path, mcp={"client_configs": entries}, governance=people.KEYS) as running,
+            running.browser() as browser,
+        ):
+            for name, member in (("guarded-whoami", "authorize_url"), ("valued-whoami", "submit_url")):
+                result = (await people.whoami(running, KEY_HEADER, name=name)).json()["result"]
+                facts = result["_meta"]["mcp_auth_required"]
+                assert sorted(facts["services"]) == ["guarded", "valued"]
+                assert "guarded and valued" in result["content"][0]["text"] or "valued and guarded" in str(result)
+                link = urlsplit(facts[member])
+                proven = await prove(browser, f"{link.path}?{link.query}", VIRTUAL_KEY)
+                page = await browser.get(proven.headers["location"])
+                assert "guarded" in page.text
+                assert "valued" in page.text

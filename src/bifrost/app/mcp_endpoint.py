@@ -27,6 +27,7 @@ from bifrost.gateway.request_state import RequestStates
 from bifrost.gateway.streams import Streams
 from bifrost.gateway.subscriptions import Subscriptions
 from bifrost.identity.callers import Callers
+from bifrost.protocol import metadata
 from bifrost.storage.letters import SqlLetterStore
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.auth.none import NoAuth
@@ -79,7 +80,8 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     reading = Reading(lists, forward)
     subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
     discovery = Discovery(catalog)
-    calls = Calls(lists, forward, states, LazyAuthorization(server.connect.link))
+    lazy = LazyAuthorization(server.connect.link, server.connect.missing, _metadata_url(parts))
+    calls = Calls(lists, forward, states, lazy)
     table = Methods(lists, calls, reading).table()
     client_sessions = ClientSessions(parts.ring, parts.clock, letters)
     legacy = Legacy(table, client_sessions, discovery, subscriptions, Recordings(parts.clock))
@@ -99,6 +101,13 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
 def _is_shared(parts: Foundation) -> bool:
     """Whether other processes may serve the same sessions: workers, or replicas on one database."""
     return parts.settings.server.workers > 1 or parts.database.dialect == "postgresql"
+
+
+def _metadata_url(parts: Foundation) -> Callable[[str], str | None]:
+    """Where it is said who signs people in for an endpoint; nowhere while nobody does (contract §1, modes)."""
+    if parts.settings.client.mcp_server_auth_mode == "headers":
+        return lambda _path: None
+    return lambda path: f"{parts.public_urls.issuer}{metadata.protected_resource_path(path)}"
 
 
 def _attending(streams: Streams) -> Callable[[Peer], None]:

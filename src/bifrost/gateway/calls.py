@@ -7,10 +7,9 @@ from typing import Any
 import structlog
 from msgspec import Raw
 
-from bifrost.base import ids
 from bifrost.gateway.errors import InsufficientScope
 from bifrost.gateway.forward import Forward
-from bifrost.gateway.lazy_authorization import AUTH_REQUIRED, LazyAuthorization
+from bifrost.gateway.lazy_authorization import LazyAuthorization
 from bifrost.gateway.lists import Lists
 from bifrost.gateway.models import Call, Entry, Route
 from bifrost.gateway.request_state import REQUEST_STATE, RequestStates
@@ -68,10 +67,8 @@ class Calls:
         return result
 
     async def _connect(self, call: Call, route: Route, params: Mapping[str, Any], required: ConnectionRequired) -> Raw:
-        capabilities = jsonrpc.value(call.client.capabilities) if call.client.modern else None
-        result = await self.lazy.result(required, call.caller.identity, capabilities)
-        if call.client.opens_urls and not call.client.modern:
-            raise _elicitation(required, result["_meta"][AUTH_REQUIRED])
+        """Raises RpcError."""
+        result = await self.lazy.result(required, call)
         if REQUEST_STATE in result:
             result[REQUEST_STATE] = self.states.seal(call, route, params, own=True)
         return jsonrpc.raw(result)
@@ -92,15 +89,6 @@ def _check_mirrored(sent: Mapping[str, str], tool: Entry, params: Mapping[str, R
 
 def _plain(value: str | None) -> str | None:
     return None if value is None else mcp.header_text(value)
-
-
-def _elicitation(required: ConnectionRequired, facts: Mapping[str, Any]) -> RpcError:
-    """For a client that opens URLs when a call fails for want of it (2025-11-25, elicitation)."""
-    url = facts.get("authorize_url") or facts.get("submit_url")
-    message = f"Connect your account at {required.upstream_name}."
-    elicitation = {"mode": "url", "elicitationId": ids.new_id("elicit_"), "url": url, "message": message}
-    data = jsonrpc.encode({"elicitations": [elicitation], AUTH_REQUIRED: facts})
-    return RpcError(mcp.URL_ELICITATION_REQUIRED, message, data)
 
 
 def _unknown(name: str) -> RpcError:

@@ -153,6 +153,11 @@ class ConnectEndpoints:
         more = {"mcp_client_id": upstream_id} if upstream_id else {}
         return f"{self.public_urls.issuer}{session_url(await self.connect.offer(identity), **more)}"
 
+    async def missing(self, identity: Identity) -> list[str]:
+        """The names of the services that this person has yet to connect, on whatever endpoint."""
+        services = await self.services.of(identity, DEFAULT_PATH)
+        return [service.name for service in services if service.state not in ("ready", "connected")]
+
     async def _session_page(self, request: Request, query: Parameters) -> Response:
         session = await self.connect.session(query.get("session"))
         browser = self.secrets.presented(cookies.values(request, self._cookie))
