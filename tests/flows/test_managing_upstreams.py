@@ -331,6 +331,23 @@ async def test_a_change_is_felt_in_every_process_within_a_second(
         assert await admin.tools(second) == []
 
 
+async def test_at_another_address_its_tools_are_seen_at_once_everywhere(
+    database_url: str, tmp_path: Path, plain: tuple[McpUpstream, str]
+) -> None:
+    """Contract §6: nothing that was remembered of the old place is shown for the new one."""
+    with serving(McpUpstream(tools=[tool("elsewhere")]).app()) as origin:
+        async with (
+            running_gateway(database_url, tmp_path) as first,
+            running_gateway(database_url, tmp_path) as second,
+        ):
+            added = await admin.add(first, "plain", plain[1])
+            second.clock.advance(seconds=1)
+            assert await admin.tools(second) == await admin.tools(first) == ["plain-one"]
+            await admin.change(first, added["mcp_client_id"], connection_string=f"{origin}/mcp")
+            second.clock.advance(seconds=1)
+            assert await admin.tools(second) == await admin.tools(first) == ["plain-elsewhere"]
+
+
 async def test_one_that_was_changed_no_longer_follows_the_file(sqlite_url: str, tmp_path: Path) -> None:
     """Contract §10: the database wins for what was changed through the API."""
     entry = upstream("filed", NOBODY, disabled=True)

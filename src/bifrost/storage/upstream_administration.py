@@ -23,6 +23,10 @@ GONE_TOOLS_MILLISECONDS = 30 * 86_400 * SECOND
 """How long a tool that is gone is still shown to administrators."""
 
 
+class _OverError(Exception):
+    """Nothing of a transaction is kept: what it was for is over."""
+
+
 class SqlUpstreamAdministrationStore:
     def __init__(self, database: Database, accounts: SqlUpstreamOAuthStore) -> None:
         self._database = database
@@ -93,21 +97,27 @@ class SqlUpstreamAdministrationStore:
     async def complete_set_up(
         self, set_up: SetUp, upstream: Upstream, owner: Owner, found: Discovery, now: int
     ) -> bool:
-        async with self._database.transaction() as connection:
-            if await self._queries.complete_set_up(connection, attempt=set_up.attempt, now=now) is None:
-                return False
-            if await self._queries.go_live(connection, **_place(upstream)) is None:
-                raise LookupError("the upstream of a set-up is there as long as the set-up is")
-            await self._forget(connection, upstream.id, owner)
-            await self._accounts.move_credentials(connection, setup_owner(set_up.attempt), owner, now)
-            await self._keep_tools(connection, upstream, found.tools, now)
-            await self._of_upstreams.note_state(connection, **_place(upstream), state=found.state, reason=found.reason)
+        try:
+            async with self._database.transaction() as connection:
+                # the upstream's row first, as everywhere: whoever changes or deletes it waits, or has been faster
+                if await self._queries.go_live(connection, **_place(upstream)) is None:
+                    raise _OverError
+                if await self._queries.complete_set_up(connection, attempt=set_up.attempt, now=now) is None:
+                    raise _OverError
+                await self._forget(connection, upstream.id, owner)
+                await self._accounts.move_credentials(connection, setup_owner(set_up.attempt), owner, now)
+                await self._keep_tools(connection, upstream, found.tools, now)
+                await self._of_upstreams.note_state(
+                    connection, **_place(upstream), state=found.state, reason=found.reason
+                )
+        except _OverError:
+            return False
         return True
 
     async def cancel_set_up(self, upstream_id: str, owner: Owner) -> None:
         async with self._database.transaction() as connection:
-            await self._queries.drop_set_up(connection, upstream_id=upstream_id)
             if await self._queries.drop_pending_upstream(connection, id=upstream_id) is None:
+                await self._queries.drop_set_up(connection, upstream_id=upstream_id)
                 await self._forget(connection, upstream_id, owner)
 
     # tools and checks

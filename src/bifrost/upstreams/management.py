@@ -32,6 +32,9 @@ KEEP = "<redacted>"
 
 ATTEMPTS = 3
 _FIXED = ("connection_type", "auth_type", "oauth_config_id")
+_CONTACT = frozenset(("connection_string", "stdio_config", "tls_config", "headers", "oauth_config", "disabled"))
+"""Members after whose change the upstream is looked at again."""
+
 _TAKEN = {
     "name": "Another MCP client has this name already. Choose another one, or change that one.",
     "endpoint_slug": "Another MCP client has this endpoint_slug, by default the name in lower case. Choose another.",
@@ -159,7 +162,8 @@ class Management:
             if taken is not None:
                 self.upstreams.look_again()
                 log.info("upstream_changed", upstream=upstream.name, change=change, members=sorted(members))
-                await self.upkeep.look(upstream)
+                if _CONTACT & members.keys():
+                    await self.upkeep.look(upstream)
                 return await self.one(upstream_id)
         raise UpstreamBusy
 
