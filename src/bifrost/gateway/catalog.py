@@ -36,7 +36,7 @@ MAX_ENTRIES = 5_000
 MAX_LISTINGS = 8_000
 
 Entries = tuple[Entry, ...]
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, str, tuple[object, ...]]
 
 log = structlog.get_logger()
 
@@ -163,8 +163,9 @@ class Catalog:
 
 
 def _key(upstream: Upstream, identity: Identity, kind: Kind) -> _Key:
-    """With accounts of their own, two people may see different things."""
-    return upstream.id, f"{identity.kind}:{identity.id}" if upstream.per_user else "", kind.method
+    """With accounts of their own, two people may see different things; at another address everybody does."""
+    owner = f"{identity.kind}:{identity.id}" if upstream.per_user else ""
+    return upstream.id, owner, kind.method, upstream.way
 
 
 def _seen(fetch: "asyncio.Future[Entries]") -> None:

@@ -90,6 +90,18 @@ class Upstream:
         return self.auth_type in BY_OAUTH
 
     @property
+    def way(self) -> tuple[object, ...]:
+        """Everything that a conversation with it was begun with: what was heard on another way is not of this one."""
+        return (
+            self.connection_type,
+            self.connection_string,
+            self.auth_type,
+            self.sealed_headers,
+            self.stdio_config,
+            self.tls_config,
+        )
+
+    @property
     def shown_state(self) -> UpstreamState:
         return "disabled" if self.disabled else self.state
 

@@ -163,7 +163,7 @@ class UpstreamSessions:
 
     async def _link(self, peer: Peer) -> Link:
         known = self._links.get(peer.key)
-        if known is not None and _way(known.peer.upstream) != _way(peer.upstream):
+        if known is not None and known.peer.upstream.way != peer.upstream.way:
             self._forget(peer, known)  # its configuration was changed
             self._close(known)
             known = None
@@ -234,18 +234,6 @@ class UpstreamSessions:
         task = asyncio.create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-def _way(upstream: Upstream) -> tuple[object, ...]:
-    """Everything of a configuration that a link was opened with."""
-    return (
-        upstream.connection_type,
-        upstream.connection_string,
-        upstream.auth_type,
-        upstream.sealed_headers,
-        upstream.stdio_config,
-        upstream.tls_config,
-    )
 
 
 @dataclass(frozen=True, slots=True)
