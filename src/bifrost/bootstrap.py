@@ -10,6 +10,7 @@ from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
 from bifrost.base.sealing import KeyRing, SealBrokenError
 from bifrost.governance.models import McpConfig
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
+from bifrost.http.tls import Trust
 from bifrost.settings import (
     ConfigurationError,
     RegisteredClientSettings,
@@ -19,7 +20,7 @@ from bifrost.settings import (
 )
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
-from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig, TlsConfig
+from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig
 from bifrost.upstreams.registry import Upstreams
 
 KEY_FILE = "keyring.json"
@@ -108,7 +109,7 @@ def new_upstream(wanted: UpstreamSettings) -> NewUpstream:
         **members
         | {
             "stdio_config": StdioConfig(**msgspec.structs.asdict(wanted.stdio_config)),
-            "tls_config": TlsConfig(**msgspec.structs.asdict(wanted.tls_config)),
+            "tls_config": Trust(**msgspec.structs.asdict(wanted.tls_config)),
             "oauth_config": OAuthConfig(**msgspec.structs.asdict(wanted.oauth_config)),
         }
     )

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from bifrost.http.tls import Trust
 from bifrost.storage.database import Database
 from bifrost.storage.upstreams import SqlUpstreamStore
-from bifrost.upstreams.models import StdioConfig, TlsConfig, Upstream
+from bifrost.upstreams.models import StdioConfig, Upstream
 from tests.contract._stores import NOW, opened, rows, together
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,7 @@ def store(database: Database) -> SqlUpstreamStore:
             sealed_oauth_config="v1.config",
             allowed_extra_headers=("X-Request-Id",),
             tool_sync_interval=3_600,
-            tls_config=TlsConfig(insecure_skip_verify=True, ca_cert_pem="-----BEGIN CERTIFICATE-----\n"),
+            tls_config=Trust(insecure_skip_verify=True, ca_cert_pem="-----BEGIN CERTIFICATE-----\n"),
             state="needs_reauth",
         ),
         _upstream(auth_type="per_user_headers", per_user_header_keys=("X-Api-Key", "X-Tenant")),
@@ -169,7 +170,7 @@ async def test_a_changed_file_changes_what_only_the_file_has_written(
         allowed_extra_headers=("X-Request-Id",),
         is_ping_available=False,
         tool_sync_interval=60,
-        tls_config=TlsConfig(insecure_skip_verify=True),
+        tls_config=Trust(insecure_skip_verify=True),
         state="pending_verification",
         state_reason="It is new.",
     )

@@ -23,15 +23,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(app: Any, port: int | None = None) -> Iterator[str]:
-    """The origin at which the application answers, for as long as the block lasts."""
+def serving(app: Any, port: int | None = None, **options: Any) -> Iterator[str]:
+    """The origin at which the application answers, for as long as the block lasts. `options` are uvicorn's."""
     port = port or free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", ws="none"))
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", ws="none", **options)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
         _wait(lambda: server.started, "the application")
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if 'ssl_certfile' in options else 'http'}://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(START_SECONDS)

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bifrost.base.errors import Invalid, Unavailable
-from bifrost.http import addresses
+from bifrost.http import addresses, tls
+from bifrost.http.tls import MACHINE, Trust
 
 MAX_CONNECTIONS_PER_HOST = 512
 """A call that waits for a person, and a stream that waits for news, each keep one."""
@@ -72,16 +73,30 @@ class OutboundClient:
 
     @asynccontextmanager
     async def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        trust: Trust = MACHINE,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """For configured URLs. The answer, with its body unread; the caller decides how long it may take.
+
+        A connection made under one trust is never used under another.
 
         Raises aiohttp.ClientError, TimeoutError when there is no connection.
         """
         if self._inside is None:
             self._inside = _session(limit_per_host=MAX_CONNECTIONS_PER_HOST)
         async with self._inside.request(
-            method, url, data=body, headers=headers, timeout=_CONNECT_ONLY, allow_redirects=False
+            method,
+            url,
+            data=body,
+            headers=headers,
+            timeout=_CONNECT_ONLY,
+            allow_redirects=False,
+            ssl=True if trust == MACHINE else tls.context(trust),
         ) as response:
             yield response
 

@@ -5,16 +5,17 @@ from typing import Any
 
 import msgspec
 
+from bifrost.http.tls import Trust
 from bifrost.storage.database import Connection, Database, Queries, Row, queries
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import Change, StdioConfig, TlsConfig, Upstream, UpstreamState
+from bifrost.upstreams.models import Change, StdioConfig, Upstream, UpstreamState
 
 _IN_JSON: dict[str, Any] = {
     "tools_to_execute": tuple[str, ...],
     "stdio_config": StdioConfig,
     "per_user_header_keys": tuple[str, ...],
     "allowed_extra_headers": tuple[str, ...],
-    "tls_config": TlsConfig,
+    "tls_config": Trust,
 }
 _FLAGS = ("allow_on_all_virtual_keys", "is_ping_available", "disabled")
 """SQLite has no booleans."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bifrost.http.tls import MACHINE, Trust
+
 ConnectionType = Literal["http", "sse", "stdio"]
 AuthType = Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers", "token_exchange"]
 UpstreamState = Literal[
@@ -45,14 +47,6 @@ class StdioConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsConfig:
-    """`tls_config`: whom to believe that it is the upstream. Neither member set: the machine's own authorities."""
-
-    insecure_skip_verify: bool = False
-    ca_cert_pem: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
     """`name` is the prefix of its tools and has no hyphen; `sealed_headers` opens for this upstream only."""
 
@@ -76,7 +70,7 @@ class Upstream:
     is_ping_available: bool = True
     tool_sync_interval: int = 0
     """Seconds; 0 means the usual interval, less than 0 never."""
-    tls_config: TlsConfig = TlsConfig()
+    tls_config: Trust = MACHINE
     state: UpstreamState = "disconnected"
     """What was seen last, as if it were enabled; see `shown_state`."""
     state_reason: str = ""
@@ -125,6 +119,6 @@ class NewUpstream:
     is_ping_available: bool = True
     tool_sync_interval: int = 0
     tool_execution_timeout: int = DEFAULT_TIMEOUT_SECONDS
-    tls_config: TlsConfig = TlsConfig()
+    tls_config: Trust = MACHINE
     endpoint_slug: str = ""
     disabled: bool = False

@@ -29,6 +29,7 @@ class Probe:
                 seconds=PROBE_SECONDS,
                 upstream=upstream.name,
                 request_id=1,
+                trust=upstream.tls_config,
             )
             if exchange.status == _UNAUTHORIZED:
                 return upstream_metadata.bearer_parameters(exchange.challenges)

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator
 
+from bifrost.http import tls
+from bifrost.http.tls import MACHINE, Trust
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig, TlsConfig
+from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig
 
 NOT_OFFERED: dict[tuple[str, str], str] = {
     ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
     ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
     ("auth_type", "token_exchange"): "use per_user_oauth",
-    ("tls_config", "given"): "trust the authority on the machine, for example with SSL_CERT_FILE",
     ("allowed_extra_headers", "given"): "leave it out",
 }
 """Member and value that this version does not offer, and what to do instead: the one place that says so."""
@@ -73,8 +74,6 @@ def is_header(name: str, value: str) -> bool:
 def _chosen(wanted: NewUpstream) -> Iterator[tuple[str, str]]:
     yield "connection_type", wanted.connection_type
     yield "auth_type", wanted.auth_type
-    if wanted.tls_config != TlsConfig():
-        yield "tls_config", "given"
     if wanted.allowed_extra_headers:
         yield "allowed_extra_headers", "given"
 
@@ -99,6 +98,7 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     in_range = interval <= 0 or MIN_SYNC_SECONDS <= interval <= MAX_SYNC_SECONDS
     rule = f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS} seconds, 0 for the usual interval, less than 0 for never"
     yield "tool_sync_interval", in_range, rule
+    yield "tls_config", _can_be_trusted(wanted.tls_config), "ca_cert_pem must be certificates of authorities in PEM"
     yield from _stdio_rules(wanted.stdio_config)
 
 
@@ -119,6 +119,8 @@ def _joint_rules(wanted: NewUpstream) -> Iterator[_Rule]:
     else:
         yield "connection_string", _is_url(wanted.connection_string), "an http or https URL, without user and fragment"
         yield "stdio_config", wanted.stdio_config == StdioConfig(), "leave it out unless connection_type is stdio"
+    over_tls = wanted.tls_config == MACHINE or wanted.connection_string.startswith("https://")
+    yield "tls_config", over_tls, "leave it out unless the connection_string is an https URL"
     by_headers = wanted.auth_type in ("headers", "none") or not wanted.headers
     yield "auth_type", not wanted.headers or wanted.auth_type != "none", "it has headers, so it must be headers"
     yield "headers", by_headers, "leave them out unless auth_type is headers"
@@ -128,6 +130,14 @@ def _joint_rules(wanted: NewUpstream) -> Iterator[_Rule]:
     known = wanted.oauth_config != OAuthConfig() or bool(wanted.oauth_config_id)
     rule = "leave it out unless auth_type is oauth or per_user_oauth"
     yield "oauth_config", not known or wanted.auth_type in BY_OAUTH, rule
+
+
+def _can_be_trusted(trust: Trust) -> bool:
+    try:
+        tls.context(trust)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_url(text: str) -> bool:

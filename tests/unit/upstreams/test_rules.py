@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from bifrost.http.tls import Trust
 from bifrost.upstreams import rules
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig, TlsConfig
+from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig
 from bifrost.upstreams.rules import NOT_OFFERED, check
 
 WANTED = NewUpstream(name="notes", connection_string="http://127.0.0.1:8181/mcp")
@@ -101,10 +102,7 @@ def test_headers_that_would_never_be_sent_are_refused() -> None:
 @pytest.mark.parametrize(("member", "value"), sorted(NOT_OFFERED))
 def test_what_this_version_does_not_offer_is_refused_with_what_to_do_instead(member: str, value: str) -> None:
     """House: what cannot be done is refused with a clear error, never accepted and forgotten."""
-    given: dict[str, Any] = {
-        "tls_config": TlsConfig(insecure_skip_verify=True),
-        "allowed_extra_headers": ("X-Request-Id",),
-    }
+    given: dict[str, Any] = {"allowed_extra_headers": ("X-Request-Id",)}
     with pytest.raises(UpstreamInvalid) as caught:
         check(replace(WANTED, **{member: given.get(member, value)}))
     assert caught.value.param == member
@@ -126,7 +124,7 @@ def test_what_this_version_does_not_offer_is_refused_with_what_to_do_instead(mem
         replace(WANTED, tool_sync_interval=-1),
         replace(WANTED, tool_sync_interval=30),
         replace(WANTED, tool_sync_interval=86_400 * 7),
-        replace(WANTED, tls_config=TlsConfig(ca_cert_pem="-----BEGIN CERTIFICATE-----")),
+        replace(WANTED, connection_string="https://notes.example/mcp", tls_config=Trust(insecure_skip_verify=True)),
         replace(WANTED, allowed_extra_headers=("X-Request-Id",)),
     ],
 )
@@ -154,6 +152,12 @@ def test_every_member_of_the_published_api_can_be_given(wanted: NewUpstream) -> 
         (replace(WANTED, oauth_config=OAuthConfig(scopes=("read",))), "oauth_config"),
         (replace(WANTED, oauth_config_id="oac-1"), "oauth_config"),
         (replace(WANTED, auth_type="oauth", oauth_config_id="a/b"), "oauth_config_id"),
+        (replace(WANTED, tls_config=Trust(insecure_skip_verify=True)), "tls_config"),
+        (replace(PROGRAM, tls_config=Trust(insecure_skip_verify=True)), "tls_config"),
+        (
+            replace(WANTED, connection_string="https://notes.example/mcp", tls_config=Trust(ca_cert_pem="text")),
+            "tls_config",
+        ),
         (replace(WANTED, tool_sync_interval=10), "tool_sync_interval"),
         (replace(WANTED, tool_sync_interval=86_400 * 7 + 1), "tool_sync_interval"),
     ],

@@ -8,10 +8,11 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from bifrost.base.clock import SECOND
 from bifrost.http.api import rfc3339
 from bifrost.http.commands import Command, Paging
+from bifrost.http.tls import Trust
 from bifrost.upstreams.admin_sign_ins import SetUpView
 from bifrost.upstreams.administration import KnownTool, SetUp
 from bifrost.upstreams.management import KEEP, Shown
-from bifrost.upstreams.models import AuthType, ConnectionType, NewUpstream, OAuthConfig, StdioConfig, TlsConfig
+from bifrost.upstreams.models import AuthType, ConnectionType, NewUpstream, OAuthConfig, StdioConfig
 
 Texts = tuple[str, ...]
 
@@ -91,7 +92,7 @@ class ClientConfig(Struct, frozen=True, kw_only=True):
     connection_type: str
     connection_string: str
     stdio_config: StdioConfig
-    tls_config: TlsConfig
+    tls_config: Trust
     auth_type: str
     oauth_config_id: str
     oauth_config: OAuthConfig
@@ -172,7 +173,7 @@ class OAuthStatus(Struct, frozen=True, kw_only=True):
 def given(command: Struct) -> dict[str, Any]:
     """The members that were sent; nested ones as what the use-cases take."""
     members = {name: getattr(command, name) for name in command.__struct_fields__}
-    kinds = {"stdio_config": StdioConfig, "tls_config": TlsConfig}
+    kinds = {"stdio_config": StdioConfig, "tls_config": Trust}
     found: dict[str, Any] = {}
     for name, value in members.items():
         if value is UNSET:

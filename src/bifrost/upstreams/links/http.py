@@ -38,7 +38,12 @@ class HttpChannel:
     def _once(self, method: str, headers: Mapping[str, str], body: bytes | None) -> AbstractAsyncContextManager[Reply]:
         upstream = self.peer.upstream
         return self.transport.open(
-            method, upstream.connection_string, body=body, headers=headers, upstream=upstream.name
+            method,
+            upstream.connection_string,
+            body=body,
+            headers=headers,
+            upstream=upstream.name,
+            trust=upstream.tls_config,
         )
 
     async def _check(self, reply: Reply) -> None:

@@ -9,6 +9,7 @@ import aiohttp
 from msgspec import UNSET
 
 from bifrost.http.client import OutboundClient
+from bifrost.http.tls import MACHINE, Trust
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
@@ -129,14 +130,21 @@ class StreamableHttp:
 
     @asynccontextmanager
     async def open(
-        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], upstream: str
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        upstream: str,
+        trust: Trust = MACHINE,
     ) -> AsyncIterator[Reply]:
         """The answer as far as its head; how long to wait is the caller's business.
 
         Raises UpstreamUnavailable, in words that name the upstream and nothing else.
         """
         own = ACCEPT if body is not None else LISTEN
-        opened = self.client.open(method, url, body=body, headers={**own, **headers})
+        opened = self.client.open(method, url, body=body, headers={**own, **headers}, trust=trust)
         try:
             response = await opened.__aenter__()
         except TimeoutError as error:
@@ -157,12 +165,13 @@ class StreamableHttp:
         seconds: float,
         upstream: str,
         request_id: int | None = None,
+        trust: Trust = MACHINE,
     ) -> Exchange:
         """One message and its answer; a notification has none. Raises UpstreamUnavailable."""
         try:
             async with (
                 asyncio.timeout(seconds),
-                self.open("POST", url, body=body, headers=headers, upstream=upstream) as reply,
+                self.open("POST", url, body=body, headers=headers, upstream=upstream, trust=trust) as reply,
             ):
                 return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
         except TimeoutError as error:
