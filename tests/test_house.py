@@ -28,6 +28,7 @@ COVERED_BY_STORIES = {
     # wiring: every story runs through it
     "__main__.py": "tests/unit/cli",
     "app/__init__.py": "tests/flows/test_sign_in.py",
+    "app/credential_life.py": "tests/flows/test_credential_life.py",
     "app/administrators.py": "tests/flows/test_administrators.py",
     "app/authorization_server.py": "tests/flows/test_sign_in.py",
     "app/held_operations.py": "tests/flows/test_held_api.py",
@@ -133,6 +134,7 @@ COVERED_BY_STORIES = {
     # signing in to upstreams: a conversation with another server, told as stories with one
     "authserver/endpoints/admin_sign_in.py": "tests/flows/test_admin_sign_in.py",
     "upstreams/admin_sign_ins.py": "tests/flows/test_admin_sign_in.py",
+    "upstreams/auth/discovery_headers.py": "tests/flows/test_verifying_headers.py",
     "upstreams/auth/oauth.py": "tests/flows/test_shared_account.py",
     "upstreams/endpoints/bodies.py": "tests/flows/test_managing_upstreams.py",
     "upstreams/endpoints/clients.py": "tests/flows/test_managing_upstreams.py",

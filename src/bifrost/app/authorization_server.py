@@ -1,6 +1,5 @@
 """The authorization server: consent, tokens, and people's accounts at upstreams."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bifrost.app.administrators import administrator_sessions
@@ -33,15 +32,11 @@ from bifrost.authserver.remembered import Remembered
 from bifrost.authserver.revoke import Revoke
 from bifrost.authserver.services import Services
 from bifrost.authserver.tokens import Tokens
-from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
 from bifrost.protocol import oauth
 from bifrost.storage.connect import SqlConnectStore
-from bifrost.storage.held import SqlHeldStore
-from bifrost.upstreams.accounts import PERSONAL, Owner
 from bifrost.upstreams.credential_life import CredentialLife
-from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.submissions import Submissions
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
@@ -74,7 +69,7 @@ def authorization_server(
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
     consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
     services = Services(parts.upstreams, identities, parts.credentials)
-    life = _life(parts, identities)
+    life = administration.life
     connect = _connect(parts, administration, life, consent, identities)
     return AuthorizationServer(
         metadata=Metadata(parts.public_urls, parts.endpoint_of, parts.settings.client.client_id_metadata_documents),
@@ -143,16 +138,6 @@ def _admin_sign_in(
     )
 
 
-def _life(parts: Foundation, identities: Identities) -> CredentialLife:
-    return CredentialLife(
-        SqlHeldStore(parts.database, parts.accounts),
-        parts.upstreams,
-        parts.token_client,
-        _access(identities),
-        parts.clock,
-    )
-
-
 def _connect(
     parts: Foundation,
     administration: UpstreamAdministration,
@@ -171,19 +156,3 @@ def _connect(
         identities,
         parts.clock,
     )
-
-
-def _access(identities: Identities) -> Callable[[Owner, Upstream], Awaitable[bool]]:
-    """Whether an owner of credentials may use an upstream now."""
-
-    async def may_use(owner: Owner, upstream: Upstream) -> bool:
-        identity = owner.identity
-        if identity is None or upstream.auth_type not in PERSONAL:
-            return False
-        standing = await identities.standing(identity)
-        if standing is None:
-            return False
-        policy = ToolPolicy(key_configs=standing.key_configs)
-        return policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
-
-    return may_use

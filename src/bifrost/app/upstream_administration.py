@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bifrost.app.credential_life import credential_life
 from bifrost.app.foundation import Foundation
 from bifrost.authserver.endpoints.admin_sign_in import page_path
 from bifrost.http.api import Api
@@ -10,9 +11,11 @@ from bifrost.storage.upstream_administration import SqlUpstreamAdministrationSto
 from bifrost.upstreams.accounts import discovery_owner
 from bifrost.upstreams.admin_sign_ins import AdminSignIns
 from bifrost.upstreams.auth.base import UpstreamAuth
+from bifrost.upstreams.auth.discovery_headers import DiscoveryHeaders
 from bifrost.upstreams.auth.none import NoAuth
 from bifrost.upstreams.auth.oauth import OAuth, SetUpOAuth
 from bifrost.upstreams.auth.static_headers import StaticHeaders
+from bifrost.upstreams.credential_life import CredentialLife
 from bifrost.upstreams.endpoints.bodies import (
     AddClient,
     ChangeClient,
@@ -21,6 +24,7 @@ from bifrost.upstreams.endpoints.bodies import (
     ListClients,
     OAuthStatus,
     PendingOAuth,
+    VerifyHeaders,
 )
 from bifrost.upstreams.endpoints.clients import ClientEndpoints
 from bifrost.upstreams.inspection import Inspection
@@ -31,6 +35,7 @@ from bifrost.upstreams.oauth.sign_in import SignIns
 from bifrost.upstreams.probe import Probe
 from bifrost.upstreams.sessions import Questions, UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
+from bifrost.upstreams.submissions import Submissions
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 from bifrost.upstreams.upkeep import Upkeep
 
@@ -40,6 +45,7 @@ class UpstreamAdministration:
     store: SqlUpstreamAdministrationStore
     admin_sign_ins: AdminSignIns
     upkeep: Upkeep
+    life: CredentialLife
     management: Management
 
 
@@ -52,6 +58,7 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
         "headers": StaticHeaders(parts.vault),
         "oauth": OAuth(parts.credentials, states),
         "per_user_oauth": OAuth(parts.credentials, states, discovery_owner),
+        "per_user_headers": DiscoveryHeaders(parts.accounts, states, parts.clock),
     }
     tried_out: dict[str, UpstreamAuth] = dict.fromkeys(("oauth", "per_user_oauth"), SetUpOAuth(parts.credentials))
     admin_sign_ins = AdminSignIns(
@@ -64,17 +71,22 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
     )
     inspection = Inspection(Questions(UpstreamSessions(transport, as_gateway)))
     upkeep = Upkeep(store, parts.upstreams, inspection, parts.credentials, states, parts.clock)
+    life = credential_life(parts)
     management = Management(
         store,
         parts.upstreams,
         admin_sign_ins,
         upkeep,
+        life,
+        Submissions(parts.accounts, transport, parts.clock),
         parts.vault,
         parts.outbound,
         _named_by_keys(parts),
         parts.clock,
     )
-    return UpstreamAdministration(store=store, admin_sign_ins=admin_sign_ins, upkeep=upkeep, management=management)
+    return UpstreamAdministration(
+        store=store, admin_sign_ins=admin_sign_ins, upkeep=upkeep, life=life, management=management
+    )
 
 
 def _named_by_keys(parts: Foundation) -> Callable[[str], Awaitable[int]]:
@@ -115,6 +127,7 @@ def upstream_operations(api: Api, parts: Foundation, administration: UpstreamAdm
         lambda oauth_config_id: f"{issuer}{page_path(oauth_config_id)}",
     )
     _client_operations(api, clients)
+    _look_operations(api, clients)
     _sign_in_operations(api, clients)
 
 
@@ -155,11 +168,24 @@ def _client_operations(api: Api, clients: ClientEndpoints) -> None:
         summary="Delete an MCP client with everything that hangs on it",
         gives=Done,
     )
+
+
+def _look_operations(api: Api, clients: ClientEndpoints) -> None:
+    one = "/api/mcp/client/{id}"
     for name, endpoint, operation, summary in (
         ("reconnect", clients.reconnect, "mcp_client_reconnect", "Contact it now"),
         ("refresh-tools", clients.refresh_tools, "mcp_client_refresh_tools", "Look at its tools now"),
     ):
         api.route(f"{one}/{name}", endpoint, "POST", operation=operation, summary=summary, gives=Done)
+    api.route(
+        f"{one}/verify-headers",
+        clients.verify_headers,
+        "POST",
+        operation="mcp_client_verify_headers",
+        summary="Give values for the headers of per_user_headers, with which its tools are seen and nothing else",
+        takes=VerifyHeaders,
+        gives=Done,
+    )
 
 
 _BEGINNINGS = {

@@ -211,6 +211,15 @@ class AdminSignIns:
         log.info("upstream_signed_in", upstream=upstream.name, tools=len(found.tools))
         return found
 
+    async def accounts(self, oauth_config_id: str) -> tuple[Upstream, list[Owner]]:
+        """The upstream, and the owners of what an administrator has signed in with there. Raises UnknownSetUp."""
+        managed = await self.store.managed_one(oauth_config_id=oauth_config_id)
+        if managed is None:
+            raise UnknownSetUp
+        set_up = await self.store.set_up(oauth_config_id)
+        tried = [setup_owner(set_up.attempt)] if set_up else []
+        return managed.upstream, [*tried, account_of(managed.upstream)]
+
     async def cancel(self, oauth_config_id: str) -> None:
         """Raises UnknownSetUp."""
         managed = await self.store.managed_one(oauth_config_id=oauth_config_id)

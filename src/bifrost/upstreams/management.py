@@ -8,11 +8,14 @@ import structlog
 
 from bifrost.base import ids
 from bifrost.base.clock import Clock
+from bifrost.base.errors import DomainError
 from bifrost.base.sealing import SealBrokenError
 from bifrost.http.client import OutboundClient, OutsideUrlRefused
 from bifrost.protocol import upstream_metadata
+from bifrost.upstreams.accounts import discovery_owner
 from bifrost.upstreams.admin_sign_ins import AdminSignIns
 from bifrost.upstreams.administration import KnownTool, ManagedUpstream, SetUp
+from bifrost.upstreams.credential_life import CredentialLife, HeldQuery
 from bifrost.upstreams.errors import (
     AdministratorMustSignIn,
     NotForThisUpstream,
@@ -21,9 +24,11 @@ from bifrost.upstreams.errors import (
     UpstreamInvalid,
     UpstreamTaken,
 )
+from bifrost.upstreams.inspection import GATEWAY
 from bifrost.upstreams.models import Change, NewUpstream, OAuthConfig, Upstream
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.rules import check
+from bifrost.upstreams.submissions import Submissions
 from bifrost.upstreams.upkeep import Upkeep
 from bifrost.upstreams.vault import Vault
 
@@ -107,6 +112,8 @@ class Management:
     upstreams: Upstreams
     admin_sign_ins: AdminSignIns
     upkeep: Upkeep
+    life: CredentialLife
+    submissions: Submissions
     vault: Vault
     outbound: OutboundClient
     named_by_keys: Callable[[str], Awaitable[int]]
@@ -123,10 +130,13 @@ class Management:
         """Raises UnknownUpstream."""
         return await self._shown(await self._known(upstream_id))
 
-    async def create(self, wanted: NewUpstream, client_id: str = "") -> tuple[Upstream, SetUp | None]:
-        """The upstream as it is after a first look at it; with a set-up it waits for its administrator's sign-in.
+    async def create(
+        self, wanted: NewUpstream, client_id: str = "", user_headers: Mapping[str, str] | None = None
+    ) -> tuple[Upstream, SetUp | None]:
+        """The upstream, after a first look at it; with a set-up it waits for its administrator's sign-in.
 
-        Raises UpstreamInvalid, UpstreamTaken.
+        `user_headers` are the administrator's own, for per_user_headers: without them its tools are not seen yet.
+        Raises UpstreamInvalid, UpstreamTaken, and with `user_headers` HeadersRefused, UpstreamUnavailable.
         """
         check(wanted)
         _refuse_placeholders(wanted)
@@ -138,7 +148,9 @@ class Management:
             raise UpstreamTaken(_TAKEN[taken], param=taken)
         self.upstreams.look_again()
         log.info("upstream_added", upstream=upstream.name, auth_type=upstream.auth_type, pending=set_up is not None)
-        if set_up is None and not upstream.disabled:
+        if user_headers is not None:
+            await self._created_with(upstream, user_headers)
+        elif set_up is None and not upstream.disabled:
             await self.upkeep.look(upstream)
         return upstream, set_up
 
@@ -162,14 +174,19 @@ class Management:
             if taken is not None:
                 self.upstreams.look_again()
                 log.info("upstream_changed", upstream=upstream.name, change=change, members=sorted(members))
+                await self.life.reconcile(HeldQuery(upstream=upstream_id))
                 if _CONTACT & members.keys():
                     await self.upkeep.look(upstream)
                 return await self.one(upstream_id)
         raise UpstreamBusy
 
     async def delete(self, upstream_id: str) -> Upstream:
-        """With everything that hangs on it: accounts, registrations, sign-ins, tools. Raises UnknownUpstream."""
+        """With everything that hangs on it: accounts, registrations, sign-ins, tools. Raises UnknownUpstream.
+
+        Where accounts can be revoked (RFC 7009), the services are told.
+        """
         managed = await self._known(upstream_id)
+        await self.life.forget_upstream(upstream_id)
         if not await self.store.delete(upstream_id):
             raise UnknownUpstream
         self.upstreams.look_again()
@@ -188,6 +205,43 @@ class Management:
         except AdministratorMustSignIn as error:
             raise NotForThisUpstream(f"{error.reason} Use reauthorize.") from error
         return await self.one(upstream_id)
+
+    async def verify_headers(self, upstream_id: str, values: Mapping[str, str]) -> Shown:
+        """An administrator's own values, tried and kept: its tools are seen with them, and nothing else is done.
+
+        Raises UnknownUpstream, NotForThisUpstream, HeadersRefused, UpstreamUnavailable.
+        """
+        upstream = (await self._known(upstream_id)).upstream
+        if upstream.auth_type != "per_user_headers":
+            raise NotForThisUpstream(f"Its auth_type is {upstream.auth_type}; only per_user_headers asks for values.")
+        await self._verified(upstream, values)
+        return await self.one(upstream_id)
+
+    async def end_sign_in(self, oauth_config_id: str) -> Upstream:
+        """End an administrator's sign-in, or take its account away. Raises UnknownSetUp."""
+        upstream, owners = await self.admin_sign_ins.accounts(oauth_config_id)
+        for owner in owners:
+            await self.life.disconnect(upstream.id, owner)
+        await self.admin_sign_ins.cancel(oauth_config_id)
+        return upstream
+
+    async def _created_with(self, upstream: Upstream, values: Mapping[str, str]) -> None:
+        """An upstream whose values do not work was not added. Raises as `verify_headers` does."""
+        try:
+            if upstream.auth_type != "per_user_headers":
+                raise UpstreamInvalid("Leave it out unless auth_type is per_user_headers.", param="user_headers")
+            await self._verified(upstream, values)
+        except DomainError:
+            await self.store.delete(upstream.id)
+            self.upstreams.look_again()
+            raise
+
+    async def _verified(self, upstream: Upstream, values: Mapping[str, str]) -> None:
+        unknown = values.keys() - set(upstream.per_user_header_keys)
+        if unknown:
+            raise UpstreamInvalid("user_headers may hold only the names of per_user_header_keys.", param="user_headers")
+        await self.submissions.submit(upstream, discovery_owner(upstream.id), GATEWAY, values)
+        await self.upkeep.looked(upstream)
 
     async def _known(self, upstream_id: str) -> ManagedUpstream:
         managed = await self.store.managed_one(upstream_id=upstream_id)

@@ -81,7 +81,7 @@ class Upkeep:
 
     async def may_look(self, upstream: Upstream) -> bool:
         """Whether there is a way to see its tools: with nothing, shared secrets, or an administrator's account."""
-        if upstream.by_oauth:
+        if upstream.by_oauth or upstream.auth_type == "per_user_headers":
             return await self.credentials.reason(upstream, account_of(upstream)) is not None
         return not upstream.per_user
 

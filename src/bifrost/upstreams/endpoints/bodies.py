@@ -66,11 +66,24 @@ class AddClient(_Members, frozen=True, kw_only=True):
         str, Meta(pattern="^[A-Za-z0-9_-]{0,100}$", description="A stable id. Default: one is made.")
     ] = ""
 
+    user_headers: (
+        Annotated[
+            dict[str, str],
+            Meta(description="Your own values (auth_type per_user_headers): its tools are seen with them."),
+        ]
+        | None
+    ) = None
+
     def wanted(self) -> NewUpstream:
         members = given(self)
         members.pop("client_id", None)
+        members.pop("user_headers", None)
         config = members.pop("oauth_config", {})
         return NewUpstream(**members, oauth_config=OAuthConfig(**config))
+
+
+class VerifyHeaders(Command, frozen=True, kw_only=True):
+    user_headers: Annotated[dict[str, str], Meta(description="A value for each of per_user_header_keys.")]
 
 
 class ChangeClient(_Members, frozen=True, kw_only=True):

@@ -18,8 +18,9 @@ from bifrost.upstreams.endpoints.bodies import (
     ListClients,
     OAuthStatus,
     PendingOAuth,
+    VerifyHeaders,
 )
-from bifrost.upstreams.management import Management, Query
+from bifrost.upstreams.management import Management, Query, Shown
 from bifrost.upstreams.models import AuthType, ConnectionType, UpstreamState
 
 
@@ -51,7 +52,7 @@ class ClientEndpoints:
         )
 
     async def add(self, _request: Request, wanted: AddClient) -> Done | PendingOAuth:
-        upstream, set_up = await self.management.create(wanted.wanted(), wanted.client_id)
+        upstream, set_up = await self.management.create(wanted.wanted(), wanted.client_id, wanted.user_headers)
         if set_up:
             return self._pending(set_up)
         shown = await self.management.one(upstream.id)
@@ -105,12 +106,17 @@ class ClientEndpoints:
         return bodies.oauth_status(await self.sign_ins.view(request.path_params["id"]))
 
     async def cancel(self, request: Request) -> Done:
-        view = await self.sign_ins.view(request.path_params["id"])
-        await self.sign_ins.cancel(request.path_params["id"])
-        return Done(status="success", message="The sign-in was taken away.", mcp_client_id=view.upstream.id)
+        upstream = await self.management.end_sign_in(request.path_params["id"])
+        return Done(status="success", message="The sign-in was taken away.", mcp_client_id=upstream.id)
+
+    async def verify_headers(self, request: Request, sent: VerifyHeaders) -> Done:
+        shown = await self.management.verify_headers(request.path_params["id"], sent.user_headers)
+        return self._seen(shown, "The values are accepted.")
 
     async def _looked(self, request: Request, message: str) -> Done:
-        shown = await self.management.refresh_tools(request.path_params["id"])
+        return self._seen(await self.management.refresh_tools(request.path_params["id"]), message)
+
+    def _seen(self, shown: Shown, message: str) -> Done:
         present = [known for known in shown.tools if known.gone_at is None]
         return Done(
             status="success",

@@ -1,0 +1,37 @@
+"""What becomes of people's credentials: one object for whoever ends or judges them."""
+
+from collections.abc import Awaitable, Callable
+
+from bifrost.app.foundation import Foundation
+from bifrost.authserver.identities import Identities
+from bifrost.governance.tool_policy import ToolPolicy
+from bifrost.storage.held import SqlHeldStore
+from bifrost.upstreams.accounts import PERSONAL, Owner
+from bifrost.upstreams.credential_life import CredentialLife
+from bifrost.upstreams.models import Upstream
+
+
+def credential_life(parts: Foundation) -> CredentialLife:
+    return CredentialLife(
+        SqlHeldStore(parts.database, parts.accounts),
+        parts.upstreams,
+        parts.token_client,
+        _access(Identities(parts.virtual_keys, parts.store, parts.config, parts.clock)),
+        parts.clock,
+    )
+
+
+def _access(identities: Identities) -> Callable[[Owner, Upstream], Awaitable[bool]]:
+    """Whether an owner of credentials may use an upstream now."""
+
+    async def may_use(owner: Owner, upstream: Upstream) -> bool:
+        identity = owner.identity
+        if identity is None or upstream.auth_type not in PERSONAL:
+            return False
+        standing = await identities.standing(identity)
+        if standing is None:
+            return False
+        policy = ToolPolicy(key_configs=standing.key_configs)
+        return policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+
+    return may_use
