@@ -189,6 +189,19 @@ async def test_a_changed_file_changes_what_only_the_file_has_written(
     assert await store.reconfigure_virtual_key(_key(name="unknown"), new_hash, read) is False
 
 
+async def test_an_entry_that_got_another_name_is_still_the_same_key(store: SqlGovernanceStore) -> None:
+    """Contract §10: found by its value, so that grants and accounts that hang on it stay; unless it was changed here."""
+    await store.add_virtual_key(_key(), HASH, "first")
+    assert await store.reconfigure_virtual_key(_key(id="vk-new", name="renamed"), HASH, "second")
+    assert await store.virtual_key_by_hash(HASH) == _key(name="renamed")
+    assert [key.name for key in await store.virtual_keys()] == ["renamed"]
+    await store.add_virtual_key(_key(id="vk-2", name="other"), OTHER_HASH, "other")
+    assert await store.reconfigure_virtual_key(_key(name="other"), OTHER_HASH, "third"), "its own name goes before"
+    await store.deactivate_virtual_key("vk-1", NOW)
+    assert not await store.reconfigure_virtual_key(_key(name="again"), HASH, "fourth")
+    assert [key.name for key in await store.virtual_keys()] == ["other", "renamed"]
+
+
 async def test_a_key_that_was_deactivated_is_not_brought_back_by_the_file(store: SqlGovernanceStore) -> None:
     """Contract §§6, 10: a revoked key stays revoked, whatever the file says at the next start."""
     await store.add_virtual_key(_key(), HASH, "first")

@@ -28,7 +28,8 @@ def peer(home, here, up, name="bifrost", port=18201, storage=None, **more):
     data = f"{home}/run/{name}"
     config = {
         "server": {"port": port, "log_level": os.environ.get("BENCH_LOG_LEVEL", "warning"), "trusted_proxies": ["127.0.0.1"]},
-        "client": {"enforce_auth_on_inference": True},
+        # the load of the bench comes from one client; limits on that are what a gateway in use has, and no peer has
+        "client": {"enforce_auth_on_inference": True, "registrations_per_minute": 0, "authorizations_per_minute": 0},
         "mcp": {"client_configs": [{"name": "echo", "connection_type": "http", "connection_string": f"http://127.0.0.1:{up}/mcp",
                                     "auth_type": "none", "tools_to_execute": ["*"], "allow_on_all_virtual_keys": True}]},
         "governance": {"virtual_keys": [{"id": "vk-bench", "name": "bench", "value": KEY}]},

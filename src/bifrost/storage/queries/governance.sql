@@ -18,10 +18,13 @@ WHERE mine.name = :name AND mine.config_mac <> '' AND mine.config_mac <> :config
   AND other.value_hash = :value_hash;
 
 -- name: reconfigure_virtual_key^
+-- The entry of this name; or the one with its value, which has then got another name in the file.
 UPDATE virtual_keys SET
-    description = :description, value_hash = :value_hash, value_hint = :value_hint, is_active = :is_active,
+    name = :name, description = :description, value_hash = :value_hash, value_hint = :value_hint, is_active = :is_active,
     expires_at = :expires_at, mcp_configs = :mcp_configs, config_mac = :config_mac, updated_at = :updated_at
-WHERE name = :name AND config_mac <> '' AND config_mac <> :config_mac
+WHERE id = (SELECT id FROM virtual_keys WHERE name = :name OR value_hash = :value_hash
+            ORDER BY CASE WHEN name = :name THEN 0 ELSE 1 END LIMIT 1)
+  AND config_mac <> '' AND config_mac <> :config_mac
 RETURNING id;
 
 -- name: virtual_key_by_hash^
