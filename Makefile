@@ -95,7 +95,6 @@ clients: $(VENV)/.installed-dev
 
 .PHONY: conformance
 conformance: clients ## the official suite: authorization server, OAuth client towards upstreams, MCP server (docs/conformance.md)
-	@$(BIN)/python -m pytest tests/wire/test_real_clients.py -k conformance
 	@$(BIN)/python -m pytest tests/wire/test_conformance.py tests/wire/test_conformance_server.py
 
 .PHONY: bench

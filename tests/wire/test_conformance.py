@@ -1,4 +1,5 @@
-"""The official conformance suite's scenarios for OAuth clients, with the gateway as the client of the suite's servers.
+"""The official conformance suite: its scenarios for authorization servers, and those for OAuth clients with the gateway as
+the client of the suite's own servers.
 
 What a revision requires is read from the suite itself (`requirements/REVISION.yaml`); `docs/conformance.md` lists what
 is not required and why it does not apply. `make conformance` shows the totals.
@@ -12,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.wire._bifrost import KEY, Installation
 
 pytestmark = [pytest.mark.wire, pytest.mark.clients]
 
@@ -36,22 +39,54 @@ def listed(revision: str) -> dict[str, list[str]]:
     }
 
 
+def _environment(directory: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{CLIENTS}/bin:{CLIENTS}/node_modules/.bin:{os.environ['PATH']}",
+        "HOME": str(directory),
+        "TMPDIR": str(directory),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
 def run(scenario: str, revision: str, directory: Path) -> tuple[bool, int, str]:
     """Whether it passed, how many checks that was, and everything that was said."""
     command = ["conformance", "client", "--scenario", scenario, "--spec-version", revision, "-o", str(directory)]
     command += ["--timeout", str(CLIENT_SECONDS * 1_000), "--command", f"{sys.executable} {PROBE}"]
-    env = {
-        "PATH": f"{CLIENTS}/bin:{CLIENTS}/node_modules/.bin:{os.environ['PATH']}",
-        "HOME": str(directory),
-        "TMPDIR": str(directory),
-    }
     ended = subprocess.run(
-        command, env=env, cwd=directory, capture_output=True, text=True, check=False, timeout=CLIENT_SECONDS + 60
+        command,
+        env=_environment(directory),
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=CLIENT_SECONDS + 60,
     )
     said = ended.stdout + ended.stderr
     checks = re.search(r"Passed: (\d+)/(\d+), (\d+) failed", said)
     passed = ended.returncode == 0 and checks is not None and checks[1] == checks[2] != "0"
     return passed, int(checks[1]) if checks else 0, said
+
+
+def test_every_scenario_for_authorization_servers_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Contract §11: no revision requires them of an MCP implementation; the gateway is an authorization server too."""
+    gateway = Installation(tmp_path, f"sqlite:///{tmp_path}/gateway.db")
+    gateway.sections["server"] = {"public_urls": [gateway.origin]}
+    command = [f"{CLIENTS}/venv/bin/python", str(PROBE.with_name("conformance.py")), "as", f"{gateway.origin}/mcp"]
+    with gateway.running():
+        ended = subprocess.run(
+            command,
+            env=_environment(tmp_path) | {"AUTOBROWSER_KEY": KEY},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CLIENT_SECONDS,
+        )
+    passed, failed = (re.findall(rf"^{mark} [\w-]+: ", ended.stdout, re.MULTILINE) for mark in "✓✗")
+    with capsys.disabled():
+        print(f"\nauthorization server: {len(passed)} of {len(passed) + len(failed)} scenarios passed")
+    assert (ended.returncode, failed) == (0, []), ended.stdout + ended.stderr
+    assert len(passed) >= 2
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
