@@ -70,6 +70,19 @@ class Child:
             await asyncio.sleep(LOOK_SECONDS)
         raise ChildFailed(await self.epitaph())
 
+    async def says(self, text: str, *, seconds: float) -> None:
+        """Wait until a line of its output has this text: another program may answer at its port, only it can say so.
+
+        `ChildFailed` when the child ends or time runs out.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not any(text.encode() in line for line in self.said):
+            if self.process.returncode is not None:
+                raise ChildFailed(await self.epitaph())
+            if asyncio.get_running_loop().time() > deadline:
+                raise ChildFailed(f"{self.name.capitalize()} did not start within {seconds:.0f} seconds.")
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def epitaph(self) -> str:
         """Wait for the end; a sentence with the exit code or signal, and the last line the child said."""
         code = await self.process.wait()

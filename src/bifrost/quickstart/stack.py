@@ -9,6 +9,7 @@ from typing import Final
 
 from bifrost.quickstart import dev_directory
 from bifrost.quickstart.children import Child, ChildFailed, plain_environment
+from bifrost.quickstart.dev_directory import DevDirectory
 
 #: Seconds each child has to start; a first start makes a database and keys.
 START_SECONDS: Final = 60.0
@@ -44,18 +45,12 @@ async def running(directory: Path, port: int, *, show: bool = True) -> AsyncIter
     """
     async with contextlib.AsyncExitStack() as stops:
         stops.enter_context(dev_directory.claimed(directory))
-        prepared = await asyncio.to_thread(dev_directory.prepare, directory)
-        environment = {**plain_environment(), "BIFROST_DATA_DIR": str(prepared.data)}
-        upstream = await Child.start(
-            "the sample upstream",
-            ["-m", "bifrost.quickstart.upstream", "--port", str(prepared.upstream_port)],
-            environment,
-            show=show,
-        )
-        stops.push_async_callback(upstream.stop)
-        await upstream.answers(
-            f"http://127.0.0.1:{prepared.upstream_port}/mcp", statuses=frozenset({405}), seconds=START_SECONDS
-        )
+        environment = {**plain_environment(), "BIFROST_DATA_DIR": str(directory / "data")}
+        try:
+            prepared, upstream = await _upstream(directory, environment, stops, show=show)
+        except ChildFailed:
+            # another program took the port since it was looked at; another one is found the second time
+            prepared, upstream = await _upstream(directory, environment, stops, show=show)
         gateway = await Child.start(
             "the gateway",
             ["-m", "bifrost", "serve", "--config", str(prepared.config), "--port", str(port)],
@@ -71,6 +66,24 @@ async def running(directory: Path, port: int, *, show: bool = True) -> AsyncIter
             upstream=upstream,
             gateway=gateway,
         )
+
+
+async def _upstream(
+    directory: Path, environment: dict[str, str], stops: contextlib.AsyncExitStack, *, show: bool
+) -> tuple[DevDirectory, Child]:
+    prepared = await asyncio.to_thread(dev_directory.prepare, directory)
+    upstream = await Child.start(
+        "the sample upstream",
+        ["-m", "bifrost.quickstart.upstream", "--port", str(prepared.upstream_port)],
+        environment,
+        show=show,
+    )
+    stops.push_async_callback(upstream.stop)
+    await upstream.says(f"Sample upstream: http://127.0.0.1:{prepared.upstream_port}/", seconds=START_SECONDS)
+    await upstream.answers(
+        f"http://127.0.0.1:{prepared.upstream_port}/mcp", statuses=frozenset({405}), seconds=START_SECONDS
+    )
+    return prepared, upstream
 
 
 __all__ = ["ChildFailed", "Stack", "running"]

@@ -80,6 +80,31 @@ def test_a_child_that_ends_before_it_answers_is_a_failure() -> None:
         run(story)
 
 
+@pytest.mark.parametrize(
+    ("program", "text", "why"),
+    [
+        (STAYS, "here", ""),
+        (STAYS, "there", "did not start within 0 seconds"),
+        ("import sys; sys.exit('the port is taken')", "here", "ended with exit code 1: the port is taken"),
+    ],
+)
+def test_a_child_is_believed_when_it_says_so_itself(program: str, text: str, why: str) -> None:
+    """Another program may answer at its port."""
+
+    async def story() -> None:
+        started = await child(program, show=False)
+        try:
+            await started.says(text, seconds=0.4 if why.startswith("did") else 15)
+        finally:
+            await started.stop()
+
+    if not why:
+        run(story)
+        return
+    with pytest.raises(ChildFailed, match=why):
+        run(story)
+
+
 def test_a_child_that_never_answers_is_a_failure() -> None:
     """Ours: start-up time is bounded."""
 

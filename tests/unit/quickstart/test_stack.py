@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from bifrost.quickstart import demo, dev_directory, stack
-from bifrost.quickstart.children import ChildFailed, free_port, plain_environment
+from bifrost.quickstart.children import ChildFailed, free_port, plain_environment, port_is_free
+from bifrost.quickstart.upstream import create_app
 from bifrost.quickstart.walk import Walk
+from tests.support.servers import serving
 
 pytestmark = pytest.mark.wire
 
@@ -114,3 +116,22 @@ def test_the_sample_upstream_refuses_a_taken_port_and_serves_a_free_one() -> Non
         first.terminate()
     assert (first.returncode, second.returncode) == (0, 1)
     assert second.stderr == f"Port {port} cannot be used on 127.0.0.1; choose another with --port.\n"
+
+
+def test_an_upstream_of_somebody_else_at_our_port_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs that look at the same free port at once: one gets it, and the other finds another."""
+    looks = iter([True, True])
+    looked = port_is_free
+    monkeypatch.setattr(dev_directory, "port_is_free", lambda port: next(looks, False) or looked(port))
+
+    async def once() -> str:
+        async with stack.running(tmp_path, free_port(), show=False) as running:
+            ended = await asyncio.to_thread(demo.show, Walk(mcp_url=running.url, key=running.key))
+            assert ended == 0
+            return (tmp_path / "config.json").read_text()
+
+    with serving(create_app()) as origin:
+        monkeypatch.setattr(dev_directory, "UPSTREAM_PORT", int(origin.rpartition(":")[2]))
+        assert f"{origin}/mcp" not in asyncio.run(once())
