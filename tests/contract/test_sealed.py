@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from bifrost.authserver.signing_keys import SigningKeys
 from bifrost.base.sealing import KeyRing, SealBrokenError, sealed_prefix
 from bifrost.storage.database import Database, queries
 from bifrost.storage.sealed import BATCH_ROWS, COLUMNS, INSTALLATION, Resealing, SealedColumn, Totals
+from bifrost.storage.signing_keys import SqlSigningKeyStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
 from bifrost.upstreams.accounts import Owner
@@ -16,6 +18,7 @@ from bifrost.upstreams.models import OAuthConfig
 from bifrost.upstreams.vault import Vault
 from tests.contract._stores import NOW, consented, fetch, grants_store, opened, rows
 from tests.support import upstreams as accounts
+from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +50,9 @@ async def _fill(database: Database, ring: KeyRing, *, people: int = 1) -> None:
     await store.add_sign_in(accounts.STATE, accounts.sign_in(), NOW)
     for number in range(people):
         await store.keep_credential(accounts.credential(owner=Owner("vk", f"vk-{number}")), NOW)
+    await SigningKeys(
+        SqlSigningKeyStore(database), ring, FakeClock(), alg="ES256", token_seconds=60, rotate_days=0
+    ).sign({})
     named = queries("installation", database.driver)
     async with database.transaction() as connection:
         for name, use in INSTALLATION.items():
@@ -95,7 +101,9 @@ async def test_everything_opens_with_the_new_key_alone(database: Database) -> No
     await _fill(database, BEFORE, people=3)
     totals = await Resealing(database, ROTATED).run()
     assert not any((await _older(database, ROTATED)).values())
-    assert totals.resealed.total() == len(COLUMNS) + 2 + len(INSTALLATION) - 1
+    assert (
+        totals.resealed.total() == len(COLUMNS) + 2 + 1 + len(INSTALLATION) - 1
+    )  # two more people, one more signing key
     assert not totals.unreadable
     vault = Vault(AFTER)
     (kept,) = await SqlUpstreamStore(database).upstreams()

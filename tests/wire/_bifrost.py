@@ -171,11 +171,15 @@ class Person:
         answer = self.request("POST", "/mcp", json=message, headers={"Authorization": f"Bearer {credential}"})
         return int(answer.status_code)
 
-    def _press(self, action: str, **form: str) -> httpx2.Response:
+    def csrf(self) -> str:
+        """What the forms of the consent pages carry."""
         page = self.request("GET", "/oauth/consent", params={"flow_id": self.flow_id})
         found = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text)
         assert found, page.text
-        form = {"flow_id": self.flow_id, "csrf": found[1], **form}
+        return found[1]
+
+    def _press(self, action: str, **form: str) -> httpx2.Response:
+        form = {"flow_id": self.flow_id, "csrf": self.csrf(), **form}
         answer = self.request("POST", f"{CONSENT}/{action}", data=form, headers={"Origin": self.origin})
         assert answer.status_code == 303, answer.text
         return answer

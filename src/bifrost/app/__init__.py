@@ -17,6 +17,7 @@ from bifrost.app.mcp_endpoint import McpServer, mcp_server
 from bifrost.app.routes import routes
 from bifrost.app.upstream_administration import upstream_administration
 from bifrost.authserver.client_registry import ClientRegistry
+from bifrost.authserver.signing_keys import SigningKeys
 from bifrost.base.clock import Clock, SystemClock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
@@ -50,6 +51,7 @@ class Gateway:
     upkeep: Upkeep
     life: CredentialLife
     sweeper: Sweeper
+    signing_keys: SigningKeys
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
 
@@ -62,7 +64,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     server = authorization_server(parts, pages, administration)
     mcp = mcp_server(parts, server)
     stores = (parts.store, parts.administrator_store, administration.store, mcp.letter_store)
-    sweeper = Sweeper(stores, parts.clock)
+    sweeper = Sweeper((*stores, server.par.requests.store, server.issuing.signing_keys), parts.clock)
     lifespan = _lifespan(parts, server.life, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
     starlette = Starlette(routes=routes(parts, server, mcp.endpoint, api, pages), lifespan=lambda _app: lifespan())
@@ -79,6 +81,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         upkeep=administration.upkeep,
         life=server.life,
         sweeper=sweeper,
+        signing_keys=server.issuing.signing_keys,
         lifespan=lifespan,
     )
 

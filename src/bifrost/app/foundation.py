@@ -108,5 +108,6 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
             access_token_seconds=settings.client.access_token_ttl,
             refresh_token_idle_seconds=settings.client.refresh_token_idle_ttl,
             refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
+            jwt_for=frozenset(settings.client.jwt_access_tokens_for),
         ),
     )

@@ -35,7 +35,7 @@ def management(parts: Foundation, server: AuthorizationServer, upstreams: Upstre
     api = Api(parts.public_urls, sessions.guard)
     _session_operations(api, sessions)
     _virtual_key_operations(api, _virtual_keys(parts))
-    grant_operations(api, server.issued_grants)
+    grant_operations(api, server.issuing.issued_grants)
     upstream_operations(api, parts, upstreams)
     client_operations(api, ClientsApi(parts.clients))
     consent_operations(api, ConsentsApi(Remembered(parts.consents, _identities(parts), parts.clock)))

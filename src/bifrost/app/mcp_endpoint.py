@@ -123,7 +123,7 @@ def _attending(streams: Streams) -> Callable[[Peer], None]:
 def _callers(parts: Foundation, server: AuthorizationServer) -> Callers:
     return Callers(
         virtual_keys=parts.virtual_keys,
-        access_tokens=server.tokens,
+        access_tokens=server.issuing.tokens,
         clock=parts.clock,
         mode=parts.settings.client.mcp_server_auth_mode,
         allow_anonymous=parts.config.allow_anonymous,

@@ -9,10 +9,12 @@ from starlette.routing import BaseRoute, Route
 
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
+from bifrost.app.issuing import Issuing
 from bifrost.app.management import set_up_page
 from bifrost.authserver.endpoints.admin_sign_in import PATH as ADMIN_SIGN_IN
 from bifrost.authserver.endpoints.connect import AUTHORIZE, DISCONNECT, HEADERS, PROVE, START, ConnectEndpoints
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, SERVICES_PAGE, ConsentEndpoints
+from bifrost.authserver.endpoints.jwks import Jwks
 from bifrost.authserver.endpoints.metadata import Metadata
 from bifrost.base.errors import NotFound
 from bifrost.gateway.endpoints import surface as mcp_surface
@@ -71,7 +73,9 @@ def _authorization_routes(
     documents = Surface(render=pages.error, public_urls=public_urls, cors=Cors())
     programs = Surface(render=oauth_error.render, public_urls=public_urls, cors=Cors())
     return [
-        *_document_routes(documents, server.metadata),
+        # asked for most, so looked at first
+        *_issuing_routes(public_urls, server.issuing, programs),
+        *_document_routes(documents, server.metadata, server.issuing.jwks),
         *(
             programs.route(path, server.register, "POST", operation="oauth_register")
             for path in (metadata.REGISTER, "/register")
@@ -80,20 +84,23 @@ def _authorization_routes(
             people.route(path, server.authorize, "GET", operation="oauth_authorize")
             for path in (metadata.AUTHORIZE, "/authorize")
         ),
+        programs.route(metadata.PAR, server.par, "POST", operation="oauth_par"),
         *_consent_routes(people, server.consent),
         *_connect_routes(people, server.connect),
-        *(programs.route(path, server.token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
-        programs.route(metadata.REVOKE, server.revoke, "POST", operation="oauth_revoke"),
-        _servers_only(public_urls).route(metadata.INTROSPECT, server.introspect, "POST", operation="oauth_introspect"),
     ]
 
 
-def _servers_only(public_urls: PublicUrls) -> Surface:
-    """No web page asks whether a token is good: no CORS."""
-    return Surface(render=oauth_error.render, public_urls=public_urls)
+def _issuing_routes(public_urls: PublicUrls, issuing: Issuing, programs: Surface) -> list[Route]:
+    # no web page asks whether a token is good: no CORS
+    servers = Surface(render=oauth_error.render, public_urls=public_urls)
+    return [
+        *(programs.route(path, issuing.token, "POST", operation="oauth_token") for path in (metadata.TOKEN, "/token")),
+        programs.route(metadata.REVOKE, issuing.revoke, "POST", operation="oauth_revoke"),
+        servers.route(metadata.INTROSPECT, issuing.introspect, "POST", operation="oauth_introspect"),
+    ]
 
 
-def _document_routes(documents: Surface, well_known: Metadata) -> list[Route]:
+def _document_routes(documents: Surface, well_known: Metadata, jwks: Jwks) -> list[Route]:
     """Each document at the root, and with the path of an MCP endpoint inserted (RFC 8414 §3.1, RFC 9728 §3.1)."""
     served = {
         metadata.AUTHORIZATION_SERVER: (well_known.authorization_server, "oauth_authorization_server"),
@@ -101,9 +108,12 @@ def _document_routes(documents: Surface, well_known: Metadata) -> list[Route]:
         metadata.PROTECTED_RESOURCE: (well_known.protected_resource, "oauth_protected_resource"),
     }
     return [
-        documents.route(path + suffix, document, "GET", "HEAD", operation=operation)
-        for path, (document, operation) in served.items()
-        for suffix in ("", "{endpoint:path}")
+        documents.route(metadata.JWKS, jwks, "GET", "HEAD", operation="oauth_signing_keys"),
+        *(
+            documents.route(path + suffix, document, "GET", "HEAD", operation=operation)
+            for path, (document, operation) in served.items()
+            for suffix in ("", "{endpoint:path}")
+        ),
     ]
 
 

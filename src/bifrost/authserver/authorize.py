@@ -43,6 +43,16 @@ class Authorize:
 
     async def begin(self, parameters: RequestParameters, browser_hash: str) -> PendingFlow:
         """Check the request and remember it as pending. Raises AuthorizationRefused, StorageUnavailable."""
+        client, flow = await self._checked(parameters, browser_hash)
+        await self._admit(client, flow)
+        log.info("authorization_requested", flow=flow.id, client=client.client_name, resource=flow.resource)
+        return flow
+
+    async def check(self, parameters: RequestParameters) -> None:
+        """The same checks for a request that is only pushed. Raises AuthorizationRefused, StorageUnavailable."""
+        await self._checked(parameters, "")
+
+    async def _checked(self, parameters: RequestParameters, browser_hash: str) -> tuple[Client, PendingFlow]:
         await self.store.ping()
         try:
             parameters.refuse_repeated(but=("resource",))
@@ -56,9 +66,7 @@ class Authorize:
             flow = await self._flow(client, uri, parameters, browser_hash, standing)
         except Invalid as error:
             raise _refused(error, way_back=self._way_back(uri, parameters, error)) from error
-        await self._admit(client, flow)
-        log.info("authorization_requested", flow=flow.id, client=client.client_name, resource=flow.resource)
-        return flow
+        return client, flow
 
     async def _admit(self, client: Client, flow: PendingFlow) -> None:
         """What is counted is what would be written, so a refused request costs nobody anything. Raises TooMany."""

@@ -151,3 +151,9 @@ class FlowEnded(Unauthenticated):
 
 class UnknownGrant(NotFound):
     default_code = "session_not_found"
+
+
+class NextKeyTooYoung(Conflict):
+    """Others may keep the key set for a while, and would not know the key that signs."""
+
+    default_code = "next_key_too_young"

@@ -28,6 +28,8 @@ class AuthServerConfig:
     access_token_seconds: int
     refresh_token_idle_seconds: int
     refresh_token_absolute_seconds: int
+    jwt_for: frozenset[str] = frozenset()
+    """Ids of clients whose access tokens are JWTs; `*` for every client."""
     app_schemes: frozenset[str] = APP_SCHEMES
 
 
@@ -46,6 +48,8 @@ class Client:
     origin: ClientOrigin = "self_registered"
     secret_hash: str = field(default="", repr=False)
     """Of the client secret; empty when it has none."""
+    jwt_access_tokens: bool = False
+    """Whether its access tokens are JWTs (RFC 9068), which others can check by themselves; opaque otherwise."""
     verified_host: str | None = None
     """The host that vouches for the name; None for a client that has no metadata document."""
     jwks: tuple[Jwk, ...] = ()

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 import msgspec
 
 from bifrost.authserver.identities import Identities
-from bifrost.authserver.models import AuthServerConfig, NewTokens, StoredToken, TokenResponse
+from bifrost.authserver.models import AuthServerConfig, Client, NewTokens, StoredToken, TokenResponse
+from bifrost.authserver.signing_keys import SigningKeys
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.sealing import open_with, seal_with
 from bifrost.identity.models import AccessTokenFacts
 
+MAX_TOKEN_CHARACTERS = 8_192
 _SUCCESSORS = "refresh_successors"
+_JWT = "eyJ"
+"""How the base64url of a JSON object with a member begins."""
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -28,15 +32,17 @@ class Tokens:
     identities: Identities
     config: AuthServerConfig
     clock: Clock
+    signing_keys: SigningKeys
 
-    def mint(
-        self, grant_id: str, scope: str, *, with_refresh: bool, grant_expires_at: int | None = None
+    async def mint(
+        self, client: Client, grant_id: str, scope: str, *, with_refresh: bool, grant_expires_at: int | None = None
     ) -> tuple[TokenResponse, NewTokens]:
         """What the client gets and what is stored. Neither token outlives the grant."""
         now = self.clock.now()
-        access, refresh = ids.new_secret(ids.ACCESS_TOKEN), ids.new_secret(ids.REFRESH_TOKEN)
         grant_ends = grant_expires_at or now + self.config.refresh_token_absolute_seconds * SECOND
         access_ends = min(now + self.config.access_token_seconds * SECOND, grant_ends)
+        access = await self._access_token(client, grant_id, scope, now, access_ends)
+        refresh = ids.new_secret(ids.REFRESH_TOKEN)
         idle_ends = min(now + self.config.refresh_token_idle_seconds * SECOND, grant_ends)
         new = NewTokens(
             access=StoredToken(
@@ -61,6 +67,25 @@ class Tokens:
         )
         return response, new
 
+    async def _access_token(self, client: Client, grant_id: str, scope: str, now: int, ends: int) -> str:
+        """Opaque, or a JWT (RFC 9068 §2.2). Both are stored as a hash and looked up at every request."""
+        wants_jwt = client.jwt_access_tokens or not self.config.jwt_for.isdisjoint((client.client_id, "*"))
+        grant = await self.store.grant(grant_id) if wants_jwt else None
+        if grant is None:
+            return ids.new_secret(ids.ACCESS_TOKEN)
+        return await self.signing_keys.sign(
+            {
+                "iss": self.config.issuer,
+                "sub": f"{grant.identity.kind}:{grant.identity.id}",
+                "aud": self.config.issuer + grant.resource,
+                "client_id": client.client_id,
+                "scope": scope,
+                "iat": now // SECOND,
+                "exp": ends // SECOND,
+                "jti": ids.new_id(""),
+            }
+        )
+
     def seal(self, predecessor: str, response: TokenResponse) -> str:
         """A response that whoever presents its predecessor again may be given again, and nobody else can read."""
         kept = _Kept(
@@ -82,8 +107,12 @@ class Tokens:
         )
 
     async def verify(self, token: str) -> AccessTokenFacts | None:
-        """The facts of a token that is valid now, or None. Asks the storage, so that a revocation is felt at once."""
-        if not token.startswith(ids.ACCESS_TOKEN):
+        """The facts of a token that is valid now, or None.
+
+        A JWT is looked up like any other token: what was not issued here, byte for byte, is no token, whatever it says
+        of itself. So neither an algorithm nor a key that it names is ever followed.
+        """
+        if not token.startswith((ids.ACCESS_TOKEN, _JWT)) or len(token) > MAX_TOKEN_CHARACTERS:
             return None
         row = await self.store.access_token(ids.hash_secret(token))
         if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():

@@ -1,4 +1,4 @@
-"""`bifrost keys`: create, list and revoke virtual keys; `rotate-encryption` is in a file of its own."""
+"""`bifrost keys`: create, list and revoke virtual keys; rotating other keys is in files of their own."""
 
 import argparse
 import re
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from bifrost.base.clock import SECOND, Clock, SystemClock
-from bifrost.cli import rotate_encryption
+from bifrost.cli import rotate_encryption, rotate_signing
 from bifrost.cli.opened import with_gateway
 from bifrost.governance.models import ALL_TOOLS, McpConfig, VirtualKey
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
@@ -20,7 +20,7 @@ _UNIT_SECONDS = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
     keys = commands.add_parser(
         "keys",
-        help="create, list and revoke virtual keys; rotate the encryption keys",
+        help="create, list and revoke virtual keys; rotate the encryption and signing keys",
         description="Virtual keys identify people and programs. A key's value is shown once, when it is made.",
     )
     actions = keys.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -45,6 +45,7 @@ def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
     revoke.add_argument("key", help="id or name of the key")
     revoke.set_defaults(run=_revoke)
     rotate_encryption.add_to(actions, with_config)
+    rotate_signing.add_to(actions, with_config)
 
 
 def _create(chosen: argparse.Namespace) -> int:

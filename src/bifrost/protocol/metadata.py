@@ -12,13 +12,15 @@ AUTHORIZE = "/api/oauth/per-user/authorize"
 TOKEN = "/api/oauth/per-user/token"  # noqa: S105 - a path
 REVOKE = "/api/oauth/per-user/revoke"
 INTROSPECT = "/api/oauth/per-user/introspect"
+PAR = "/api/oauth/per-user/par"
+JWKS = "/.well-known/jwks.json"
 
 AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 OPENID_CONFIGURATION = "/.well-known/openid-configuration"
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 
 
-def authorization_server(issuer: str, *, client_documents: bool) -> dict[str, Any]:
+def authorization_server(issuer: str, *, client_documents: bool, requires_par: bool = False) -> dict[str, Any]:
     """RFC 8414 §2, with RFC 9207 §3. Every statement is true of this version.
 
     `client_documents`: whether a client_id may be the address of a metadata document.
@@ -29,6 +31,9 @@ def authorization_server(issuer: str, *, client_documents: bool) -> dict[str, An
         "token_endpoint": issuer + TOKEN,
         "registration_endpoint": issuer + REGISTER,
         "revocation_endpoint": issuer + REVOKE,
+        "pushed_authorization_request_endpoint": issuer + PAR,
+        **({"require_pushed_authorization_requests": True} if requires_par else {}),
+        "jwks_uri": issuer + JWKS,
         "introspection_endpoint": issuer + INTROSPECT,
         "scopes_supported": [*scope.SUPPORTED, scope.OFFLINE_ACCESS],
         "response_types_supported": [oauth.RESPONSE_TYPE],

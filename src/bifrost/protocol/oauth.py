@@ -22,6 +22,7 @@ CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 §2.2."""
 
 INVALID_REQUEST = "invalid_request"
+INVALID_REQUEST_URI = "invalid_request_uri"
 INVALID_CLIENT = "invalid_client"
 INVALID_GRANT = "invalid_grant"
 INVALID_SCOPE = "invalid_scope"

@@ -90,6 +90,19 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token_replay_limit: Annotated[
         int, Meta(ge=1, le=1_000, description="How often altogether; one more ends the grant.")
     ] = 100
+    require_pushed_authorization_requests: Annotated[
+        bool, Meta(description="Refuse authorization requests that were not pushed before (RFC 9126).")
+    ] = False
+    jwt_access_tokens_for: Annotated[
+        tuple[str, ...],
+        Meta(description="Ids of clients whose access tokens are JWTs that others can check; `*` for all."),
+    ] = ()
+    jwt_signing_alg: Annotated[
+        Literal["ES256", "RS256"], Meta(description="What JWT access tokens are signed with.")
+    ] = "ES256"
+    signing_key_days: Annotated[
+        int, Meta(ge=0, le=3_650, description="Days after which the next signing key takes over; 0 for never.")
+    ] = 90
     resource_servers: Annotated[
         tuple[ResourceServerSettings, ...],
         Meta(description="Servers that may ask whether a token is good (introspection)."),

@@ -17,6 +17,7 @@ from bifrost.authserver.models import (
     PendingFlow,
     RefreshTokenRow,
     ReplayRules,
+    StoredToken,
 )
 from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
@@ -203,9 +204,9 @@ class SqlAuthServerStore:
         grant = tokens.access.grant_id
         if await self._queries.extend_grant(connection, id=grant, expires_at=tokens.grant_expires_at) is None:
             return False
-        await self._queries.add_access_token(connection, **asdict(tokens.access))
+        await self._queries.add_access_token(connection, **_columns(tokens.access))
         if tokens.refresh:
-            await self._queries.add_refresh_token(connection, **_without(asdict(tokens.refresh), "scope"))
+            await self._queries.add_refresh_token(connection, **_columns(tokens.refresh))
         return True
 
     async def _one(self, name: str, **values: Any) -> dict[str, Any] | None:
@@ -220,6 +221,17 @@ class _BucketFullError(Exception):
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
+
+
+def _columns(token: StoredToken) -> dict[str, Any]:
+    """As `asdict`, which copies for ten times as long."""
+    return {
+        "token_hash": token.token_hash,
+        "grant_id": token.grant_id,
+        "scope": token.scope,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+    }
 
 
 def _with_identity(row: dict[str, Any]) -> dict[str, Any]:

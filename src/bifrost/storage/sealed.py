@@ -12,7 +12,7 @@ from typing import Any
 import aiosql
 import structlog
 
-from bifrost.authserver import sealed_clients
+from bifrost.authserver import sealed_clients, signing_keys
 from bifrost.base.sealing import KEY_BYTES, KeyRing, SealBrokenError, key_id, name_key_id, sealed_prefix
 from bifrost.storage.database import Database, Queries, Row, queries
 from bifrost.upstreams import vault
@@ -87,6 +87,13 @@ COLUMNS = (
         column="sealed",
         use=_always(vault.CREDENTIAL),
         owner=_credential_owner,
+    ),
+    SealedColumn(
+        table="signing_keys",
+        key=("kid",),
+        column="sealed_private",
+        use=_always(signing_keys.USE),
+        owner=lambda row: str(row["kid"]),
     ),
     # last: the check that every start makes must not pass with the new key alone while anything needs an old one
     SealedColumn(

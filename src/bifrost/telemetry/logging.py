@@ -14,7 +14,8 @@ _SECRET_NAMES = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUES = re.compile(
-    r"(?:sk-bf-|bf(?:at|rt|ac|cs|ad|as|su)_)[A-Za-z0-9_-]{6,}|(?i:bearer)\s+\S+|(?i:basic)\s+[A-Za-z0-9+/=]{8,}"
+    r"(?:sk-bf-|bf(?:at|rt|ac|cs|ad|as|su)_)[A-Za-z0-9_-]{6,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"|(?i:bearer)\s+\S+|(?i:basic)\s+[A-Za-z0-9+/=]{8,}"
 )
 _HIDDEN = "…"
 MAX_CHARACTERS = 2_000

@@ -9,14 +9,17 @@ from bifrost.authserver.authorize import Authorize
 from bifrost.authserver.browser import COOKIE, BrowserSecrets
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, page_url
 from bifrost.authserver.models import PENDING_FLOW_SECONDS
+from bifrost.authserver.pushed import PushedRequests
 from bifrost.base.ids import hash_secret
 from bifrost.http import cookies, params
+from bifrost.http.params import Parameters
 from bifrost.http.public_urls import PublicUrls
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizeEndpoint:
     authorize: Authorize
+    pushed: PushedRequests
     secrets: BrowserSecrets
     public_urls: PublicUrls
 
@@ -24,7 +27,10 @@ class AuthorizeEndpoint:
         secure = self.public_urls.secure
         name = cookies.host_prefixed(COOKIE, secure=secure)
         secret = self.secrets.keep_or_new(self.secrets.presented(cookies.values(request, name)))
-        flow = await self.authorize.begin(params.query(request), hash_secret(secret))
+        query = params.query(request)
+        pushed = await self.pushed.pushed(query)
+        parameters = query if pushed is None else Parameters(pushed.encode())
+        flow = await self.authorize.begin(parameters, hash_secret(secret))
         answer = RedirectResponse(page_url(IDENTITY_PAGE, flow.id), 302, {"Cache-Control": "no-store"})
         answer.headers.append(
             "Set-Cookie", cookies.browser_cookie(name, secret, max_age=PENDING_FLOW_SECONDS, secure=secure)

@@ -19,11 +19,14 @@ class Metadata:
     public_urls: PublicUrls
     endpoint_of: Callable[[str], Awaitable[str | None]]
     client_documents: bool
+    requires_par: bool
 
     async def authorization_server(self, request: Request) -> Response:
         """At the root and with an endpoint's path inserted: the issuer is the same."""
         await self._check_path(request)
-        document = metadata.authorization_server(self.public_urls.issuer, client_documents=self.client_documents)
+        document = metadata.authorization_server(
+            self.public_urls.issuer, client_documents=self.client_documents, requires_par=self.requires_par
+        )
         return JSONResponse(document, headers=CACHE)
 
     async def protected_resource(self, request: Request) -> Response:

@@ -49,8 +49,8 @@ class AuthorizationCodeGrant:
             raise
 
     async def _claim(self, code: AuthorizationCode, client: Client) -> TokenResponse:
-        response, new = self.tokens.mint(
-            code.grant_id, code.scope, with_refresh=oauth.REFRESH_TOKEN in client.grant_types
+        response, new = await self.tokens.mint(
+            client, code.grant_id, code.scope, with_refresh=oauth.REFRESH_TOKEN in client.grant_types
         )
         if not await self.store.redeem_code(code.code_hash, new, self.clock.now()):
             # somebody with the same client and verifier was faster: the code is in two hands

@@ -57,7 +57,7 @@ class RefreshTokenGrant:
             raise OAuthError(oauth.INVALID_SCOPE, "The scope is wider than what was granted.", param="scope")
         if not await resource_matches(parameters, self.endpoint_of, row.resource):
             raise OAuthError(oauth.INVALID_TARGET, "The token was granted for another resource.", param="resource")
-        rotated = await self._rotated(row, presented, granted) if row.used_at is None else None
+        rotated = await self._rotated(client, row, presented, granted) if row.used_at is None else None
         # whoever lost the race for a rotation finds what the winner was given
         return rotated or await self._replayed(token_hash, presented)
 
@@ -70,10 +70,12 @@ class RefreshTokenGrant:
             raise _invalid_grant()
         return row
 
-    async def _rotated(self, row: RefreshTokenRow, presented: str, granted: str) -> TokenResponse | None:
+    async def _rotated(
+        self, client: Client, row: RefreshTokenRow, presented: str, granted: str
+    ) -> TokenResponse | None:
         """None when somebody was faster."""
-        response, new = self.tokens.mint(
-            row.grant_id, granted, with_refresh=True, grant_expires_at=row.grant_expires_at
+        response, new = await self.tokens.mint(
+            client, row.grant_id, granted, with_refresh=True, grant_expires_at=row.grant_expires_at
         )
         sealed = replace(new, sealed=self.tokens.seal(presented, response))
         if not await self.store.rotate_refresh_token(row.token_hash, sealed, self.clock.now()):

@@ -1,0 +1,31 @@
+"""POST par (RFC 9126 §2): a client pushes its authorization request before it opens the browser."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.token import NO_STORE
+from bifrost.authserver.pushed import LIVES_SECONDS, PushedRequests
+from bifrost.http import params
+from bifrost.http.params import Parameters
+from bifrost.protocol import oauth
+from bifrost.protocol.oauth import OAuthError
+
+
+@dataclass(frozen=True, slots=True)
+class ParEndpoint:
+    client_auth: ClientAuth
+    requests: PushedRequests
+
+    async def __call__(self, request: Request) -> Response:
+        form = await params.form(request)
+        form.refuse_repeated(but=("resource",))
+        for name in ("request_uri", "request"):
+            if form.all(name):
+                raise OAuthError(oauth.INVALID_REQUEST, f"Push the parameters themselves, without {name}.", param=name)
+        client = await self.client_auth.authenticate(request, form)
+        query = self.requests.query_of(client, form)
+        name = await self.requests.push(client, query, Parameters(query.encode()))
+        return JSONResponse({"request_uri": name, "expires_in": LIVES_SECONDS}, 201, NO_STORE)
