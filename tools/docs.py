@@ -21,6 +21,7 @@ from msgspec.inspect import (
     DateTimeType,
     DictType,
     Field,
+    FloatType,
     IntType,
     LiteralType,
     Metadata,
@@ -168,6 +169,8 @@ def _struct(kind: Type) -> StructType | None:
     plain = _plain(kind)
     if isinstance(plain, VarTupleType):
         plain = _plain(plain.item_type)
+    if isinstance(plain, UnionType):
+        plain = next((member for member in plain.types if isinstance(member, StructType)), plain)
     return plain if isinstance(plain, StructType) else None
 
 
@@ -195,8 +198,8 @@ def in_words(kind: Type) -> str:
     kind = _plain(kind)
     if isinstance(kind, StrType):
         return "text" + (f", at most {kind.max_length} characters" if kind.max_length else "")
-    if isinstance(kind, IntType):
-        return "whole number" + _range(kind.ge, kind.le)
+    if isinstance(kind, IntType | FloatType):
+        return ("whole number" if isinstance(kind, IntType) else "number") + _range(kind.ge, kind.le)
     if isinstance(kind, LiteralType):
         return ("one of " if len(kind.values) > 1 else "") + ", ".join(f"`{value}`" for value in kind.values)
     if isinstance(kind, VarTupleType):
@@ -204,7 +207,7 @@ def in_words(kind: Type) -> str:
     if isinstance(kind, StructType):
         return "object: " + ", ".join(f"`{field.encode_name}`" for field in kind.fields)
     if isinstance(kind, DictType):
-        return "object of texts"
+        return "object of numbers" if isinstance(kind.value_type, FloatType) else "object of texts"
     if isinstance(kind, UnionType):
         return ", or ".join(in_words(member) for member in kind.types)
     names: dict[type[Type], str] = {BoolType: "true or false", DateTimeType: "time with an offset", NoneType: "null"}
@@ -215,9 +218,9 @@ def _many(kind: Type) -> str:
     return "objects" if isinstance(_plain(kind), StructType) else "texts"
 
 
-def _range(least: int | None, most: int | None) -> str:
+def _range(least: float | None, most: float | None) -> str:
     if least is None or most is None:
-        return "" if least is None else f", at least {least}"
+        return "" if least is None else f", at least {least:g}"
     return f" from {least} to {most}"
 
 

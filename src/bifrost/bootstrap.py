@@ -8,7 +8,7 @@ from bifrost.authserver.client_registry import ClientRegistry, NewClient
 from bifrost.base.clock import Clock
 from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
 from bifrost.base.sealing import KeyRing, SealBrokenError
-from bifrost.governance.models import McpConfig
+from bifrost.governance.models import Budget, McpConfig, RateLimit
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.http.tls import Trust
 from bifrost.settings import (
@@ -131,4 +131,6 @@ def new_virtual_key(wanted: VirtualKeySettings) -> NewVirtualKey:
             McpConfig(mcp_client_name=config.mcp_client_name, tools_to_execute=config.tools_to_execute)
             for config in wanted.mcp_configs
         ),
+        rate_limit=RateLimit(**msgspec.structs.asdict(wanted.rate_limit)) if wanted.rate_limit else None,
+        budgets=tuple(Budget(**msgspec.structs.asdict(budget)) for budget in wanted.budgets),
     )

@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from bifrost.audit.models import AuditFilter, AuditRow
 from bifrost.authserver.models import GrantFilter, ReplayRules
 from bifrost.base.errors import Unavailable
 from bifrost.governance.models import KeyChanges, VirtualKey
+from bifrost.governance.usage import Take, Window
 from bifrost.identity.models import AdminSession, AdminToken
 from bifrost.storage import postgresql, sqlite
 from bifrost.storage.administrators import SqlAdministratorStore
+from bifrost.storage.audit import SqlAuditStore
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.key_administration import SqlKeyAdministrationStore
 from bifrost.storage.migrate import migrate
 from bifrost.storage.upstreams import SqlUpstreamStore
+from bifrost.storage.usage import SqlUsageStore
 from bifrost.upstreams.models import Upstream
 from tests.contract._stores import (
     KEY,
@@ -64,6 +68,8 @@ _UPSTREAM = Upstream(
 
 _ADMIN = AdminToken(id="adm", name="adm", created_at=NOW)
 _SESSION = AdminSession(token_id=None, token_name="", configured_mac="mac", created_at=NOW, seen_at=NOW, expires_at=NOW)
+_TAKE = Take(name="requests:1m", amount=1, limit=5, resets_at=NOW + MINUTE)
+_AUDIT = AuditRow(id="aud", at=NOW, event="e", actor="a", target="t", result="success", client_address="", event_id="")
 
 CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "ping": lambda d: grants_store(d).ping(),
@@ -111,6 +117,11 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "use_link": lambda d: SqlAdministratorStore(d).use_link(HASH, _ADMIN, HASH, NOW),
     "count_guess": lambda d: SqlAdministratorStore(d).count_guess("b", limit=5, until=NOW, now=NOW),
     "guesses_locked": lambda d: SqlAdministratorStore(d).guesses_locked("b", limit=5, now=NOW),
+    "take": lambda d: SqlUsageStore(d).take("vk", (_TAKE,), NOW),
+    "give_back": lambda d: SqlUsageStore(d).give_back("vk", 1, Window(name="w", used=1, resets_at=NOW)),
+    "windows": lambda d: SqlUsageStore(d).windows("vk", NOW),
+    "add_rows": lambda d: SqlAuditStore(d).add_rows((_AUDIT,)),
+    "audit_rows": lambda d: SqlAuditStore(d).audit_rows(AuditFilter(), limit=1, offset=0),
     "add_upstream": lambda d: SqlUpstreamStore(d).add_upstream(_UPSTREAM, "", NOW),
     "reconfigure_upstream": lambda d: SqlUpstreamStore(d).reconfigure_upstream(_UPSTREAM, "mac", "settings", NOW),
     "note_state": lambda d: SqlUpstreamStore(d).note_state(_UPSTREAM, "error", "", NOW),
@@ -133,6 +144,8 @@ def test_every_method_of_every_store_is_in_the_table_above() -> None:
         SqlGovernanceStore,
         SqlKeyAdministrationStore,
         SqlAdministratorStore,
+        SqlUsageStore,
+        SqlAuditStore,
         SqlUpstreamStore,
     )
     methods = {name for store in stores for name in vars(store) if not name.startswith("_")}

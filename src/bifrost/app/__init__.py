@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from bifrost import bootstrap
@@ -16,11 +17,14 @@ from bifrost.app.management import management
 from bifrost.app.mcp_endpoint import McpServer, mcp_server
 from bifrost.app.routes import routes
 from bifrost.app.upstream_administration import upstream_administration
+from bifrost.audit.endpoints.recorder import Recorder
+from bifrost.audit.trail import Trail
 from bifrost.authserver.client_registry import ClientRegistry
 from bifrost.authserver.signing_keys import SigningKeys
 from bifrost.base.clock import Clock, SystemClock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
+from bifrost.http.client_address import TrustedProxies
 from bifrost.http.middleware import RequestContext
 from bifrost.http.pages import Pages
 from bifrost.identity.admin_tokens import AdminTokens
@@ -44,6 +48,7 @@ class Gateway:
     database: Database
     admin_tokens: AdminTokens
     set_up: SetUp
+    trail: Trail
     virtual_keys: VirtualKeys
     clients: ClientRegistry
     upstreams: Upstreams
@@ -63,17 +68,23 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     administration = upstream_administration(parts)
     server = authorization_server(parts, pages, administration)
     mcp = mcp_server(parts, server)
-    stores = (parts.store, parts.administrator_store, administration.store, mcp.letter_store)
+    stores = (parts.store, parts.administrator_store, administration.store, mcp.letter_store, parts.usage)
     sweeper = Sweeper((*stores, server.par.requests.store, server.issuing.signing_keys), parts.clock)
     lifespan = _lifespan(parts, server.life, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
-    starlette = Starlette(routes=routes(parts, server, mcp.endpoint, api, pages), lifespan=lambda _app: lifespan())
+    proxies = TrustedProxies(parts.settings.server.trusted_proxies)
+    starlette = Starlette(
+        routes=routes(parts, server, mcp.endpoint, api, pages),
+        middleware=[Middleware(Recorder, trail=parts.trail, proxies=proxies)],
+        lifespan=lambda _app: lifespan(),
+    )
     starlette.router.redirect_slashes = False
     return Gateway(
         app=RequestContext(starlette, hsts=parts.public_urls.secure),
         database=parts.database,
         admin_tokens=AdminTokens(parts.administrator_store, parts.clock),
         set_up=SetUp(parts.administrators, parts.administrator_store, parts.clock),
+        trail=parts.trail,
         virtual_keys=parts.virtual_keys,
         clients=parts.clients,
         upstreams=parts.upstreams,

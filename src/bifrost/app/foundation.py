@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from bifrost import bootstrap
+from bifrost.audit.trail import Trail
 from bifrost.authserver.client_registry import ClientRegistry
 from bifrost.authserver.models import AuthServerConfig
 from bifrost.base.clock import Clock
 from bifrost.base.sealing import KeyRing
+from bifrost.governance.limits import Limits
 from bifrost.governance.virtual_keys import VirtualKeys
 from bifrost.http.addresses import AllowedNetworks, is_public
 from bifrost.http.client import OutboundClient
@@ -15,6 +17,7 @@ from bifrost.identity.administrators import Administrators
 from bifrost.protocol import resource
 from bifrost.settings import Settings
 from bifrost.storage.administrators import SqlAdministratorStore
+from bifrost.storage.audit import SqlAuditStore
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.clients import SqlClientStore
 from bifrost.storage.consents import SqlConsentStore
@@ -23,6 +26,7 @@ from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
+from bifrost.storage.usage import SqlUsageStore
 from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
@@ -47,6 +51,9 @@ class Foundation:
     counters: SqlCounterStore
     consents: SqlConsentStore
     clients: ClientRegistry
+    usage: SqlUsageStore
+    trail: Trail
+    limits: Limits
     vault: Vault
     upstream_store: SqlUpstreamStore
     upstreams: Upstreams
@@ -75,7 +82,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
     )
-    upstream_store = SqlUpstreamStore(database)
+    upstream_store, usage = SqlUpstreamStore(database), SqlUsageStore(database)
     administrator_store = SqlAdministratorStore(database)
     client_key = ClientKey(accounts, clock)
     token_client = TokenClient(outbound, client_key, clock)
@@ -88,6 +95,9 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         store=SqlAuthServerStore(database, accounts),
         administrator_store=administrator_store,
         administrators=Administrators(administrator_store, ring, clock, settings.admin_token),
+        usage=usage,
+        trail=Trail(SqlAuditStore(database), clock),
+        limits=Limits(usage, clock),
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
         client_store=client_store,
         counters=SqlCounterStore(database),

@@ -22,6 +22,7 @@ from bifrost.gateway.letters import Letters
 from bifrost.gateway.lists import Lists
 from bifrost.gateway.methods import Methods
 from bifrost.gateway.questions import Questions
+from bifrost.gateway.quota import Quota
 from bifrost.gateway.reading import Reading
 from bifrost.gateway.request_state import RequestStates
 from bifrost.gateway.streams import Streams
@@ -81,7 +82,8 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
     discovery = Discovery(catalog)
     lazy = LazyAuthorization(server.connect.link, server.connect.missing, _metadata_url(parts))
-    calls = Calls(lists, forward, states, lazy)
+    quota = Quota(parts.virtual_keys, parts.limits)
+    calls = Calls(lists, forward, states, lazy, quota)
     table = Methods(lists, calls, reading).table()
     client_sessions = ClientSessions(parts.ring, parts.clock, letters)
     legacy = Legacy(table, client_sessions, discovery, subscriptions, Recordings(parts.clock))

@@ -27,7 +27,7 @@ from bifrost.authserver.models import (
 )
 from bifrost.authserver.remembered import Remembered, facts
 from bifrost.authserver.store import AuthServerStore
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth, redirect_uri, scope
@@ -112,6 +112,8 @@ class Consent:
         )
         if not await self.store.submit_flow(flow.id, grant, row, now, approval=approval):
             raise FlowFinished
+        who = f"{identity.kind}:{identity.id}"
+        events.tell("consent_given", actor=who, target=grant.id, client=client.client_name, scope=grant.scope)
         log.info("consent_given", flow=flow.id, client=client.client_name, grant=grant.id, identity=identity.id)
         return redirect.success(flow, code, self.config.issuer)
 
@@ -127,6 +129,7 @@ class Consent:
             await self.remembered.forget_for(offered, client.client_id)
         if not await self.store.deny_flow(flow.id, self.clock.now()):
             raise FlowNotFound
+        events.tell("consent_denied", target=flow.id, client=client.client_name)
         log.info("consent_denied", flow=flow.id)
         return redirect.denied(flow, self.config.issuer)
 

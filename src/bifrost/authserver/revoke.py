@@ -6,7 +6,7 @@ import structlog
 
 from bifrost.authserver.models import Client
 from bifrost.authserver.store import AuthServerStore
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 
 log = structlog.get_logger()
@@ -27,6 +27,7 @@ class Revoke:
             row = await self.store.refresh_token(token_hash)
             if row is not None and row.client_id == client.client_id:
                 await self.store.revoke_grant(row.grant_id, "revoked_by_client", self.clock.now())
+                events.tell("grant_revoked", actor=f"client:{client.client_id}", target=row.grant_id)
                 log.info("grant_revoked", grant=row.grant_id, client=client.client_name)
             return
         access = await self.store.access_token(token_hash)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from bifrost.base import events
 from bifrost.base.clock import SECOND, Clock, SystemClock
 from bifrost.cli import rotate_encryption, rotate_signing
 from bifrost.cli.opened import with_gateway
@@ -57,7 +58,13 @@ def _create(chosen: argparse.Namespace) -> int:
         expires_at=clock.now() + chosen.expires_in * SECOND if chosen.expires_in else None,
         mcp_configs=tuple(chosen.allow),
     )
-    key, value = _with_keys(chosen.config, lambda keys: keys.create(wanted))
+
+    async def create(keys: VirtualKeys) -> tuple[VirtualKey, str]:
+        made = await keys.create(wanted)
+        events.tell("virtual_key_create", target=made[0].id)
+        return made
+
+    key, value = _with_keys(chosen.config, create)
     print(f"Created the virtual key {key.name} ({key.id}). Its value, shown this once:\n\n    {value}\n")
     if not key.mcp_configs:
         print("It reaches only upstreams that are open to all keys; name others with --allow.")
@@ -78,7 +85,13 @@ def _list(chosen: argparse.Namespace) -> int:
 
 def _revoke(chosen: argparse.Namespace) -> int:
     """Raises UnknownVirtualKey."""
-    key = _with_keys(chosen.config, lambda keys: keys.revoke(chosen.key))
+
+    async def revoke(keys: VirtualKeys) -> VirtualKey:
+        key = await keys.revoke(chosen.key)
+        events.tell("virtual_key_revoke", target=key.id)
+        return key
+
+    key = _with_keys(chosen.config, revoke)
     print(f"Revoked the virtual key {key.name} ({key.id}).")
     return 0
 

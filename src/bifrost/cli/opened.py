@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from bifrost import bootstrap
 from bifrost.app import Gateway, build
+from bifrost.audit.trail import COMMAND_LINE
+from bifrost.base import events
 from bifrost.base.clock import SystemClock
 from bifrost.cli.serve import load
 from bifrost.telemetry import logging
@@ -14,7 +16,10 @@ T = TypeVar("T")
 
 
 def with_gateway(config: str | None, use: Callable[[Gateway], Awaitable[T]]) -> T:
-    """Raises ConfigurationError, StorageUnavailable, and what `use` raises."""
+    """What `use` tells (base/events.py) is in the audit trail when this returns.
+
+    Raises ConfigurationError, StorageUnavailable, and what `use` raises.
+    """
 
     async def opened() -> T:
         loaded = load(config)
@@ -22,7 +27,10 @@ def with_gateway(config: str | None, use: Callable[[Gateway], Awaitable[T]]) -> 
         gateway = build(loaded)
         try:
             await bootstrap.prepare(loaded, gateway.database, SystemClock(), bootstrap.key_ring(loaded))
-            return await use(gateway)
+            with events.heard() as heard:
+                result = await use(gateway)
+            await gateway.trail.record(heard, COMMAND_LINE)
+            return result
         finally:
             await gateway.database.close()
 

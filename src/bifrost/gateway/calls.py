@@ -8,10 +8,11 @@ import structlog
 from msgspec import Raw
 
 from bifrost.gateway.errors import InsufficientScope
-from bifrost.gateway.forward import Forward
+from bifrost.gateway.forward import Forward, asks
 from bifrost.gateway.lazy_authorization import LazyAuthorization
 from bifrost.gateway.lists import Lists
 from bifrost.gateway.models import Call, Entry, Route
+from bifrost.gateway.quota import Quota
 from bifrost.gateway.request_state import REQUEST_STATE, RequestStates
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers, scope
 from bifrost.protocol.jsonrpc import RpcError
@@ -26,6 +27,7 @@ class Calls:
     forward: Forward
     states: RequestStates
     lazy: LazyAuthorization
+    quota: Quota
 
     async def call(self, call: Call, params: dict[str, Raw]) -> Raw:
         """The upstream's result, as its bytes, or where to connect the account that it needs.
@@ -61,7 +63,9 @@ class Calls:
             raise InsufficientScope(scope.DEFAULT)
         if call.client.modern and tool.mirrored:
             _check_mirrored(call.client.mirrored, tool, params)
-        result = await self.forward.send(call, route.mirroring(tool), params)
+        async with self.quota.taken(call.caller.identity, route.upstream.price_of(route.key)) as cost:
+            result = await self.forward.send(call, route.mirroring(tool), params)
+            cost.due = not asks(result)
         # Settled: the upstream did its work, whatever it says about it.
         log.info("tool_called", upstream=route.upstream.name, tool=route.key, identity=call.caller.identity.id)
         return result

@@ -86,7 +86,7 @@ class Forward:
         requester = call.client.requester
         result = await self._request(requester, peer, route, params)
         for _ in range(MAX_ROUNDS):
-            if not _asks(result):
+            if not asks(result):
                 return result
             asked = jsonrpc.object_members(result)
             answers = await _answers(requester, jsonrpc.object_members(asked.get("inputRequests")))
@@ -106,7 +106,7 @@ class Forward:
         if askable(call.client.capabilities) and not (await self.sessions.facts(peer)).stateless:
             return await self._hold(call, peer, route, sent)
         result = await self._request(call.client.requester, peer, route, sent)
-        return self._with_our_state(call, route, params, result) if _asks(result) else result
+        return self._with_our_state(call, route, params, result) if asks(result) else result
 
     def _with_our_state(self, call: Call, route: Route, params: Mapping[str, Any], result: Raw) -> Raw:
         members = jsonrpc.object_members(result)
@@ -154,7 +154,7 @@ class _Overhearing:
         return await self.requester.ask(method, params)
 
 
-def _asks(result: Raw) -> bool:
+def asks(result: Raw) -> bool:
     """Whether it is a request for input; most results need not be taken apart to know."""
     if b'"input_required"' not in bytes(result):
         return False

@@ -1,6 +1,6 @@
 """What can go wrong with virtual keys."""
 
-from bifrost.base.errors import Conflict, Denied, Invalid, NotFound
+from bifrost.base.errors import Conflict, Denied, Invalid, NotFound, TooMany
 
 
 class VirtualKeyRefused(Denied):
@@ -19,3 +19,21 @@ class UnknownVirtualKey(NotFound):
 
 class WeakVirtualKey(Invalid):
     default_code = "virtual_key_invalid"
+
+
+class InvalidLimit(Invalid):
+    """A rate limit or a budget that cannot be."""
+
+    default_code = "limit_invalid"
+
+
+class RateLimited(TooMany):
+    """A virtual key has made as many calls as it may in this window."""
+
+    default_code = "rate_limited"
+
+
+class BudgetExceeded(TooMany):
+    """A virtual key's budget of this window does not cover the call."""
+
+    default_code = "budget_exceeded"

@@ -6,6 +6,7 @@ import structlog
 
 from bifrost.base import ids
 from bifrost.base.clock import Clock
+from bifrost.governance import limits
 from bifrost.governance.errors import UnknownVirtualKey
 from bifrost.governance.models import KeyChanges, VirtualKey
 from bifrost.governance.store import KeyAdministrationStore
@@ -30,8 +31,9 @@ class KeyAdministration:
     async def change(self, key_id: str, changes: KeyChanges) -> VirtualKey:
         """The key as it is then; from now on the configuration file does not change it any more.
 
-        Raises UnknownVirtualKey, VirtualKeyTaken.
+        Raises UnknownVirtualKey, VirtualKeyTaken, InvalidLimit.
         """
+        limits.check(changes.rate_limit, changes.budgets or ())
         key = _known(await self.store.change_virtual_key(key_id, changes, self.clock.now()), key_id)
         log.info("virtual_key_changed", virtual_key_id=key.id, name=key.name)
         return key

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 ALL_TOOLS = "*"
+MICRO = 1_000_000
+"""Money is counted in whole millionths, so that nothing is lost in adding up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,6 +13,22 @@ class McpConfig:
 
     mcp_client_name: str
     tools_to_execute: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """So many tool calls in so much time, written like `1m` (governance/durations.py)."""
+
+    request_max_limit: int
+    request_reset_duration: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """So much money, in the unit of the tools' prices, in so much time."""
+
+    max_limit: float
+    reset_duration: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +44,8 @@ class VirtualKey:
     mcp_configs: tuple[McpConfig, ...]
     created_at: int
     updated_at: int
+    rate_limit: RateLimit | None = None
+    budgets: tuple[Budget, ...] = ()
 
     def refusal(self, now: int) -> str | None:
         """Why the key may not be used now, in words for its owner; None when it may."""
@@ -38,7 +58,7 @@ class VirtualKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChanges:
-    """What is to be changed; None leaves a member as it is. `expires_at` counts only with `sets_expiry`."""
+    """What is to be changed; None leaves a member as it is, but for those that a `sets_…` says are set."""
 
     name: str | None = None
     description: str | None = None
@@ -46,3 +66,6 @@ class KeyChanges:
     sets_expiry: bool = False
     expires_at: int | None = None
     mcp_configs: tuple[McpConfig, ...] | None = None
+    sets_rate_limit: bool = False
+    rate_limit: RateLimit | None = None
+    budgets: tuple[Budget, ...] | None = None

@@ -7,8 +7,9 @@ import structlog
 
 from bifrost.base import ids
 from bifrost.base.clock import Clock
+from bifrost.governance import limits
 from bifrost.governance.errors import UnknownVirtualKey, VirtualKeyTaken, WeakVirtualKey
-from bifrost.governance.models import McpConfig, VirtualKey
+from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey
 from bifrost.governance.store import GovernanceStore
 
 HINT_CHARACTERS = 10
@@ -29,6 +30,8 @@ class NewVirtualKey:
     is_active: bool = True
     expires_at: int | None = None
     mcp_configs: tuple[McpConfig, ...] = ()
+    rate_limit: RateLimit | None = None
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class VirtualKeys:
     clock: Clock
 
     async def create(self, wanted: NewVirtualKey) -> tuple[VirtualKey, str]:
-        """The key and, this once, its value. Raises WeakVirtualKey, VirtualKeyTaken."""
+        """The key and, this once, its value. Raises WeakVirtualKey, InvalidLimit, VirtualKeyTaken."""
         value = wanted.value or ids.new_virtual_key()
         key = self._key(wanted, value)
         if not await self.store.add_virtual_key(key, ids.hash_secret(value), ""):
@@ -46,7 +49,10 @@ class VirtualKeys:
         return key, value
 
     async def configure(self, wanted: NewVirtualKey, config_mac: str) -> None:
-        """Make the key as the configuration says, unless it was changed otherwise since. Raises WeakVirtualKey."""
+        """Make the key as the configuration says, unless it was changed otherwise since.
+
+        Raises WeakVirtualKey, InvalidLimit.
+        """
         key, value_hash = self._key(wanted, wanted.value), ids.hash_secret(wanted.value)
         if await self.store.add_virtual_key(key, value_hash, config_mac):
             log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
@@ -56,6 +62,7 @@ class VirtualKeys:
     def _key(self, wanted: NewVirtualKey, value: str) -> VirtualKey:
         check_value(value)
         now = self.clock.now()
+        limits.check(wanted.rate_limit, wanted.budgets)
         return VirtualKey(
             id=wanted.id or ids.new_id("vk_"),
             name=wanted.name,
@@ -64,6 +71,8 @@ class VirtualKeys:
             is_active=wanted.is_active,
             expires_at=wanted.expires_at,
             mcp_configs=wanted.mcp_configs,
+            rate_limit=wanted.rate_limit,
+            budgets=wanted.budgets,
             created_at=now,
             updated_at=now,
         )

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from bifrost.base import events
 from bifrost.base.clock import SECOND
 from bifrost.base.errors import DomainError, NotFound, Unauthenticated
 from bifrost.http import commands, gateway_error
@@ -23,6 +24,7 @@ from bifrost.http.public_urls import PublicUrls
 from bifrost.http.surface import Endpoint, Surface, event_id
 
 CHALLENGE = 'Bearer realm="bifrost management"'
+_SAFE_METHODS = ("GET", "HEAD")
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 Guard = Callable[[Request], Awaitable[None]]
@@ -107,7 +109,7 @@ class Api:
         async def answer(request: Request) -> Response:
             if not operation.open:
                 await self.guard(request)
-            given = await operation.endpoint(request, *await _taken(request, operation))
+            given = await _done(request, operation, await _taken(request, operation))
             if given is None:
                 return Response(status_code=204, headers={"Cache-Control": "no-store"})
             return given if isinstance(given, Response) else json(given, operation.status)
@@ -143,6 +145,31 @@ def render(request: Request, error: DomainError, operation: str) -> Response:
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = CHALLENGE
     return answer
+
+
+async def _done(
+    request: Request, operation: Operation, taken: list[msgspec.Struct]
+) -> msgspec.Struct | Response | None:
+    """What the endpoint gives. Every change that an administrator tries is told, whatever comes of it."""
+    if operation.open or operation.method in _SAFE_METHODS:
+        return await operation.endpoint(request, *taken)
+    members = _members(taken)
+    try:
+        given = await operation.endpoint(request, *taken)
+    except DomainError as error:
+        target = ",".join(map(str, request.path_params.values()))
+        events.tell(operation.name, target=target, result="failure", code=error.code, members=members)
+        raise
+    target = ",".join(map(str, request.path_params.values())) or str(getattr(given, "id", ""))
+    events.tell(operation.name, target=target, members=members)
+    return given
+
+
+def _members(taken: list[msgspec.Struct]) -> str:
+    """The names of the members that were sent, as far as a type can tell, and never what is in them."""
+    return ",".join(
+        name for command in taken for name in command.__struct_fields__ if getattr(command, name) is not msgspec.UNSET
+    )
 
 
 async def _taken(request: Request, operation: Operation) -> list[msgspec.Struct]:

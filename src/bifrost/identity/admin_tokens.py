@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.identity.errors import AdministratorTokenTaken, UnknownAdministratorToken
 from bifrost.identity.models import AdminToken
@@ -24,6 +24,7 @@ class AdminTokens:
         token = AdminToken(id=ids.new_id("adm_"), name=name, created_at=self.clock.now())
         if not await self.store.add_token(token, ids.hash_secret(value)):
             raise AdministratorTokenTaken(f"There is an administrator's token of this name already: {name}")
+        events.tell("administrator_token_create", target=token.id, name_of_token=name)
         log.info("administrator_token_created", administrator=token.id, name=name)
         return token, value
 
@@ -35,5 +36,6 @@ class AdminTokens:
         token = await self.store.remove_token(id_or_name)
         if token is None:
             raise UnknownAdministratorToken(f"There is no administrator's token with the id or name {id_or_name}.")
+        events.tell("administrator_token_revoke", target=token.id, name_of_token=token.name)
         log.info("administrator_token_revoked", administrator=token.id, name=token.name)
         return token

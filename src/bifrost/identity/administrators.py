@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.sealing import KeyRing
 from bifrost.identity.errors import AdministratorNeeded, TooManyAdministratorGuesses
@@ -49,7 +49,9 @@ class Administrators:
         until = now + LOCK_SECONDS * SECOND
         told = await self.store.count_guess(bucket, limit=MAX_WRONG_TOKENS, until=until, now=now)
         log.warning("administrator_refused", client_address=address)
-        if not told:
+        if told:  # a full bucket says it once: an address that goes on must not fill the trail
+            events.tell("administrator_refused", result="failure")
+        else:
             raise TooManyAdministratorGuesses(LOCK_SECONDS)
         raise AdministratorNeeded("This is not an administrator's token.")
 
@@ -67,6 +69,7 @@ class Administrators:
         """The administrator, the secret of a new session, and when it ends. Raises as `by_token` does."""
         administrator = await self.by_token(value, address=address)
         secret, expires_at = await self.begin_session(administrator)
+        events.tell("administrator_signed_in", actor=f"administrator:{administrator.id}", target=administrator.id)
         log.info("administrator_signed_in", administrator=administrator.id, client_address=address)
         return administrator, secret, expires_at
 

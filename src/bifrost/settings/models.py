@@ -201,6 +201,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="Seconds between two looks at its tools; 0: 600, less than 0: never.")
     ] = 0
     tool_execution_timeout: Annotated[int, Meta(ge=1, le=600, description="Seconds.")] = 30
+    tool_pricing: Annotated[
+        dict[str, float], Meta(description="What one call of a tool costs, by its name; 0 for all others.")
+    ] = {}
     endpoint_slug: Annotated[
         str, Meta(description="Its own endpoint is /mcp/{slug}. Default: the name in lower case.")
     ] = ""
@@ -210,6 +213,16 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
 class McpConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
     mcp_client_name: Annotated[str, Meta(description="Name of an upstream.")]
     tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
+
+
+class RateLimitSettings(msgspec.Struct, frozen=True, kw_only=True):
+    request_max_limit: Annotated[int, Meta(ge=0, description="So many tool calls.")]
+    request_reset_duration: Annotated[str, Meta(description="In so much time: 30s, 1m, 1h, 1d, 1w, 1M or 1Y.")]
+
+
+class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    max_limit: Annotated[float, Meta(ge=0, description="So much, in the unit of the prices in tool_pricing.")]
+    reset_duration: Annotated[str, Meta(description="In so much time, written like 1d.")]
 
 
 class VirtualKeySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +237,8 @@ class VirtualKeySettings(msgspec.Struct, frozen=True, kw_only=True):
     mcp_configs: Annotated[
         tuple[McpConfigSettings, ...], Meta(description="The upstreams and tools that it may use; none by default.")
     ] = ()
+    rate_limit: Annotated[RateLimitSettings | None, Meta(description="How often it may call tools.")] = None
+    budgets: Annotated[tuple[BudgetSettings, ...], Meta(description="How much its tool calls may cost.")] = ()
 
 
 class McpSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """Governance's store in SQL."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bifrost.governance.errors import VirtualKeyTaken
-from bifrost.governance.models import McpConfig, VirtualKey
+from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey
 from bifrost.storage.database import Connection, Database, Queries, Row, queries
 from bifrost.storage.remembered import Remembered
 
@@ -23,9 +22,8 @@ class SqlGovernanceStore:
         async with self._database.transaction() as connection:
             added = await self._queries.add_virtual_key(connection, **_row(key, value_hash, config_mac))
             if added is not None:
-                await forget_key(
-                    self._queries, connection, key.id
-                )  # what a request that overlapped a deletion left behind
+                # what a request that overlapped the deletion of an earlier key of this id left behind
+                await forget_key(self._queries, connection, key.id)
         return added is not None
 
     async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
@@ -65,15 +63,29 @@ class SqlGovernanceStore:
         return virtual_key_of(row) if row else None
 
 
+def encoded(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
 def _row(key: VirtualKey, value_hash: str, config_mac: str) -> dict[str, Any]:
-    configs = msgspec.json.encode(key.mcp_configs).decode()
-    return asdict(key) | {"value_hash": value_hash, "mcp_configs": configs, "config_mac": config_mac}
+    return asdict(key) | {
+        "value_hash": value_hash,
+        "mcp_configs": encoded(key.mcp_configs),
+        "rate_limit": encoded(key.rate_limit),
+        "budgets": encoded(key.budgets),
+        "config_mac": config_mac,
+    }
 
 
 def virtual_key_of(row: Row) -> VirtualKey:
-    values: Mapping[str, Any] = dict(row)
-    configs = msgspec.json.decode(values["mcp_configs"], type=tuple[McpConfig, ...])
-    return VirtualKey(**{**values, "is_active": bool(values["is_active"]), "mcp_configs": configs})
+    values: dict[str, Any] = dict(row)
+    decoded: dict[str, Any] = {
+        "is_active": bool(values["is_active"]),
+        "mcp_configs": msgspec.json.decode(values["mcp_configs"], type=tuple[McpConfig, ...]),
+        "rate_limit": msgspec.json.decode(values["rate_limit"] or "null", type=RateLimit | None),
+        "budgets": msgspec.json.decode(values["budgets"], type=tuple[Budget, ...]),
+    }
+    return VirtualKey(**(values | decoded))
 
 
 async def forget_key(named: Queries, connection: Connection, key_id: str) -> None:
@@ -81,3 +93,6 @@ async def forget_key(named: Queries, connection: Connection, key_id: str) -> Non
     await named.delete_grants_of_key(connection, id=key_id)
     await named.delete_credentials_of_key(connection, id=key_id)
     await named.delete_connect_sessions_of_key(connection, id=key_id)
+    await named.delete_usage_of_key(connection, id=key_id)
+    await named.delete_consents_of_key(connection, id=key_id)
+    await named.delete_browsers_of_key(connection, id=key_id)

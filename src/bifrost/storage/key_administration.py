@@ -3,12 +3,10 @@
 import re
 from dataclasses import asdict
 
-import msgspec
-
 from bifrost.governance.errors import VirtualKeyTaken
 from bifrost.governance.models import KeyChanges, VirtualKey
 from bifrost.storage.database import Connection, Database, is_taken, queries
-from bifrost.storage.governance import SqlGovernanceStore, forget_key, virtual_key_of
+from bifrost.storage.governance import SqlGovernanceStore, encoded, forget_key, virtual_key_of
 
 
 class SqlKeyAdministrationStore:
@@ -27,12 +25,12 @@ class SqlKeyAdministrationStore:
             return keys, await self._queries.count_virtual_keys(connection, pattern=pattern)
 
     async def change_virtual_key(self, key_id: str, changes: KeyChanges, now: int) -> VirtualKey | None:
-        values = asdict(changes)
-        if changes.mcp_configs is not None:
-            values["mcp_configs"] = msgspec.json.encode(changes.mcp_configs).decode()
+        members = {name: encoded(getattr(changes, name)) for name in ("mcp_configs", "rate_limit", "budgets")}
         try:
             async with self._database.transaction() as connection:
-                row = await self._queries.change_virtual_key(connection, id=key_id, now=now, **values)
+                row = await self._queries.change_virtual_key(
+                    connection, id=key_id, now=now, **(asdict(changes) | members)
+                )
         except Exception as error:
             if not is_taken(error):
                 raise

@@ -16,6 +16,7 @@ _IN_JSON: dict[str, Any] = {
     "per_user_header_keys": tuple[str, ...],
     "allowed_extra_headers": tuple[str, ...],
     "tls_config": Trust,
+    "tool_pricing": dict[str, float],
 }
 _FLAGS = ("allow_on_all_virtual_keys", "is_ping_available", "disabled")
 """SQLite has no booleans."""

@@ -1,8 +1,10 @@
 """Upstreams, as configured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bifrost.governance.models import MICRO
 from bifrost.http.tls import MACHINE, Trust
 
 ConnectionType = Literal["http", "sse", "stdio"]
@@ -71,9 +73,14 @@ class Upstream:
     tool_sync_interval: int = 0
     """Seconds; 0 means the usual interval, less than 0 never."""
     tls_config: Trust = MACHINE
+    tool_pricing: Mapping[str, float] = field(default_factory=dict, hash=False)
     state: UpstreamState = "disconnected"
     """What was seen last, as if it were enabled; see `shown_state`."""
     state_reason: str = ""
+
+    def price_of(self, tool: str) -> int:
+        """What one call costs, in millionths."""
+        return round(self.tool_pricing.get(tool, 0) * MICRO)
 
     @property
     def per_user(self) -> bool:
@@ -120,5 +127,6 @@ class NewUpstream:
     tool_sync_interval: int = 0
     tool_execution_timeout: int = DEFAULT_TIMEOUT_SECONDS
     tls_config: Trust = MACHINE
+    tool_pricing: Mapping[str, float] = field(default_factory=dict)
     endpoint_slug: str = ""
     disabled: bool = False

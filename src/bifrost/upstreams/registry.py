@@ -85,6 +85,7 @@ class Upstreams:
             is_ping_available=wanted.is_ping_available,
             tool_sync_interval=wanted.tool_sync_interval,
             tls_config=wanted.tls_config,
+            tool_pricing=wanted.tool_pricing,
             state=state,
             state_reason=reason,
         )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from bifrost.governance.models import MICRO
 from bifrost.http import tls
 from bifrost.http.tls import MACHINE, Trust
 from bifrost.upstreams.errors import UpstreamInvalid
@@ -20,6 +21,7 @@ MAX_TIMEOUT_SECONDS = 600
 MIN_SYNC_SECONDS = 30
 MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
+MAX_PRICE = 1_000_000
 RESERVED_HEADERS = frozenset(
     (
         "accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect",
@@ -99,6 +101,8 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     rule = f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS} seconds, 0 for the usual interval, less than 0 for never"
     yield "tool_sync_interval", in_range, rule
     yield "tls_config", _can_be_trusted(wanted.tls_config), "ca_cert_pem must be certificates of authorities in PEM"
+    fair = all(price == 0 or 1 / MICRO <= price <= MAX_PRICE for price in wanted.tool_pricing.values())
+    yield "tool_pricing", fair, f"0, or between {1 / MICRO:f} and {MAX_PRICE}"
     yield from _stdio_rules(wanted.stdio_config)
 
 

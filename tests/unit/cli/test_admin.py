@@ -1,6 +1,8 @@
 """`bifrost admin`: tokens are shown once, listed by name, and end at once; a link is the way back."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -67,3 +69,21 @@ def test_a_weak_configured_token_is_refused_in_one_sentence(
     sentence = bifrost.run("check-config").sentence
     assert "openssl rand -hex 32" in sentence
     assert token not in sentence
+
+
+def test_what_is_done_on_the_command_line_is_in_the_audit_trail(bifrost: Commands) -> None:
+    """TC-178: by whom is known as far as that it was somebody with the machine."""
+    bifrost.run("admin", "create-token", "ann")
+    bifrost.run("keys", "create", "key")
+    bifrost.run("keys", "revoke", "key")
+    bifrost.run("admin", "setup-link")
+    bifrost.run("admin", "revoke", "ann")
+    with closing(sqlite3.connect(bifrost.directory / "data" / "bifrost.db")) as database:
+        rows = database.execute("SELECT event, actor FROM audit_events ORDER BY number").fetchall()
+    assert rows == [
+        ("administrator_token_create", "command_line"),
+        ("virtual_key_create", "command_line"),
+        ("virtual_key_revoke", "command_line"),
+        ("administrator_setup_link", "command_line"),
+        ("administrator_token_revoke", "command_line"),
+    ]

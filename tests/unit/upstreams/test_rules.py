@@ -121,6 +121,7 @@ def test_what_this_version_does_not_offer_is_refused_with_what_to_do_instead(mem
         replace(WANTED, auth_type="per_user_oauth", oauth_config=OAuthConfig(client_id="us")),
         replace(WANTED, auth_type="per_user_headers", per_user_header_keys=("X-Api-Key", "X-Tenant")),
         replace(WANTED, auth_type="token_exchange"),
+        replace(WANTED, tool_pricing={"a": 0, "b": 0.000001, "c": 1_000_000}),
         replace(WANTED, tool_sync_interval=-1),
         replace(WANTED, tool_sync_interval=30),
         replace(WANTED, tool_sync_interval=86_400 * 7),
@@ -157,6 +158,10 @@ def test_every_member_of_the_published_api_can_be_given(wanted: NewUpstream) -> 
         (
             replace(WANTED, connection_string="https://notes.example/mcp", tls_config=Trust(ca_cert_pem="text")),
             "tls_config",
+        ),
+        *(
+            (replace(WANTED, tool_pricing={"a": price}), "tool_pricing")
+            for price in (-1, 0.0000001, 1_000_001, float("inf"), float("nan"))
         ),
         (replace(WANTED, tool_sync_interval=10), "tool_sync_interval"),
         (replace(WANTED, tool_sync_interval=86_400 * 7 + 1), "tool_sync_interval"),

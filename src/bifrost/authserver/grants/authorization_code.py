@@ -8,7 +8,7 @@ from bifrost.authserver.grants.base import EndpointOf, TokenParameters, resource
 from bifrost.authserver.models import MAX_FAILED_ATTEMPTS, AuthorizationCode, Client, TokenResponse
 from bifrost.authserver.store import AuthServerStore
 from bifrost.authserver.tokens import Tokens
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.protocol import oauth, pkce
 from bifrost.protocol.oauth import OAuthError
@@ -61,6 +61,7 @@ class AuthorizationCodeGrant:
     async def _replayed(self, code: AuthorizationCode) -> OAuthError:
         """OAuth 2.1 §7.5.2: a valid second use means that the code leaked, so everything it gave is taken back."""
         if await self.store.revoke_grant(code.grant_id, "authorization_code_replayed", self.clock.now()):
+            events.tell("authorization_code_replayed", target=code.grant_id, result="failure")
             log.warning("authorization_code_replayed", grant=code.grant_id)
         return _invalid_grant()
 

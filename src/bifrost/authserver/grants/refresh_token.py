@@ -14,7 +14,7 @@ from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import Client, RefreshTokenRow, ReplayRules, TokenResponse
 from bifrost.authserver.store import AuthServerStore
 from bifrost.authserver.tokens import Tokens
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.protocol import oauth, scope
 from bifrost.protocol.oauth import OAuthError
@@ -101,6 +101,7 @@ class RefreshTokenGrant:
 
     async def _reused(self, row: RefreshTokenRow, reason: str) -> OAuthError:
         if await self.store.revoke_grant(row.grant_id, reason, self.clock.now()):
+            events.tell(reason, target=row.grant_id, result="failure")
             log.warning(reason, grant=row.grant_id)
         return _invalid_grant()
 

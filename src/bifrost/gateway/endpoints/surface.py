@@ -5,7 +5,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bifrost.base.errors import DomainError, Unauthenticated, Unexpected
+from bifrost.base.errors import DomainError, TooMany, Unauthenticated, Unexpected
 from bifrost.gateway.errors import InsufficientScope
 from bifrost.http import status
 from bifrost.http.public_urls import PublicUrls
@@ -33,7 +33,8 @@ def renderer(public_urls: PublicUrls, mode: AuthMode) -> Callable[[Request, Doma
 def refusal(request: Request, error: DomainError, request_id: Id | None, status_code: int) -> Response:
     """A domain error as the answer to one request; `data` says in one word which, and where to find it in the log."""
     code = jsonrpc.INTERNAL_ERROR if isinstance(error, Unexpected) else jsonrpc.SERVER_ERROR
-    data = jsonrpc.encode({"code": error.code, "event_id": event_id(request)})
+    waits = {"retry_after": error.retry_after} if isinstance(error, TooMany) else {}
+    data = jsonrpc.encode({"code": error.code, "event_id": event_id(request), **waits})
     return rpc_error(RpcError(code, error.message, data), request_id, status_code)
 
 

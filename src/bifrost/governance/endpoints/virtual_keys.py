@@ -1,5 +1,6 @@
 """Virtual keys in the management API (contract §9): their value is shown once, when it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -10,7 +11,9 @@ from starlette.requests import Request
 from bifrost.base.clock import SECOND
 from bifrost.base.errors import Invalid
 from bifrost.governance.key_administration import KeyAdministration
-from bifrost.governance.models import KeyChanges, McpConfig, VirtualKey
+from bifrost.governance.limits import BUDGET, REQUESTS, Limits
+from bifrost.governance.models import MICRO, Budget, KeyChanges, McpConfig, RateLimit, VirtualKey
+from bifrost.governance.usage import Window
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.http.api import rfc3339
 from bifrost.http.commands import Command, Paging
@@ -30,6 +33,25 @@ class McpConfigBody(Command, frozen=True, kw_only=True):
     tools_to_execute: Annotated[tuple[_Text, ...], Meta(max_length=1000, description='`["*"]` all, `[]` none.')] = ()
 
 
+class RateLimitBody(Command, frozen=True, kw_only=True):
+    """So many tool calls in so much time. What was used may be sent back as it was read."""
+
+    request_max_limit: Annotated[int, Meta(ge=0, description="So many tool calls.")]
+    request_reset_duration: Annotated[str, Meta(max_length=10, description="30s, 1m, 1h, 1d, 1w, 1M or 1Y.")]
+    request_current_usage: int | UnsetType = UNSET
+    request_resets_at: str | UnsetType | None = UNSET
+
+
+class BudgetBody(Command, frozen=True, kw_only=True):
+    """So much money, in the unit of the prices in `tool_pricing`, in so much time."""
+
+    max_limit: Annotated[float, Meta(ge=0, description="So much.")]
+    reset_duration: Annotated[str, Meta(max_length=10, description="30s, 1m, 1h, 1d, 1w, 1M or 1Y.")]
+    current_usage: float | UnsetType = UNSET
+    resets_at: str | UnsetType | None = UNSET
+
+
+_Budgets = Annotated[tuple[BudgetBody, ...], Meta(description="How much its tool calls may cost.")]
 _Configs = Annotated[
     tuple[McpConfigBody, ...], Meta(max_length=200, description="The upstreams and tools that it may use.")
 ]
@@ -48,6 +70,8 @@ class NewKeyBody(Command, frozen=True, kw_only=True):
     is_active: bool = True
     expires_at: _Time | None = None
     mcp_configs: _Configs = ()
+    rate_limit: RateLimitBody | None = None
+    budgets: _Budgets = ()
 
 
 class KeyChangesBody(Command, frozen=True, kw_only=True):
@@ -60,8 +84,24 @@ class KeyChangesBody(Command, frozen=True, kw_only=True):
     is_active: bool | UnsetType = UNSET
     expires_at: _Time | UnsetType | None = UNSET
     mcp_configs: _Configs | UnsetType = UNSET
+    rate_limit: RateLimitBody | UnsetType | None = UNSET
+    budgets: _Budgets | UnsetType = UNSET
     created_at: str | UnsetType = UNSET
     updated_at: str | UnsetType = UNSET
+
+
+class RateLimitAnswer(Struct, frozen=True, kw_only=True):
+    request_max_limit: int
+    request_reset_duration: str
+    request_current_usage: int
+    request_resets_at: str | None
+
+
+class BudgetAnswer(Struct, frozen=True, kw_only=True):
+    max_limit: float
+    reset_duration: str
+    current_usage: float
+    resets_at: str | None
 
 
 class KeyAnswer(Struct, frozen=True, kw_only=True):
@@ -72,6 +112,8 @@ class KeyAnswer(Struct, frozen=True, kw_only=True):
     is_active: bool
     expires_at: str | None
     mcp_configs: tuple[McpConfig, ...]
+    rate_limit: RateLimitAnswer | None
+    budgets: tuple[BudgetAnswer, ...]
     created_at: str
     updated_at: str
 
@@ -88,11 +130,12 @@ class KeysAnswer(Struct, frozen=True, kw_only=True):
 class VirtualKeyEndpoints:
     keys: VirtualKeys
     administration: KeyAdministration
+    limits: Limits
 
     async def index(self, _request: Request, wanted: KeysQuery) -> KeysAnswer:
         found, total = await self.administration.search(wanted.search, limit=wanted.limit, offset=wanted.offset)
         return KeysAnswer(
-            virtual_keys=[_answer(key) for key in found],
+            virtual_keys=[await self._answer(key) for key in found],
             count=len(found),
             total_count=total,
             limit=wanted.limit,
@@ -108,12 +151,14 @@ class VirtualKeyEndpoints:
                 is_active=wanted.is_active,
                 expires_at=_milliseconds(wanted.expires_at),
                 mcp_configs=_configs(wanted.mcp_configs),
+                rate_limit=_rate_limit(wanted.rate_limit),
+                budgets=_budgets(wanted.budgets),
             )
         )
-        return _answer(key, value)
+        return await self._answer(key, value)
 
     async def show(self, request: Request) -> KeyAnswer:
-        return _answer(await self.administration.get(_id(request)))
+        return await self._answer(await self.administration.get(_id(request)))
 
     async def change(self, request: Request, wanted: KeyChangesBody) -> KeyAnswer:
         key = await self.administration.get(_id(request))
@@ -125,14 +170,33 @@ class VirtualKeyEndpoints:
             sets_expiry=wanted.expires_at is not UNSET,
             expires_at=_milliseconds(_sent(wanted.expires_at)),
             mcp_configs=None if wanted.mcp_configs is UNSET else _configs(wanted.mcp_configs),
+            sets_rate_limit=wanted.rate_limit is not UNSET,
+            rate_limit=_rate_limit(_sent(wanted.rate_limit)),
+            budgets=None if wanted.budgets is UNSET else _budgets(wanted.budgets),
         )
-        return _answer(await self.administration.change(key.id, changes))
+        return await self._answer(await self.administration.change(key.id, changes))
 
     async def rotate(self, request: Request) -> KeyAnswer:
-        return _answer(*await self.administration.rotate(_id(request)))
+        return await self._answer(*await self.administration.rotate(_id(request)))
 
     async def delete(self, request: Request) -> None:
         await self.administration.delete(_id(request))
+
+    async def _answer(self, key: VirtualKey, value: str = "") -> KeyAnswer:
+        windows = {window.name: window for window in await self.limits.windows(key)}
+        return KeyAnswer(
+            id=key.id,
+            name=key.name,
+            description=key.description,
+            value=value or key.value_hint,
+            is_active=key.is_active,
+            expires_at=None if key.expires_at is None else rfc3339(key.expires_at),
+            mcp_configs=key.mcp_configs,
+            rate_limit=_rate_limit_answer(key.rate_limit, windows),
+            budgets=tuple(_budget_answer(budget, windows) for budget in key.budgets),
+            created_at=rfc3339(key.created_at),
+            updated_at=rfc3339(key.updated_at),
+        )
 
 
 def _id(request: Request) -> str:
@@ -150,17 +214,35 @@ def _sent(value: T | UnsetType) -> T | None:
     return None if value is UNSET else value
 
 
-def _answer(key: VirtualKey, value: str = "") -> KeyAnswer:
-    return KeyAnswer(
-        id=key.id,
-        name=key.name,
-        description=key.description,
-        value=value or key.value_hint,
-        is_active=key.is_active,
-        expires_at=None if key.expires_at is None else rfc3339(key.expires_at),
-        mcp_configs=key.mcp_configs,
-        created_at=rfc3339(key.created_at),
-        updated_at=rfc3339(key.updated_at),
+def _rate_limit(body: RateLimitBody | None) -> RateLimit | None:
+    if body is None:
+        return None
+    return RateLimit(request_max_limit=body.request_max_limit, request_reset_duration=body.request_reset_duration)
+
+
+def _budgets(bodies: tuple[BudgetBody, ...]) -> tuple[Budget, ...]:
+    return tuple(Budget(max_limit=body.max_limit, reset_duration=body.reset_duration) for body in bodies)
+
+
+def _rate_limit_answer(limit: RateLimit | None, windows: Mapping[str, Window]) -> RateLimitAnswer | None:
+    if limit is None:
+        return None
+    window = windows.get(f"{REQUESTS}:{limit.request_reset_duration}")
+    return RateLimitAnswer(
+        request_max_limit=limit.request_max_limit,
+        request_reset_duration=limit.request_reset_duration,
+        request_current_usage=window.used if window else 0,
+        request_resets_at=rfc3339(window.resets_at) if window else None,
+    )
+
+
+def _budget_answer(budget: Budget, windows: Mapping[str, Window]) -> BudgetAnswer:
+    window = windows.get(f"{BUDGET}:{budget.reset_duration}")
+    return BudgetAnswer(
+        max_limit=budget.max_limit,
+        reset_duration=budget.reset_duration,
+        current_usage=window.used / MICRO if window else 0.0,
+        resets_at=rfc3339(window.resets_at) if window else None,
     )
 
 

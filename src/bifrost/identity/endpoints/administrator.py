@@ -71,7 +71,7 @@ class AdministratorEndpoints:
 
     def cookie(self, secret: str, *, max_age: int = SESSION_SECONDS) -> str:
         return cookies.browser_cookie(
-            self._name, secret, max_age=max_age, secure=self.public_urls.secure, same_site="Strict"
+            self.cookie_name, secret, max_age=max_age, secure=self.public_urls.secure, same_site="Strict"
         )
 
     async def _authenticated(self, request: Request) -> Administrator:
@@ -86,10 +86,10 @@ class AdministratorEndpoints:
         return administrator
 
     def _secrets(self, request: Request) -> list[str]:
-        return [value for value in cookies.values(request, self._name) if value]
+        return [value for value in cookies.values(request, self.cookie_name) if value]
 
     @property
-    def _name(self) -> str:
+    def cookie_name(self) -> str:
         return cookies.host_prefixed(COOKIE, secure=self.public_urls.secure)
 
 

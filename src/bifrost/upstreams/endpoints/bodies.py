@@ -1,5 +1,6 @@
 """The bodies of the management API about upstreams, by the member names of the published API (contract §9)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -56,6 +57,7 @@ class _Members(Command, frozen=True, kw_only=True):
     is_ping_available: bool | UnsetType = UNSET
     tool_sync_interval: int | UnsetType = UNSET
     tool_execution_timeout: int | UnsetType = UNSET
+    tool_pricing: Annotated[dict[str, float], Meta(description="What one call of a tool costs.")] | UnsetType = UNSET
     endpoint_slug: str | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
 
@@ -117,6 +119,7 @@ class ClientConfig(Struct, frozen=True, kw_only=True):
     is_ping_available: bool
     tool_sync_interval: int
     tool_execution_timeout: int
+    tool_pricing: Mapping[str, float]
     endpoint_slug: str
     disabled: bool
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus, urlencode
 
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
 from bifrost.protocol import oauth, pkce
@@ -149,11 +149,16 @@ class SignIns:
         Raises SignInRefused when it is no sign-in of this browser.
         """
         sign_in = await self._claimed(callback, browser_hashes)
+        who = f"{sign_in.owner.kind}:{sign_in.owner.id}"
         try:
             await self._complete(sign_in, callback)
         except (SignInRefused, SignInImpossible) as error:
+            events.tell(
+                "upstream_sign_in_failed", actor=who, target=sign_in.upstream_id, result="failure", code=error.code
+            )
             log.warning("upstream_sign_in_failed", upstream=sign_in.upstream_id, reason=error.code)
             return sign_in, error.code
+        events.tell("upstream_connected", actor=who, target=sign_in.upstream_id)
         log.info("upstream_connected", upstream=sign_in.upstream_id, owner=sign_in.owner.kind)
         return sign_in, CONNECTED
 

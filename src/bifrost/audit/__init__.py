@@ -1,0 +1,1 @@
+"""Who did what: the rows that an administrator reads afterwards."""

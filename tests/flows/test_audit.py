@@ -1,0 +1,213 @@
+"""Who did what: an administrator reads it afterwards (contract §9, TC-178)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from structlog.testing import capture_logs
+
+from bifrost.storage.audit import SqlAuditStore
+from bifrost.storage.database import StorageUnavailable
+from tests.support import oauth
+from tests.support.clock import FakeClock
+from tests.support.gateway import ADMIN_TOKEN, ISSUER, KEY_ID, TestGateway, running_gateway
+
+pytestmark = pytest.mark.anyio
+
+AUDIT, KEYS = "/api/audit", "/api/governance/virtual-keys"
+ME = "administrator:configured"
+
+
+@pytest.fixture
+async def admin(running: TestGateway) -> AsyncIterator[httpx2.AsyncClient]:
+    async with running.administrator() as client:
+        yield client
+
+
+async def _events(admin: httpx2.AsyncClient, **wanted: Any) -> list[dict[str, Any]]:
+    answer = await admin.get(AUDIT, params=wanted)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["events"]
+    return found
+
+
+async def _one(admin: httpx2.AsyncClient, event: str) -> dict[str, Any]:
+    (found,) = await _events(admin, event=event)
+    return found
+
+
+async def test_a_change_through_the_api_says_who_what_whence_and_in_which_request(
+    admin: httpx2.AsyncClient,
+) -> None:
+    """TC-178: who, what, target, address, result, UTC, and the id by which the log is found."""
+    answer = await admin.post(KEYS, json={"name": "ann", "description": "a secret thought"})
+    found = await _one(admin, "virtual_key_create")
+    assert found.pop("id").startswith("aud_")
+    members = found["details"].pop("members").split(",")
+    assert {"name", "description"} <= set(members)
+    assert found == {
+        "at": "2027-01-15T08:00:00Z",
+        "event": "virtual_key_create",
+        "actor": ME,
+        "target": answer.json()["id"],
+        "result": "success",
+        "client_address": "203.0.113.7",
+        "event_id": answer.headers["x-request-id"],
+        "details": {},
+    }
+
+
+async def test_nothing_that_was_sent_or_shown_is_in_the_trail(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """Ours: names of members, never what is in them."""
+    made = (await admin.post(KEYS, json={"name": "ann", "description": "a secret thought"})).json()
+    rotated = (await admin.post(f"{KEYS}/{made['id']}/rotate")).json()
+    await admin.post("/api/session/login", json={"token": ADMIN_TOKEN})
+    kept = str(await running.rows("audit_events"))
+    for secret in (made["value"], rotated["value"], "a secret thought", ADMIN_TOKEN):
+        assert secret not in kept
+
+
+async def test_every_change_is_an_event_and_no_reading_is(admin: httpx2.AsyncClient) -> None:
+    """TC-178: one event each."""
+    made = (await admin.post(KEYS, json={"name": "ann"})).json()
+    address = f"{KEYS}/{made['id']}"
+    await admin.get(KEYS)
+    await admin.put(address, json={"is_active": False})
+    await admin.post(f"{address}/rotate")
+    await admin.delete(address)
+    names = [event["event"] for event in await _events(admin)]
+    assert names == ["virtual_key_delete", "virtual_key_rotate", "virtual_key_change", "virtual_key_create"]
+    assert {event["target"] for event in await _events(admin)} == {made["id"]}
+    assert (await _one(admin, "virtual_key_change"))["details"] == {"members": "is_active"}
+
+
+async def test_a_change_that_was_refused_is_an_event_too(admin: httpx2.AsyncClient) -> None:
+    """TC-178: the result."""
+    await admin.post(KEYS, json={"name": "test"})
+    await admin.delete(f"{KEYS}/unknown")
+    deleted, created = await _events(admin, result="failure")
+    assert (deleted["target"], deleted["details"]["code"]) == ("unknown", "virtual_key_not_found")
+    assert (created["event"], created["details"]["code"]) == ("virtual_key_create", "virtual_key_taken")
+
+
+async def test_administrators_signing_in_and_failing_to(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """TC-178; the trail does not grow with every guess."""
+    await running.http.post("/api/session/login", json={"token": ADMIN_TOKEN})
+    async with running.browser() as browser:
+        await browser.post("/api/session/login", json={"token": ADMIN_TOKEN})
+        await browser.post("/api/session/logout", headers={"Origin": ISSUER})
+    assert [event["actor"] for event in await _events(admin, event="administrator_signed_in")] == [ME, ME]
+    assert (await _one(admin, "session_logout"))["actor"] == ME
+    for number in range(30):
+        await running.http.get(AUDIT, headers={"Authorization": f"Bearer wrong-{number}"})
+    async with _made(running) as made:
+        refused = await _events(made, event="administrator_refused")
+    assert len(refused) == 10
+    assert {(event["actor"], event["result"]) for event in refused} == {("anonymous", "failure")}
+
+
+@asynccontextmanager
+async def _made(running: TestGateway) -> AsyncIterator[httpx2.AsyncClient]:
+    """An administrator whom the lock does not keep out."""
+    _, value = await running.gateway.admin_tokens.create("operations")
+    async with running.administrator() as client:
+        client.headers["Authorization"] = f"Bearer {value}"
+        yield client
+
+
+async def test_the_set_up_is_an_event(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """TC-178: who became administrator, and from where."""
+    async with running_gateway(sqlite_url, tmp_path, clock=clock, admin_token="") as running, _made(running) as admin:
+        link = await running.gateway.set_up.new_link()
+        await running.http.post("/setup", data={"link": link}, headers={"Origin": ISSUER})
+        found = await _one(admin, "administrator_set_up")
+    assert found["actor"] == f"administrator:{found['target']}"
+
+
+async def test_consent_and_its_ends(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """TC-178: given, denied, and revoked by the client."""
+    async with running.browser() as browser:
+        client, tokens = await oauth.signed_in(running.http, browser)
+        flow_id = await oauth.begin(browser, client)
+        await oauth.press(browser, "deny", flow_id)
+    await running.http.post(
+        "/api/oauth/per-user/revoke", data={"client_id": client.client_id, "token": tokens["refresh_token"]}
+    )
+    given = await _one(admin, "consent_given")
+    assert given["actor"] == f"vk:{KEY_ID}"
+    assert given["details"] == {"client": "Test client", "scope": "mcp:read mcp:write"}
+    assert (await _one(admin, "consent_denied"))["target"] == flow_id
+    revoked = await _one(admin, "grant_revoked")
+    assert revoked["target"] == given["target"]
+    assert revoked["actor"].startswith("client:")
+    assert await _events(admin, target=given["target"]) == [revoked, given]
+
+
+async def test_a_replayed_code_is_an_event(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """TC-178: what shows that something leaked."""
+    async with running.browser() as browser:
+        client, code = await oauth.authorized(running.http, browser)
+    await client.redeem(code)
+    await client.redeem(code)
+    assert (await _one(admin, "authorization_code_replayed"))["result"] == "failure"
+
+
+async def test_the_trail_is_filtered_by_time_and_paged(admin: httpx2.AsyncClient, clock: FakeClock) -> None:
+    """Contract §9."""
+    for name in ("a", "b", "c"):
+        await admin.post(KEYS, json={"name": name})
+        clock.advance(seconds=60)
+    span = {"since": "2027-01-15T08:01:00Z", "until": "2027-01-15T10:02:00+02:00"}
+    assert [event["at"] for event in await _events(admin, **span)] == ["2027-01-15T08:01:00Z"]
+    page = (await admin.get(AUDIT, params={"limit": 1, "offset": 1})).json()
+    assert (page["count"], page["total_count"], page["limit"], page["offset"]) == (1, 3, 1, 1)
+    assert page["events"][0]["at"] == "2027-01-15T08:01:00Z"
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"since": "yesterday"}, "since"),
+        ({"until": "2027-01-15T08:00:00"}, "until"),
+        ({"result": "maybe"}, "result"),
+        ({"limit": "1000"}, "limit"),
+        ({"actr": "x"}, "actr"),
+        ({"event": "x" * 501}, "event"),
+    ],
+    ids=str,
+)
+async def test_a_bad_filter_is_named(admin: httpx2.AsyncClient, query: dict[str, str], param: str) -> None:
+    """Contract §2: `error.param`."""
+    answer = await admin.get(AUDIT, params=query)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_times_at_the_ends_of_the_calendar_are_no_fault(admin: httpx2.AsyncClient, time: str) -> None:
+    """Ours: never a 500."""
+    assert (await admin.get(AUDIT, params={"since": time, "until": time})).status_code == 200
+
+
+async def test_a_trail_that_cannot_be_written_is_told_to_the_log(
+    running: TestGateway, admin: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours: what has happened is answered as it is."""
+
+    async def unavailable(*_: object) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(SqlAuditStore, "add_rows", unavailable)
+    with capture_logs() as logs:
+        answer = await admin.post(KEYS, json={"name": "ann"})
+    assert answer.status_code == 201
+    (line,) = [line for line in logs if line["event"] == "audit_not_written"]
+    assert line["targets"] == [answer.json()["id"]]
+
+
+async def test_long_names_are_cut(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """Ours: a client may choose any name, and an address any text."""
+    await admin.delete(f"{KEYS}/{'x' * 2_000}")
+    assert (await _one(admin, "virtual_key_delete"))["target"] == "x" * 500
