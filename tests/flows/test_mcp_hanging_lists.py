@@ -1,5 +1,6 @@
 """A list is never late for the sake of one upstream, and never wrong for long (contract §7)."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ async def test_an_upstream_that_hangs_from_the_beginning_is_named(sqlite_url: st
             listed = result_of(await ask(running.http, "tools/list"))
             assert [tool["name"] for tool in listed["tools"]] == ["good-read", "good-write"]
             assert listed["_meta"] == {"bifrost/unavailable": ["slow"]}
+            began = time.monotonic()
+            for _ in range(3):
+                assert await names(running.http) == ["good-read", "good-write"]
+            assert time.monotonic() - began < 3 * 0.5, "who let one wait in vain lets nobody else wait"
 
 
 async def test_a_long_list_comes_in_pages_that_stay_good_when_it_changes(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -226,3 +227,26 @@ async def test_what_a_client_did_not_declare_is_not_declared_for_it(sqlite_url: 
             assert asked.asked == []
             assert asked.result["structuredContent"]["code"] == -32601
             assert server.declared[-1] == {"roots": {}}
+
+
+async def test_a_stream_ends_with_the_credential_that_opened_it(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TC-147, contract §6: a revoked key hears nothing more, and nobody has to ask for that."""
+    monkeypatch.setattr("bifrost.gateway.endpoints.answer.CHECK_SECONDS", 0.1)
+    with talking("2025-11-25") as server:
+        async with gateway(sqlite_url, tmp_path, server) as http:
+            client, other = McpClient(http, "2025-11-25"), McpClient(http, "2025-11-25", key=OTHER_KEY)
+            for one in (client, other):
+                await one.open()
+            headers = {**client.headers("", {}), "Accept": STREAM}
+            stream = await http.send(http.build_request("GET", "/mcp", headers=headers), stream=True)
+            async with listening(other) as still:
+                with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
+                    database.execute("UPDATE virtual_keys SET is_active = 0 WHERE id = ?", (KEY_ID,))
+                async with asyncio.timeout(10):
+                    assert [said async for said in messages(stream)] == []
+                await until(lambda: server.listeners)
+                server.says("notifications/tools/list_changed")
+                assert (await still.get())["method"] == "notifications/tools/list_changed"
+            await stream.aclose()

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from msgspec import Raw
@@ -31,10 +31,13 @@ LIST_SECONDS = 10.0
 BUDGET_SECONDS = 2.0
 """How long a merged list waits for an upstream before it goes out with what that one listed last, or without it."""
 
+GLANCE_SECONDS = 0.05
+SLOW_MILLISECONDS = 30 * SECOND
 MAX_PAGES = 100
 MAX_ENTRIES = 5_000
 MAX_LISTINGS = 8_000
 
+T = TypeVar("T")
 Entries = tuple[Entry, ...]
 _Key = tuple[str, str, str, tuple[object, ...]]
 
@@ -56,6 +59,10 @@ class Catalog:
     clock: Clock
     changed: Callable[[str, Kind], None] = field(default=lambda _upstream_id, _kind: None)
     _listings: OrderedDict[_Key, _Listing] = field(default_factory=OrderedDict)
+    _facts: OrderedDict[tuple[str, str], tuple[Facts, int]] = field(default_factory=OrderedDict)
+    _slow: dict[str, int] = field(default_factory=dict)
+    """By upstream: until when nobody waits for it."""
+
     _fetching: SingleFlight[Entries] = field(default_factory=SingleFlight)
 
     async def endpoint(self, path: str) -> Endpoint:
@@ -85,13 +92,11 @@ class Catalog:
         at_hand = self.at_hand(upstream, identity, kind)
         if at_hand is not None:
             return at_hand
-        fetch = asyncio.ensure_future(self.entries(upstream, identity, kind))
         try:
-            return await asyncio.wait_for(asyncio.shield(fetch), BUDGET_SECONDS)
+            return await self._in_time(upstream, self.entries(upstream, identity, kind))
         except ConnectionRequired as required:
             return required
         except TimeoutError:
-            fetch.add_done_callback(_seen)  # it goes on behind, for the next one who asks
             known = self._listings.get(_key(upstream, identity, kind))
             log.warning("list_waits_no_longer", upstream=upstream.name, kind=kind.member, known=known is not None)
             return known.entries if known else None
@@ -116,8 +121,34 @@ class Catalog:
         return self.clock.now() - listing.fetched_at < MAX_AGE_MILLISECONDS
 
     async def facts(self, upstream: Upstream, identity: Identity) -> Facts:
-        """Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
-        return await self.sessions.facts(self.peer(upstream, identity))
+        """What an upstream says of itself, at most a minute old.
+
+        Raises RpcError, UpstreamUnavailable, ConnectionRequired, and TimeoutError when it does not say so in time.
+        """
+        key = upstream.id, f"{identity.kind}:{identity.id}" if upstream.per_user else ""
+        known = self._facts.get(key)
+        if known and self.clock.now() - known[1] < MAX_AGE_MILLISECONDS:
+            return known[0]
+        facts = await self._in_time(upstream, self.sessions.facts(self.peer(upstream, identity)))
+        self._facts[key] = facts, self.clock.now()
+        while len(self._facts) > MAX_LISTINGS:
+            self._facts.popitem(last=False)
+        return facts
+
+    async def _in_time(self, upstream: Upstream, work: Coroutine[Any, Any, T]) -> T:
+        """Waits for a moment, and no longer at all for an upstream that has just let others wait in vain.
+
+        The work goes on behind, for the next one who asks. Raises TimeoutError, and whatever the work raises.
+        """
+        task = asyncio.create_task(work)
+        task.add_done_callback(_seen)
+        slow = self._slow.get(upstream.id, 0) > self.clock.now()
+        done, _ = await asyncio.wait({task}, timeout=GLANCE_SECONDS if slow else BUDGET_SECONDS)
+        if not done:
+            self._slow[upstream.id] = self.clock.now() + SLOW_MILLISECONDS
+            raise TimeoutError
+        self._slow.pop(upstream.id, None)
+        return task.result()
 
     def peer(self, upstream: Upstream, identity: Identity) -> Peer:
         """With whom lists are fetched: the caller without a session, who can be asked nothing."""
@@ -168,9 +199,9 @@ def _key(upstream: Upstream, identity: Identity, kind: Kind) -> _Key:
     return upstream.id, owner, kind.method, upstream.way
 
 
-def _seen(fetch: "asyncio.Future[Entries]") -> None:
-    if not fetch.cancelled():
-        fetch.exception()
+def _seen(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _read(raw: Raw | None, kind: Kind) -> list[Entry]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bifrost.base.errors import DomainError
-from bifrost.gateway.catalog import BUDGET_SECONDS, Catalog
+from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.models import Call
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.links.base import Facts
@@ -40,10 +40,8 @@ class Discovery:
         return {"capabilities": capabilities, "instructions": told[0][1] if call.endpoint.only else one_of_many}
 
     async def _facts(self, call: Call, upstream: Upstream) -> Facts | None:
-        asked = asyncio.ensure_future(self.catalog.facts(upstream, call.caller.identity))
-        asked.add_done_callback(_seen)
         try:
-            return await asyncio.wait_for(asyncio.shield(asked), BUDGET_SECONDS)
+            return await self.catalog.facts(upstream, call.caller.identity)
         except (TimeoutError, DomainError, RpcError):
             return None
 
@@ -57,8 +55,3 @@ def _merged(facts: list[Facts]) -> dict[str, Any]:
                 declared = one.capabilities[area]
                 merged.setdefault(area, {}).update({flag: True for flag in _FLAGS if declared.get(flag) is True})
     return merged
-
-
-def _seen(asked: "asyncio.Future[Facts]") -> None:
-    if not asked.cancelled():
-        asked.exception()

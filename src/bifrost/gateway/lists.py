@@ -94,7 +94,7 @@ class Lists:
     async def _offers(self, upstream: Upstream, call: Call) -> bool:
         try:
             return (await self.catalog.facts(upstream, call.caller.identity)).offers("resources")
-        except (Unavailable, RpcError, ConnectionRequired):
+        except (Unavailable, RpcError, ConnectionRequired, TimeoutError):
             return False
 
     async def _merged(self, call: Call, kind: Kind) -> tuple[list[tuple[str, Any]], list[str]]:

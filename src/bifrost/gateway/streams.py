@@ -98,8 +98,9 @@ class Streams:
         own = sum(1 for other in self._open if other.call.principal == stream.call.principal)
         if len(self._open) >= MAX_STREAMS or own >= MAX_STREAMS_OF_ONE_PRINCIPAL:
             raise RpcError(jsonrpc.SERVER_ERROR, "Too many streams are open.")
+        reached = await self.catalog.reached(stream.call)
         self._open.add(stream)
-        for upstream in await self.catalog.reached(stream.call):
+        for upstream in reached:
             self._join(stream, upstream)
         for peer in self.sessions.peers_of(stream.session):
             self.attend(peer)

@@ -10,6 +10,7 @@ from bifrost.gateway.endpoints.replay import Recording
 from bifrost.http.server_protocol import ON_STOPPING
 
 KEEP_ALIVE_SECONDS = 15.0
+CHECK_SECONDS = 3.0
 WATCH_AFTER_SECONDS = 0.05
 """A request that is answered sooner is not worth watching for its client's departure."""
 
@@ -132,6 +133,8 @@ class EventStream(Response):
         self._closing = closing
         self._writing = asyncio.Lock()
         self._gone = False
+        self.allowed: Callable[[], Awaitable[bool]] | None = None
+        """Asked every few seconds whether the caller may still listen (contract §6: revocation is felt)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
@@ -141,8 +144,13 @@ class EventStream(Response):
             self._gone = True
             task.cancel()
 
-        scope[ON_STOPPING] = self._stop or gone
-        helpers = [asyncio.ensure_future(_departure(receive, gone)), asyncio.ensure_future(self._keep_alive(send))]
+        ends = self._stop or gone
+        helpers = [
+            asyncio.ensure_future(_departure(receive, gone)),
+            asyncio.ensure_future(self._keep_alive(send)),
+            asyncio.ensure_future(self._keep_checking(ends)),
+        ]
+        scope[ON_STOPPING] = ends
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*STREAM_HEADERS, *self.raw_headers]})
             await self._write(send, COMMENT)
@@ -157,6 +165,13 @@ class EventStream(Response):
             for helper in helpers:
                 helper.cancel()
             self._closing()
+
+    async def _keep_checking(self, ends: Callable[[], None]) -> None:
+        while self.allowed is not None:
+            await asyncio.sleep(CHECK_SECONDS)
+            if not await self.allowed():
+                ends()
+                return
 
     async def _write(self, send: Send, raw: bytes) -> None:
         async with self._writing:

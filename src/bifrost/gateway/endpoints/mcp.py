@@ -13,7 +13,7 @@ from bifrost.base.errors import DomainError, MethodNotAllowed, StorageFault, Une
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.client_sessions import ClientSession
 from bifrost.gateway.endpoints import modern, surface
-from bifrost.gateway.endpoints.answer import Answer
+from bifrost.gateway.endpoints.answer import Answer, EventStream
 from bifrost.gateway.endpoints.credentials import INCLUDE_CLIENTS, INCLUDE_TOOLS, credentials, listed
 from bifrost.gateway.endpoints.legacy import CANCELLED, Legacy
 from bifrost.gateway.endpoints.modern import Modern
@@ -74,7 +74,7 @@ class McpEndpoint:
         )
         call = Call(caller=caller, endpoint=endpoint, policy=policy)
         if request.method != "POST":
-            return await self._of_session(request, call)
+            return self._while_allowed(request, call, await self._of_session(request, call))
         raw = await body.read(request, limit=MAX_MESSAGE_BYTES, content_type="application/json")
         if raw.lstrip()[:1] == b"[" and not modern.is_named(request):
             return await self._batch(request, raw, call)
@@ -124,7 +124,7 @@ class McpEndpoint:
             return await self._answered(request, message, request_id, ask)
 
         if message.method == mcp.LISTEN:
-            return await self._subscribed(request, message, request_id, call)
+            return self._while_allowed(request, call, await self._subscribed(request, message, request_id, call))
         return Answer(work, streams=_takes_events(request), cancels=True)
 
     async def _subscribed(self, request: Request, message: Message, request_id: Id, call: Call) -> Response:
@@ -205,6 +205,25 @@ class McpEndpoint:
             return jsonrpc.error_response(message.id, refusal)
         quiet = Answer(_unreachable, streams=False, cancels=False)
         return bytes((await self._in_session(request, message, call, session, quiet)).body)
+
+    # ---- streams that last ------------------------------------------------------------------------------------------
+
+    def _while_allowed(self, request: Request, call: Call, response: Response) -> Response:
+        """A stream that was opened with a credential ends with it, on whatever process (contract §6)."""
+        if isinstance(response, EventStream):
+            presented = credentials(request)
+
+            async def allowed() -> bool:
+                try:
+                    await self.callers.authenticate(presented, call.endpoint.path)
+                except StorageFault:
+                    return True  # that says nothing about the credential
+                except DomainError:
+                    return False
+                return True
+
+            response.allowed = allowed
+        return response
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
