@@ -1,6 +1,6 @@
 """A list is never late for the sake of one upstream, and never wrong for long (contract §7)."""
 
-import time
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,9 @@ async def test_an_upstream_that_hangs_shows_what_it_listed_last(sqlite_url: str,
             assert await names(running.http) == known
 
 
-async def test_an_upstream_that_hangs_from_the_beginning_is_named(sqlite_url: str, tmp_path: Path) -> None:
+async def test_an_upstream_that_hangs_from_the_beginning_is_named(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """TC-210."""
     with hostile() as good, hostile(script={"*": Answer(ending="never")}) as slow:
         configured = (upstream("good", good.url), upstream("slow", slow.url))
@@ -38,10 +40,9 @@ async def test_an_upstream_that_hangs_from_the_beginning_is_named(sqlite_url: st
             listed = result_of(await ask(running.http, "tools/list"))
             assert [tool["name"] for tool in listed["tools"]] == ["good-read", "good-write"]
             assert listed["_meta"] == {"bifrost/unavailable": ["slow"]}
-            began = time.monotonic()
-            for _ in range(3):
+            monkeypatch.setattr("bifrost.gateway.catalog.BUDGET_SECONDS", 3_600)
+            async with asyncio.timeout(30):  # who let one wait in vain lets nobody else wait
                 assert await names(running.http) == ["good-read", "good-write"]
-            assert time.monotonic() - began < 3 * 0.5, "who let one wait in vain lets nobody else wait"
 
 
 async def test_a_long_list_comes_in_pages_that_stay_good_when_it_changes(

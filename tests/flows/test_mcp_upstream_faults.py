@@ -129,8 +129,8 @@ async def test_only_a_clear_read_only_hint_counts(sqlite_url: str, tmp_path: Pat
 @pytest.fixture
 def short_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
     for era in ("legacy", "modern"):
-        monkeypatch.setattr(f"bifrost.upstreams.links.{era}.HANDSHAKE_SECONDS", 0.3)
-    monkeypatch.setattr("bifrost.gateway.catalog.LIST_SECONDS", 0.3)
+        monkeypatch.setattr(f"bifrost.upstreams.links.{era}.HANDSHAKE_SECONDS", 1.5)
+    monkeypatch.setattr("bifrost.gateway.catalog.LIST_SECONDS", 1.5)
 
 
 @pytest.mark.usefixtures("short_handshake")

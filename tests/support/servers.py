@@ -26,7 +26,8 @@ def free_port() -> int:
 def serving(app: Any, port: int | None = None, **options: Any) -> Iterator[str]:
     """The origin at which the application answers, for as long as the block lasts. `options` are uvicorn's."""
     port = port or free_port()
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", ws="none", **options)
+    settings = {"log_level": "critical", "ws": "none", "timeout_graceful_shutdown": 1, **options}
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, **settings)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
