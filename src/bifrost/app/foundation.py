@@ -31,6 +31,8 @@ from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.transports.stdio.pipes import StdioPipes
+from bifrost.upstreams.transports.stdio.programs import StdioLimits, StdioPrograms
 from bifrost.upstreams.vault import Vault
 
 
@@ -60,6 +62,7 @@ class Foundation:
     outbound: OutboundClient
     strangers: OutboundClient
     """For addresses that clients name: the networks opened for upstreams are closed to it."""
+    stdio: StdioPipes
     accounts: SqlUpstreamOAuthStore
     client_key: ClientKey
     token_client: TokenClient
@@ -79,6 +82,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     vault = Vault(ring)
     client_store = SqlClientStore(database)
     accounts = SqlUpstreamOAuthStore(database, vault)
+    commands, mcp = bootstrap.allowed_commands(settings), settings.mcp
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
     )
@@ -105,9 +109,20 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         clients=ClientRegistry(client_store, settings.app_schemes, clock),
         vault=vault,
         upstream_store=upstream_store,
-        upstreams=Upstreams(upstream_store, vault, clock),
+        upstreams=Upstreams(upstream_store, vault, clock, commands),
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
+        stdio=StdioPipes(
+            commands,
+            StdioPrograms(
+                StdioLimits(
+                    per_upstream=mcp.stdio_max_processes_per_upstream,
+                    in_all=mcp.stdio_max_processes,
+                    idle_seconds=mcp.stdio_idle_seconds,
+                ),
+                clock,
+            ),
+        ),
         accounts=accounts,
         client_key=client_key,
         token_client=token_client,

@@ -30,6 +30,7 @@ from bifrost.upstreams.links.base import (
     Requester,
     Running,
     facts_of,
+    legacy_meta,
     modern_meta,
     result_of,
     with_own_token,
@@ -180,7 +181,7 @@ class DuplexLink:
         return None if self._modern else self.pipe.send
 
     def _with_meta(self, params: Params) -> Params:
-        return modern_meta(self.peer, params) if self._modern else params
+        return modern_meta(self.peer, params) if self._modern else legacy_meta(params)
 
     def _alone(self) -> AbstractAsyncContextManager[object]:
         shared = self.peer.session or self.peer.capabilities == b"{}" or self._modern
