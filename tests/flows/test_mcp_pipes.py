@@ -50,14 +50,19 @@ def program(name: str, *arguments: str, **more: Any) -> dict[str, Any]:
 SDK = program("sdk", str(sdk_upstream.__file__), "stdio")
 
 
+async def added(running: TestGateway, era: str = "legacy") -> str:
+    """A call waits until the program is there; a list would go on without it after a while."""
+    answered = result_of(await call(running.http, "sdk-add", {"a": 2, "b": 3}, era=era))
+    return str(answered["content"][0]["text"])
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_program_made_with_the_official_sdk_is_an_upstream(era: str, with_programs: Running) -> None:
     """Contract §8, stdio: list and call, in both eras of clients."""
     async with with_programs(SDK) as running:
+        assert await added(running, era) == "5"
         assert await names(running.http, era=era) == ["sdk-whoami", "sdk-add"]
         assert await names(running.http, era=era, path="/mcp/sdk") == ["whoami", "add"]
-        answered = result_of(await call(running.http, "sdk-add", {"a": 2, "b": 3}, era=era))
-        assert answered["content"][0]["text"] == "5"
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -68,9 +73,9 @@ async def test_a_server_of_the_older_http_transport_is_an_upstream(
     with serving(sdk_upstream.build().sse_app()) as origin:
         old = {**upstream("old", f"{origin}/sse"), "connection_type": "sse"}
         async with running_gateway(sqlite_url, tmp_path, clock=clock, mcp={"client_configs": [old]}) as running:
-            assert await names(running.http, era=era) == ["old-whoami", "old-add"]
             answered = result_of(await call(running.http, "old-add", {"a": 2, "b": 3}, era=era))
             assert answered["content"][0]["text"] == "5"
+            assert await names(running.http, era=era) == ["old-whoami", "old-add"]
 
 
 async def test_everybody_has_a_process_of_their_own_unless_it_is_shared(with_programs: Running) -> None:
@@ -93,7 +98,7 @@ async def test_a_program_that_ends_is_an_error_for_its_own_calls_and_is_started_
         error = rpc_error(await call(running.http, "echo-exit"))
         assert error["data"]["code"] == "upstream_unavailable"
         assert error["message"] == "echo ended with exit status 7."
-        assert result_of(await call(running.http, "sdk-add", {"a": 2, "b": 3}))["content"][0]["text"] == "5"
+        assert await added(running) == "5"
         assert "started again" in rpc_error(await call(running.http, "echo-process"))["message"]
         clock.advance(seconds=1)
         again = result_of(await call(running.http, "echo-process"))["content"][0]["text"]
@@ -105,6 +110,7 @@ async def test_a_program_that_never_speaks_the_protocol_costs_the_list_nothing_b
 ) -> None:
     """TC-210, TC-214: exits at once, garbage."""
     async with with_programs(SDK, program("gone", HOSTILE, "exits"), program("noise", HOSTILE, "garbage")) as running:
+        assert await added(running) == "5"
         assert await names(running.http) == ["sdk-whoami", "sdk-add"]
 
 

@@ -38,6 +38,9 @@ from bifrost.upstreams.links.base import (
 from bifrost.upstreams.links.legacy import accepted
 from bifrost.upstreams.transports.base import Duplex
 
+GREETING_SECONDS = 30.0
+"""A program has to be loaded before it can say anything."""
+
 log = structlog.get_logger()
 
 
@@ -235,7 +238,7 @@ async def _greeted(link: DuplexLink) -> Facts:
         "clientInfo": CLIENT_INFO,
     }
     try:
-        result = await link.request(mcp.INITIALIZE, greeting, Nobody(), HANDSHAKE_SECONDS)
+        result = await link.request(mcp.INITIALIZE, greeting, Nobody(), GREETING_SECONDS)
     except RpcError:
         link.facts = Facts(version=mcp.MODERN)
         return facts_of(mcp.MODERN, await link.request(mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS))
