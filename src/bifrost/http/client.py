@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from bifrost.base.errors import Invalid, Unavailable
 from bifrost.http import addresses
-from bifrost.http.client_connection import Headers
 from bifrost.http.pooled_client import PooledClient
 
 FETCH_SECONDS = 10.0
@@ -38,7 +37,7 @@ class OutsideUnreachable(Unavailable):
 @dataclass(frozen=True, slots=True)
 class Fetched:
     status: int
-    headers: Headers
+    headers: Mapping[str, str]
     body: bytes
 
 

@@ -8,7 +8,7 @@ keeps or skips in silence is counted here.
 import asyncio
 import select
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self, cast
 
@@ -41,18 +41,26 @@ class TooLarge(HttpFailed):
     """An answer of more bytes than its reader wants."""
 
 
-class Headers:
-    """Fields in the order in which they came; names are compared without case."""
+class Headers(Mapping[str, str]):
+    """Fields in the order in which they came; names are compared without case, and the first of a name counts."""
 
     __slots__ = ("_fields",)
 
     def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
         self._fields = fields
 
-    def get(self, name: str) -> str | None:
-        """The first value."""
+    def __getitem__(self, name: str) -> str:
         wanted = name.lower().encode()
-        return next((value.decode("latin-1") for field, value in self._fields if field == wanted), None)
+        for field, value in self._fields:
+            if field == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(field.decode("latin-1") for field, _ in self._fields))
+
+    def __len__(self) -> int:
+        return len({field for field, _ in self._fields})
 
     def all(self, name: str) -> tuple[str, ...]:
         wanted = name.lower().encode()

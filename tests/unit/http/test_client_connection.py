@@ -372,3 +372,11 @@ def test_whatever_comes_there_is_an_answer_a_failure_or_silence(pieces: list[byt
         assert not (exchange.free and not exchange.answer.done)
 
     asyncio.run(run())
+
+
+def test_fields_are_a_mapping() -> None:
+    """Ours: whoever only reads fields need not know where they came from."""
+    headers = exchanged(OK + b"A: 1\r\na: 2\r\nB: 3\r\nContent-Length: 0\r\n\r\n").answer.headers
+    assert dict(headers) == {"a": "1", "b": "3", "content-length": "0"}
+    assert len(headers) == 3
+    assert headers.get("C", "none") == "none"
