@@ -31,6 +31,7 @@ from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.transports.stdio.command import AllowedCommands
 from bifrost.upstreams.transports.stdio.pipes import StdioPipes
 from bifrost.upstreams.transports.stdio.programs import StdioLimits, StdioPrograms
 from bifrost.upstreams.vault import Vault
@@ -82,7 +83,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     vault = Vault(ring)
     client_store = SqlClientStore(database)
     accounts = SqlUpstreamOAuthStore(database, vault)
-    commands, mcp = bootstrap.allowed_commands(settings), settings.mcp
+    commands = bootstrap.allowed_commands(settings)
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
     )
@@ -112,17 +113,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         upstreams=Upstreams(upstream_store, vault, clock, commands),
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
-        stdio=StdioPipes(
-            commands,
-            StdioPrograms(
-                StdioLimits(
-                    per_upstream=mcp.stdio_max_processes_per_upstream,
-                    in_all=mcp.stdio_max_processes,
-                    idle_seconds=mcp.stdio_idle_seconds,
-                ),
-                clock,
-            ),
-        ),
+        stdio=_stdio(settings, commands, clock),
         accounts=accounts,
         client_key=client_key,
         token_client=token_client,
@@ -136,3 +127,13 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
             jwt_for=frozenset(settings.client.jwt_access_tokens_for),
         ),
     )
+
+
+def _stdio(settings: Settings, commands: AllowedCommands, clock: Clock) -> StdioPipes:
+    mcp = settings.mcp
+    limits = StdioLimits(
+        per_upstream=mcp.stdio_max_processes_per_upstream,
+        in_all=mcp.stdio_max_processes,
+        idle_seconds=mcp.stdio_idle_seconds,
+    )
+    return StdioPipes(commands, StdioPrograms(limits, clock))
