@@ -21,12 +21,13 @@ def authority(tmp_path: Path) -> Certified:
 
 @pytest.fixture
 def url(authority: Certified) -> Iterator[str]:
+    """Asked for before the gateway, so that it outlives the gateway's connections to it."""
     certificate, key = str(authority.certificate), str(authority.key)
     with serving(McpUpstream().app(), ssl_certfile=certificate, ssl_keyfile=key) as origin:
         yield f"{origin}/mcp"
 
 
-async def test_a_certificate_of_an_unknown_authority_is_not_believed(running: TestGateway, url: str) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_not_believed(url: str, running: TestGateway) -> None:
     """Fail closed."""
     added = await admin.add(running, "inside", url)
     assert added["client"]["state"] == "disconnected"
@@ -34,7 +35,7 @@ async def test_a_certificate_of_an_unknown_authority_is_not_believed(running: Te
 
 
 async def test_the_authority_that_an_administrator_names_is(
-    running: TestGateway, url: str, authority: Certified, tmp_path: Path
+    url: str, running: TestGateway, authority: Certified, tmp_path: Path
 ) -> None:
     """And when another one is named, what was connected before does not count."""
     added = await admin.add(running, "inside", url, tls_config={"ca_cert_pem": authority.authority})
@@ -46,7 +47,7 @@ async def test_the_authority_that_an_administrator_names_is(
     assert "error" in (await admin.call(running, "inside-one")).json()
 
 
-async def test_any_certificate_is_believed_where_an_administrator_says_so(running: TestGateway, url: str) -> None:
+async def test_any_certificate_is_believed_where_an_administrator_says_so(url: str, running: TestGateway) -> None:
     """For development only, and for this upstream only."""
     added = await admin.add(running, "inside", url, tls_config={"insecure_skip_verify": True})
     assert added["client"]["state"] == "connected"
@@ -55,7 +56,7 @@ async def test_any_certificate_is_believed_where_an_administrator_says_so(runnin
 
 
 @pytest.mark.parametrize("pem", ["text", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-async def test_what_is_no_certificate_is_refused(running: TestGateway, url: str, pem: str) -> None:
+async def test_what_is_no_certificate_is_refused(url: str, running: TestGateway, pem: str) -> None:
     """In words, when it is given."""
     body = {"name": "inside", "connection_string": url, "tls_config": {"ca_cert_pem": pem}}
     refused = await admin.api(running, "POST", "/api/mcp/client", body)
