@@ -20,19 +20,32 @@ def everyday_chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.mark.parametrize("decision", ["Finish and allow access", "Deny"])
 def test_a_page_brought_back_after_the_decision_decides_nothing_more(
-    gateway: BrowserGateway, loopback_uri: str, everyday_chromium: Browser, decision: str
+    gateway: BrowserGateway, loopback_uri: str, everyday_chromium: Browser
 ) -> None:
     """Contract §5, TC-084: a browser may show a page from its memory; its buttons then say that it is over."""
-    person = Person(Window(everyday_chromium.new_page()))
+    person = _who_decides(gateway, loopback_uri, everyday_chromium, "Deny")
+    person.window.go_back()
+    person.presses("Finish and allow access")
+    person.expects_heading("This sign-in is already finished")
+
+
+def test_a_page_is_asked_for_again_once_the_decision_has_changed_a_cookie(
+    gateway: BrowserGateway, loopback_uri: str, everyday_chromium: Browser
+) -> None:
+    """Contract §5, TC-084: to finish sets the cookie of the remembered consent, and Chromium forgets such a page."""
+    person = _who_decides(gateway, loopback_uri, everyday_chromium, "Finish and allow access")
+    person.window.go_back()
+    person.expects_heading("This sign-in is over")
+
+
+def _who_decides(gateway: BrowserGateway, loopback_uri: str, chromium: Browser, decision: str) -> Person:
+    person = Person(Window(chromium.new_page()))
     person.begins(gateway.application(loopback_uri))
     person.skips()
     person.presses(decision)
     person.expects_client()
-    person.window.go_back()
-    person.presses("Finish and allow access")
-    person.expects_heading("This sign-in is already finished")
+    return person
 
 
 def test_a_missing_chromium_is_a_failure_that_says_how_to_install_it() -> None:
