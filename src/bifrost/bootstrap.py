@@ -17,13 +17,11 @@ from bifrost.settings import (
     Settings,
     UpstreamSettings,
     VirtualKeySettings,
-    environment,
 )
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
 from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig
 from bifrost.upstreams.registry import Upstreams
-from bifrost.upstreams.transports.stdio.command import AllowedCommands
 
 KEY_FILE = "keyring.json"
 _CHECK_USE = "installation"
@@ -102,11 +100,6 @@ async def seed(
 
 def _mac(entry: msgspec.Struct, ring: KeyRing) -> str:
     return ring.mac(msgspec.json.encode(entry).decode(), use="configuration")
-
-
-def allowed_commands(settings: Settings) -> AllowedCommands:
-    """The programs that upstreams may be, and what they may see of our environment."""
-    return AllowedCommands(settings.mcp.stdio_allowed_commands, environment())
 
 
 def new_upstream(wanted: UpstreamSettings) -> NewUpstream:

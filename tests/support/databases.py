@@ -15,7 +15,9 @@ _numbers = itertools.count(1)
 @cache
 def postgresql_server(directory: str) -> Any:
     """One cluster for a test process, from the wheel; it ends with the process."""
-    return get_server(directory, cleanup_mode="delete")
+    server = get_server(directory, cleanup_mode="delete")
+    asyncio.run(_hurry(server.get_uri()))
+    return server
 
 
 def fresh_postgresql(directory: Path) -> str:
@@ -24,6 +26,17 @@ def fresh_postgresql(directory: Path) -> str:
     name = f"test_{next(_numbers)}"
     asyncio.run(_create(server.get_uri(), name))
     return str(server.get_uri(database=name))
+
+
+async def _hurry(uri: str) -> None:
+    """It need not outlive the machine, so it does not wait for the disk."""
+    connection = await asyncpg.connect(uri)
+    try:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            await connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
 
 
 async def _create(uri: str, name: str) -> None:

@@ -35,7 +35,6 @@ from bifrost.storage.sweeper import Sweeper
 from bifrost.upstreams.credential_life import CredentialLife
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
-from bifrost.upstreams.transports.stdio.programs import StdioPrograms
 from bifrost.upstreams.upkeep import Upkeep
 
 __all__ = ["Gateway", "build"]
@@ -58,7 +57,6 @@ class Gateway:
     life: CredentialLife
     sweeper: Sweeper
     signing_keys: SigningKeys
-    stdio: StdioPrograms
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
 
@@ -95,7 +93,6 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         life=server.life,
         sweeper=sweeper,
         signing_keys=server.issuing.signing_keys,
-        stdio=parts.stdio.programs,
         lifespan=lifespan,
     )
 
@@ -109,8 +106,7 @@ def _lifespan(
         await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.clients, parts.ring)
         await life.reconcile()
         await mcp.letters.catch_up()
-        background = (sweeper.run(), upkeep.run(), mcp.letters.run(), parts.stdio.programs.run(lambda: _enabled(parts)))
-        running = [asyncio.create_task(task) for task in background]
+        running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run(), mcp.letters.run())]
         try:
             yield
         finally:
@@ -118,13 +114,8 @@ def _lifespan(
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await mcp.close()
-            await parts.stdio.programs.close()
             await parts.outbound.close()
             await parts.strangers.close()
             await parts.database.close()
 
     return lifespan
-
-
-async def _enabled(parts: Foundation) -> frozenset[str]:
-    return frozenset(upstream.id for upstream in await parts.upstreams.enabled())

@@ -31,9 +31,6 @@ from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.registry import Upstreams
-from bifrost.upstreams.transports.stdio.command import AllowedCommands
-from bifrost.upstreams.transports.stdio.pipes import StdioPipes
-from bifrost.upstreams.transports.stdio.programs import StdioLimits, StdioPrograms
 from bifrost.upstreams.vault import Vault
 
 
@@ -63,7 +60,6 @@ class Foundation:
     outbound: OutboundClient
     strangers: OutboundClient
     """For addresses that clients name: the networks opened for upstreams are closed to it."""
-    stdio: StdioPipes
     accounts: SqlUpstreamOAuthStore
     client_key: ClientKey
     token_client: TokenClient
@@ -83,7 +79,6 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     vault = Vault(ring)
     client_store = SqlClientStore(database)
     accounts = SqlUpstreamOAuthStore(database, vault)
-    commands = bootstrap.allowed_commands(settings)
     outbound = OutboundClient(
         vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
     )
@@ -110,10 +105,9 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         clients=ClientRegistry(client_store, settings.app_schemes, clock),
         vault=vault,
         upstream_store=upstream_store,
-        upstreams=Upstreams(upstream_store, vault, clock, commands),
+        upstreams=Upstreams(upstream_store, vault, clock),
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
-        stdio=_stdio(settings, commands, clock),
         accounts=accounts,
         client_key=client_key,
         token_client=token_client,
@@ -127,13 +121,3 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
             jwt_for=frozenset(settings.client.jwt_access_tokens_for),
         ),
     )
-
-
-def _stdio(settings: Settings, commands: AllowedCommands, clock: Clock) -> StdioPipes:
-    mcp = settings.mcp
-    limits = StdioLimits(
-        per_upstream=mcp.stdio_max_processes_per_upstream,
-        in_all=mcp.stdio_max_processes,
-        idle_seconds=mcp.stdio_idle_seconds,
-    )
-    return StdioPipes(commands, StdioPrograms(limits, clock))

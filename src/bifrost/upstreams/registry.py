@@ -11,7 +11,6 @@ from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.models import BY_OAUTH, AuthType, Change, NewUpstream, Upstream, UpstreamState
 from bifrost.upstreams.rules import check
 from bifrost.upstreams.store import UpstreamStore
-from bifrost.upstreams.transports.stdio.command import AllowedCommands
 from bifrost.upstreams.vault import Vault
 
 MAX_AGE_MILLISECONDS = 1 * SECOND
@@ -37,7 +36,6 @@ class Upstreams:
     store: UpstreamStore
     vault: Vault
     clock: Clock
-    commands: AllowedCommands = field(default_factory=lambda: AllowedCommands(()))
     _listed: list[Upstream] = field(default_factory=list)
     _listed_at: int = -MAX_AGE_MILLISECONDS
 
@@ -65,9 +63,7 @@ class Upstreams:
         self._listed_at = self.clock.now() - MAX_AGE_MILLISECONDS
 
     def made(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
-        """A new upstream, its secrets sealed for it. Raises UpstreamInvalid for a program that may not be started."""
-        if wanted.connection_type == "stdio":
-            self.commands.program(wanted.stdio_config)
+        """A new upstream, its secrets sealed for it."""
         state, reason = _FIRST_STATES[wanted.auth_type]
         return Upstream(
             id=upstream_id,

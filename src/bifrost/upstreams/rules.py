@@ -10,6 +10,8 @@ from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig
 
 NOT_OFFERED: dict[tuple[str, str], str] = {
+    ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
+    ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
     ("auth_type", "token_exchange"): "use per_user_oauth",
     ("allowed_extra_headers", "given"): "leave it out",
 }

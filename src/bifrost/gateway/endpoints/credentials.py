@@ -8,17 +8,15 @@ KEY_HEADERS = ("x-bf-vk", "x-api-key", "x-goog-api-key", "api-key")
 SESSION_HEADER = "x-bf-mcp-session-id"
 INCLUDE_CLIENTS = "x-bf-mcp-include-clients"
 INCLUDE_TOOLS = "x-bf-mcp-include-tools"
-_AUTHORIZATION, _SESSION = b"authorization", SESSION_HEADER.encode()
-_PRESENTED = frozenset((_AUTHORIZATION, _SESSION, *(name.encode() for name in KEY_HEADERS)))
 
 
 def credentials(request: Request) -> Credentials:
     """Everything that was presented, so that two can be noticed. Query parameters are never looked at."""
-    presented = [(name, value.decode("latin-1")) for name, value in request.scope["headers"] if name in _PRESENTED]
-    sessions = [value for name, value in presented if name == _SESSION]
+    headers = request.headers
+    sessions = headers.getlist(SESSION_HEADER)
     return Credentials(
-        authorization=tuple(value for name, value in presented if name == _AUTHORIZATION),
-        keys=tuple(value for name, value in presented if name not in (_SESSION, _AUTHORIZATION)),
+        authorization=tuple(headers.getlist("authorization")),
+        keys=tuple(value for name in KEY_HEADERS for value in headers.getlist(name)),
         session_id=", ".join(sessions) if sessions else None,
     )
 
