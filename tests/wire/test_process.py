@@ -144,6 +144,26 @@ def test_two_workers_serve_one_flow(database_url: str, tmp_path: Path) -> None:
         assert server.wait(GRACE_SECONDS) == 0
 
 
+def test_workers_end_with_a_supervisor_that_is_killed(database_url: str, tmp_path: Path) -> None:
+    """Contract §§10, 11: what nobody supervises holds neither the port, so that a new start works, nor the database."""
+    installation = Installation(tmp_path, database_url, {"server": {"workers": 2}})
+    with installation.running() as server:
+        until(lambda: len(_workers(server)) == 2, "starting two workers")
+        workers = _workers(server)
+        _killed(server)
+        until(lambda: not any(_lives(pid) for pid in workers), "ending the workers")
+    with installation.running():
+        assert _accepts(installation.origin)
+
+
+def _lives(pid: int) -> bool:
+    """Not so for one that has ended and that its new parent has not looked at yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @contextmanager
 def _paused(pid: int) -> Iterator[None]:
     """Shorter than the supervisor's patience of 5 seconds; on a busy machine it may replace the process, which is fine."""

@@ -2,9 +2,12 @@
 
 import argparse
 import asyncio
+import multiprocessing
+import os
 import resource
 import signal
 import socket
+import threading
 from typing import Any
 
 import uvicorn
@@ -74,9 +77,21 @@ def run(chosen: argparse.Namespace) -> int:
 
 def worker() -> ASGIApp:
     """One of several worker processes: its settings come from the environment that `run` left."""
+    threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
     loaded = load(None)
     logging.configure(loaded.server.log_level)
     return build(loaded).app
+
+
+def _end_with_the_supervisor() -> None:
+    """Stop as at SIGTERM once the process that started this one is gone, killed for want of memory for example.
+
+    A worker that went on alone would keep the port from the next start, and its connections from the database.
+    """
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def load(config: str | None, host: str | None = None, port: int | None = None) -> Settings:
