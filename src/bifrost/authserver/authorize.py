@@ -41,18 +41,20 @@ class Authorize:
     endpoint_of: Callable[[str], Awaitable[str | None]]
     """The path of the MCP endpoint that a resource indicator names; None when it is not one of ours."""
 
-    async def begin(self, parameters: RequestParameters, browser_hash: str) -> PendingFlow:
+    async def begin(self, parameters: RequestParameters, browser_hash: str, *, pushed: bool) -> PendingFlow:
         """Check the request and remember it as pending. Raises AuthorizationRefused, StorageUnavailable."""
-        client, flow = await self._checked(parameters, browser_hash)
+        client, flow = await self._checked(parameters, browser_hash, pushed=pushed)
         await self._admit(client, flow)
         log.info("authorization_requested", flow=flow.id, client=client.client_name, resource=flow.resource)
         return flow
 
     async def check(self, parameters: RequestParameters) -> None:
         """The same checks for a request that is only pushed. Raises AuthorizationRefused, StorageUnavailable."""
-        await self._checked(parameters, "")
+        await self._checked(parameters, "", pushed=True)
 
-    async def _checked(self, parameters: RequestParameters, browser_hash: str) -> tuple[Client, PendingFlow]:
+    async def _checked(
+        self, parameters: RequestParameters, browser_hash: str, *, pushed: bool
+    ) -> tuple[Client, PendingFlow]:
         await self.store.ping()
         try:
             parameters.refuse_repeated(but=("resource",))
@@ -63,6 +65,7 @@ class Authorize:
             raise _refused(error, way_back=None) from error
         # from here on the redirect URI is the client's own: a refusal may carry a way back (RFC 6749 §4.1.2.1)
         try:
+            _check_pushed(client, pushed=pushed)
             flow = await self._flow(client, uri, parameters, browser_hash, standing)
         except Invalid as error:
             raise _refused(error, way_back=self._way_back(uri, parameters, error)) from error
@@ -153,6 +156,12 @@ def _redirect_uri(client: Client, parameters: RequestParameters) -> str:
         code = oauth.INVALID_REQUEST if presented is None else oauth.INVALID_REDIRECT_URI
         raise Invalid(message, code=code, param="redirect_uri")
     return uri
+
+
+def _check_pushed(client: Client, *, pushed: bool) -> None:
+    """RFC 9126 §6: what the client has said of itself, so that nobody can send a request in its name by a link."""
+    if client.require_pushed_authorization_requests and not pushed:
+        raise Invalid("This client takes part with pushed authorization requests only.", param="request_uri")
 
 
 def _check_response_type(parameters: RequestParameters) -> None:

@@ -186,6 +186,7 @@ class ClientDocuments:
             verified_host=host,
             jwks=document.jwks,
             jwks_uri=document.jwks_uri,
+            require_pushed_authorization_requests=document.metadata.require_pushed_authorization_requests,
         )
 
 

@@ -39,6 +39,8 @@ class NewClient:
     grant_types: tuple[str, ...] = oauth.GRANT_TYPES
     jwks: Mapping[str, Any] | None = None
     jwks_uri: str = ""
+    access_token_format: oauth.AccessTokenFormat = oauth.OPAQUE
+    require_pushed_authorization_requests: bool = False
 
     @property
     def method(self) -> str:
@@ -95,9 +97,10 @@ class ClientRegistry:
         record = await self.one(row_id)
         if change.scope_limit not in (None, "", scope.READ, scope.DEFAULT):
             raise ClientInvalid(f"A scope_limit is empty or {scope.READ}.", param="scope_limit")
-        if change.redirect_uris is not None or change.client_name is not None:
+        if change.definition:
             if record.client.origin != "preregistered":
-                raise ClientInvalid("Only a pre-registered client can be redefined.", param="redirect_uris")
+                member = next(iter(change.definition))
+                raise ClientInvalid("Only a pre-registered client can be redefined.", param=member)
             if change.redirect_uris is not None:
                 _check_redirect_uris(change.redirect_uris, self.app_schemes)
         changed = await self.store.change_client(row_id, change, self.clock.now())
@@ -147,6 +150,8 @@ def check(wanted: NewClient, app_schemes: Collection[str]) -> Client:
         secret_hash=_secret_hash(wanted),
         jwks=jwks,
         jwks_uri=jwks_uri,
+        access_token_format=wanted.access_token_format,
+        require_pushed_authorization_requests=wanted.require_pushed_authorization_requests,
     )
 
 

@@ -1,7 +1,7 @@
 """Nouns of the authorization server. Times are milliseconds since the epoch, lifetimes are in the unit they name."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth
@@ -48,8 +48,10 @@ class Client:
     origin: ClientOrigin = "self_registered"
     secret_hash: str = field(default="", repr=False)
     """Of the client secret; empty when it has none."""
-    jwt_access_tokens: bool = False
-    """Whether its access tokens are JWTs (RFC 9068), which others can check by themselves; opaque otherwise."""
+    access_token_format: oauth.AccessTokenFormat = oauth.OPAQUE
+    """A JWT (RFC 9068) can be checked by others without asking."""
+    require_pushed_authorization_requests: bool = False
+    """Whether its authorization requests are refused unless they were pushed before (RFC 9126 §6)."""
     verified_host: str | None = None
     """The host that vouches for the name; None for a client that has no metadata document."""
     jwks: tuple[Jwk, ...] = ()
@@ -96,6 +98,14 @@ class ClientChange:
     blocked: bool | None = None
     client_name: str | None = None
     redirect_uris: tuple[str, ...] | None = None
+    access_token_format: oauth.AccessTokenFormat | None = None
+    require_pushed_authorization_requests: bool | None = None
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What changes of the client's own metadata, by the names that it has there."""
+        members = ("client_name", "redirect_uris", "access_token_format", "require_pushed_authorization_requests")
+        return {name: getattr(self, name) for name in members if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

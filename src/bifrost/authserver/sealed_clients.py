@@ -34,6 +34,12 @@ class _Sealed(msgspec.Struct, array_like=True):
     nonce: str = ""
 
 
+class _SealedWithRules(_Sealed):
+    """What a client asks of us besides. Only written when it asks, so that the ids of all others stay as they are."""
+
+    require_par: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class SealedClients:
     ring: KeyRing
@@ -45,15 +51,16 @@ class SealedClients:
         Raises OAuthError when the metadata is too large for an id.
         """
         public = metadata.token_endpoint_auth_method == oauth.NONE
-        sealed = _Sealed(
+        sealed = _SealedWithRules(
             name=metadata.client_name,
             redirect_uris=metadata.redirect_uris,
             grant_types=metadata.grant_types,
             auth_method=metadata.token_endpoint_auth_method,
             # two confidential clients that call themselves the same must not share a secret
             nonce="" if public else encode(random_bytes(NONCE_BYTES)),
+            require_par=metadata.require_pushed_authorization_requests,
         )
-        client_id = PREFIX + self.ring.seal_name(zlib.compress(msgspec.json.encode(sealed), 9), use=_ID_USE)
+        client_id = PREFIX + self.ring.seal_name(zlib.compress(_encoded(sealed), 9), use=_ID_USE)
         if len(client_id) > MAX_CHARACTERS:
             raise OAuthError(
                 oauth.INVALID_CLIENT_METADATA,
@@ -73,7 +80,7 @@ class SealedClients:
         if not client_id.startswith(PREFIX) or len(client_id) > MAX_CHARACTERS:
             raise SealBrokenError
         raw, ring_id = self.ring.open_name(client_id.removeprefix(PREFIX), use=_ID_USE)
-        sealed = msgspec.json.decode(zlib.decompress(raw), type=_Sealed)
+        sealed = msgspec.json.decode(zlib.decompress(raw), type=_SealedWithRules)
         public = sealed.auth_method == oauth.NONE
         secret = "" if public else SECRET_PREFIX + self.ring.mac(client_id, use=_SECRET_USE, ring_id=ring_id)
         client = Client(
@@ -86,5 +93,12 @@ class SealedClients:
             grant_types=sealed.grant_types,
             token_endpoint_auth_method=sealed.auth_method,
             secret_hash=hash_secret(secret) if secret else "",
+            require_pushed_authorization_requests=sealed.require_par,
         )
         return client, secret
+
+
+def _encoded(sealed: _SealedWithRules) -> bytes:
+    """Without the rules when there are none."""
+    members = msgspec.structs.astuple(sealed)
+    return msgspec.json.encode(members if sealed.require_par else members[: len(_Sealed.__struct_fields__)])

@@ -12,6 +12,7 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.sealing import open_with, seal_with
 from bifrost.identity.models import AccessTokenFacts
+from bifrost.protocol import oauth
 
 MAX_TOKEN_CHARACTERS = 8_192
 _SUCCESSORS = "refresh_successors"
@@ -69,7 +70,8 @@ class Tokens:
 
     async def _access_token(self, client: Client, grant_id: str, scope: str, now: int, ends: int) -> str:
         """Opaque, or a JWT (RFC 9068 §2.2). Both are stored as a hash and looked up at every request."""
-        wants_jwt = client.jwt_access_tokens or not self.config.jwt_for.isdisjoint((client.client_id, "*"))
+        chosen = not self.config.jwt_for.isdisjoint((client.client_id, "*"))
+        wants_jwt = chosen or client.access_token_format == oauth.JWT
         grant = await self.store.grant(grant_id) if wants_jwt else None
         if grant is None:
             return ids.new_secret(ids.ACCESS_TOKEN)

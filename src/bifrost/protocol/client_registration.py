@@ -12,6 +12,7 @@ MAX_TEXT = 256
 MAX_URL = 2_048
 _TEXTS = ("client_name", "software_id", "software_version")
 _URLS = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
+_FLAGS = ("require_pushed_authorization_requests",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,9 @@ class ClientMetadata:
     grant_types: tuple[str, ...]
     token_endpoint_auth_method: str
     scope: str
-    echoed: tuple[tuple[str, str], ...] = ()
+    require_pushed_authorization_requests: bool = False
+    """RFC 9126 §6."""
+    echoed: tuple[tuple[str, str | bool], ...] = ()
 
     def authenticated_by(self, method: str) -> "ClientMetadata":
         return replace(self, token_endpoint_auth_method=method)
@@ -37,14 +40,17 @@ def accept(body: Mapping[str, Any], app_schemes: Collection[str]) -> ClientMetad
     """
     texts = {name: _text(body, name, MAX_TEXT) for name in _TEXTS}
     urls = {name: _url(body, name) for name in _URLS}
+    flags = {name: _flag(body, name) for name in _FLAGS if body.get(name) is not None}
     return ClientMetadata(
         redirect_uris=_redirect_uris(body.get("redirect_uris"), app_schemes),
         client_name=texts.pop("client_name"),
         grant_types=_grant_types(body),
         token_endpoint_auth_method=_auth_method(body),
         scope=_text(body, "scope", MAX_URL),
-        echoed=tuple(
-            (name, value) for name, value in (*texts.items(), *urls.items(), _application_type(body)) if value
+        **flags,
+        echoed=(
+            *((name, value) for name, value in (*texts.items(), *urls.items(), _application_type(body)) if value),
+            *flags.items(),
         ),
     )
 
@@ -104,6 +110,13 @@ def _text(body: Mapping[str, Any], name: str, limit: int) -> str:
         return ""
     if not isinstance(value, str) or len(value) > limit:
         raise OAuthError(oauth.INVALID_CLIENT_METADATA, f"{name} must be a string of at most {limit} characters.")
+    return value
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if not isinstance(value, bool):
+        raise OAuthError(oauth.INVALID_CLIENT_METADATA, f"{name} must be true or false.")
     return value
 
 

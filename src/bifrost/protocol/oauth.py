@@ -1,5 +1,7 @@
 """OAuth's own words: error codes, grant types and client authentication methods (RFC 6749, 7591, 8707)."""
 
+from typing import Final, Literal
+
 from bifrost.base.errors import Invalid
 
 AUTHORIZATION_CODE = "authorization_code"
@@ -20,6 +22,11 @@ ENDPOINT_AUTH_METHODS = (*AUTH_METHODS, PRIVATE_KEY_JWT)
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 §2.2."""
+
+AccessTokenFormat = Literal["opaque", "jwt"]
+OPAQUE: Final = "opaque"
+JWT: Final = "jwt"
+"""RFC 9068."""
 
 INVALID_REQUEST = "invalid_request"
 INVALID_REQUEST_URI = "invalid_request_uri"

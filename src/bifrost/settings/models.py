@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from bifrost.http.public_urls import LOOPBACK_HOSTS, is_loopback
+from bifrost.protocol import oauth
 from bifrost.protocol.redirect_uri import APP_SCHEMES
 
 
@@ -64,6 +65,12 @@ class RegisteredClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     jwks: Annotated[dict[str, Any] | None, Meta(description="Its public keys, for private_key_jwt.")] = None
     jwks_uri: Annotated[str, Meta(description="Where its public keys are, instead.")] = ""
+    access_token_format: Annotated[
+        oauth.AccessTokenFormat, Meta(description="`jwt`: others can check its access tokens (RFC 9068).")
+    ] = oauth.OPAQUE
+    require_pushed_authorization_requests: Annotated[
+        bool, Meta(description="Refuse its authorization requests unless they were pushed (RFC 9126).")
+    ] = False
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):

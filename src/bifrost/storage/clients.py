@@ -7,7 +7,7 @@ import msgspec
 
 from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord
 from bifrost.base import ids
-from bifrost.protocol import scope
+from bifrost.protocol import oauth, scope
 from bifrost.storage.database import Connection, Database, Row, queries
 
 
@@ -18,6 +18,8 @@ class _Metadata(msgspec.Struct):
     verified_host: str | None = None
     jwks: tuple[dict[str, Any], ...] = ()
     jwks_uri: str = ""
+    access_token_format: oauth.AccessTokenFormat = oauth.OPAQUE
+    require_pushed_authorization_requests: bool = False
 
 
 class SqlClientStore:
@@ -68,7 +70,7 @@ class SqlClientStore:
                 label=changed.label,
                 scope_limit=changed.scope_limit,
                 blocked_at=changed.blocked_at,
-                redefined=change.redirect_uris is not None or change.client_name is not None,
+                redefined=bool(change.definition),
             )
             if changed.blocked_at is not None:
                 await self._revoke(connection, changed, "client_blocked", "%", now)
@@ -136,17 +138,12 @@ def _defined(record: ClientRecord, config_mac: str) -> dict[str, Any]:
 
 
 def _changed(record: ClientRecord, change: ClientChange, now: int) -> ClientRecord:
-    client = replace(
-        record.client,
-        client_name=record.client.client_name if change.client_name is None else change.client_name,
-        redirect_uris=record.client.redirect_uris if change.redirect_uris is None else change.redirect_uris,
-    )
     blocked_at = record.blocked_at
     if change.blocked is not None:
         blocked_at = (blocked_at or now) if change.blocked else None
     return replace(
         record,
-        client=client,
+        client=replace(record.client, **change.definition),
         label=record.label if change.label is None else change.label,
         scope_limit=record.scope_limit if change.scope_limit is None else change.scope_limit,
         blocked_at=blocked_at,
@@ -166,6 +163,8 @@ def _metadata(client: Client) -> str:
         verified_host=client.verified_host,
         jwks=tuple(dict(key) for key in client.jwks),
         jwks_uri=client.jwks_uri,
+        access_token_format=client.access_token_format,
+        require_pushed_authorization_requests=client.require_pushed_authorization_requests,
     )
     return msgspec.json.encode(kept).decode()
 

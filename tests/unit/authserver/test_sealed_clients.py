@@ -124,3 +124,14 @@ def test_the_rules_of_today_hold_for_what_was_registered_yesterday() -> None:
     resolved = CLIENTS.open(client.client_id)
     assert resolved is not None
     assert resolved.redirect_uris == (URI,)
+
+
+def test_a_client_that_asks_for_nothing_more_keeps_the_id_that_it_always_had() -> None:
+    """Contract §3: identical metadata gives the identical id, whatever a later version can carry besides."""
+    known = registered()
+    assert registered(require_pushed_authorization_requests=False).client_id == known.client_id
+    pushing = registered(require_pushed_authorization_requests=True)
+    assert pushing.client_id != known.client_id
+    opened = CLIENTS.open(pushing.client_id)
+    assert opened == pushing
+    assert opened.require_pushed_authorization_requests

@@ -30,7 +30,7 @@ class AuthorizeEndpoint:
         query = params.query(request)
         pushed = await self.pushed.pushed(query)
         parameters = query if pushed is None else Parameters(pushed.encode())
-        flow = await self.authorize.begin(parameters, hash_secret(secret))
+        flow = await self.authorize.begin(parameters, hash_secret(secret), pushed=pushed is not None)
         answer = RedirectResponse(page_url(IDENTITY_PAGE, flow.id), 302, {"Cache-Control": "no-store"})
         answer.headers.append(
             "Set-Cookie", cookies.browser_cookie(name, secret, max_age=PENDING_FLOW_SECONDS, secure=secure)

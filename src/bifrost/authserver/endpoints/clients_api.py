@@ -32,6 +32,12 @@ class CreateClient(Command, frozen=True, kw_only=True):
     )
     jwks: Annotated[dict[str, Any] | None, Meta(description="Its public keys, for private_key_jwt.")] = None
     jwks_uri: Annotated[str, Meta(max_length=2_048, description="Where they are, instead.")] = ""
+    access_token_format: Annotated[
+        oauth.AccessTokenFormat, Meta(description="`jwt`: others can check its access tokens by themselves (RFC 9068).")
+    ] = oauth.OPAQUE
+    require_pushed_authorization_requests: Annotated[
+        bool, Meta(description="Refuse its authorization requests unless they were pushed before (RFC 9126).")
+    ] = False
 
 
 class ChangeClient(Command, frozen=True, kw_only=True):
@@ -45,6 +51,12 @@ class ChangeClient(Command, frozen=True, kw_only=True):
     blocked: Annotated[bool | None, Meta(description="Blocking ends all its grants at once.")] = None
     client_name: Annotated[Name | None, Meta(description="Of a pre-registered client.")] = None
     redirect_uris: Annotated[tuple[str, ...] | None, Meta(description="Of a pre-registered client.")] = None
+    access_token_format: Annotated[
+        oauth.AccessTokenFormat | None, Meta(description="Of a pre-registered client, from its next token on.")
+    ] = None
+    require_pushed_authorization_requests: Annotated[bool | None, Meta(description="Of a pre-registered client.")] = (
+        None
+    )
 
 
 class ShownClient(Struct, frozen=True, kw_only=True):
@@ -57,6 +69,8 @@ class ShownClient(Struct, frozen=True, kw_only=True):
     redirect_uris: tuple[str, ...]
     grant_types: tuple[str, ...]
     token_endpoint_auth_method: str
+    access_token_format: oauth.AccessTokenFormat
+    require_pushed_authorization_requests: bool
     scope_limit: str
     blocked: bool
     grants: Annotated[int, Meta(description="How many people's grants it has now.")]
@@ -100,6 +114,8 @@ class ClientsApi:
                 grant_types=wanted.grant_types,
                 jwks=wanted.jwks,
                 jwks_uri=wanted.jwks_uri,
+                access_token_format=wanted.access_token_format,
+                require_pushed_authorization_requests=wanted.require_pushed_authorization_requests,
             )
         )
         return CreatedClient(client_secret=secret, **_members(record, 0))
@@ -116,6 +132,8 @@ class ClientsApi:
             blocked=wanted.blocked,
             client_name=wanted.client_name,
             redirect_uris=wanted.redirect_uris,
+            access_token_format=wanted.access_token_format,
+            require_pushed_authorization_requests=wanted.require_pushed_authorization_requests,
         )
         return await self._with_grants(await self.registry.change(request.path_params["id"], change))
 
@@ -144,6 +162,8 @@ def _members(record: ClientRecord, grants: int) -> dict[str, Any]:
         "redirect_uris": client.redirect_uris,
         "grant_types": client.grant_types,
         "token_endpoint_auth_method": client.token_endpoint_auth_method,
+        "access_token_format": client.access_token_format,
+        "require_pushed_authorization_requests": client.require_pushed_authorization_requests,
         "scope_limit": record.scope_limit,
         "blocked": record.blocked_at is not None,
         "grants": grants,
