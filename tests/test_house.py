@@ -17,7 +17,7 @@ from bifrost.http.api import ByMethod
 from bifrost.settings import load
 from bifrost.storage.migrate import migrations
 from tests.support.gateway import RING
-from tools import docs
+from tools import docs, proofs
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "bifrost"
@@ -284,6 +284,13 @@ def test_every_request_type_is_snake_case(tmp_path: Path) -> None:
 def test_the_generated_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Ours: `python tools/docs.py` writes them."""
     assert docs.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_every_attack_and_failure_has_its_test_or_a_reason_and_the_pages_say_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ours: rows and docstrings agree in both directions; `python tools/proofs.py` writes the pages."""
+    assert proofs.main(["--check"]) == 0, capsys.readouterr().err
 
 
 def test_every_setting_is_documented_with_a_sentence() -> None:
