@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from bifrost.gateway import streams
 from tests.support.gateway import KEY_ID, VIRTUAL_KEY, upstream
 from tests.support.mcp_client import Conversation, McpClient, gateway_on_a_port, messages
 from tests.support.servers import until
@@ -140,6 +141,89 @@ async def test_a_subscribed_resource_is_heard_of_on_the_stream_of_that_session_a
                 heard = [await queue.get() for queue in (news, others)]
                 assert {one["method"] for one in heard} == {"notifications/tools/list_changed"}
             assert (await client.request("resources/unsubscribe", {"uri": "notes:///a"})).result == {}
+
+
+async def test_what_is_said_right_after_a_subscription_is_heard(sqlite_url: str, tmp_path: Path) -> None:
+    """2025-11-25, resources: what listened already goes on to listen, without a gap."""
+    with talking("2025-11-25") as server:
+        async with gateway(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2025-11-25")
+            await client.open()
+            async with listening(client) as news:
+                await client.request("resources/list")
+                await client.request("tools/call", {"name": "slack-echo"})
+                await client.request("resources/subscribe", {"uri": "notes:///a"})
+                await until(lambda: server.listeners >= 2)  # the session's own, and the one for changes of lists
+                opened = server.streams_opened
+                for number in range(20):
+                    subscribed = await client.request("resources/subscribe", {"uri": "notes:///a"})
+                    assert subscribed.result == {}
+                    server.says("notifications/resources/updated", {"uri": "notes:///a", "number": number})
+                    assert (await soon(news))["params"] == {"uri": "notes:///a", "number": number}
+                assert server.streams_opened == opened
+            assert news.empty()
+
+
+async def test_a_stateless_upstream_is_listened_to_anew_without_a_gap_and_without_an_echo(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """2026-07-28, subscriptions: until it acknowledges the new listening, what it says is heard as before."""
+    with talking("2026-07-28") as server:
+        async with gateway(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2025-11-25")
+            await client.open()
+            async with listening(client) as news:
+
+                async def heard(**said: Any) -> None:
+                    server.says("notifications/resources/updated", said)
+                    assert (await soon(news))["params"] == said
+
+                assert (await client.request("resources/subscribe", {"uri": "notes:///a"})).result == {}
+                await heard(uri="notes:///a", at="once")
+                before = server.listeners
+                server.takes_note.clear()
+                pending = asyncio.create_task(client.request("resources/subscribe", {"uri": "notes:///b"}))
+                await until(lambda: _filters(server)[-1] == {"resourceSubscriptions": ["notes:///a", "notes:///b"]})
+                await heard(uri="notes:///a", at="not acknowledged yet")
+                server.takes_note.set()
+                assert (await pending).result == {}
+                assert server.listeners == before + 1
+                await heard(uri="notes:///a", at="both hear it")
+                await until(lambda: server.listeners == before)
+                await heard(uri="notes:///b", at="one is left")
+                assert (await client.request("resources/unsubscribe", {"uri": "notes:///b"})).result == {}
+                assert (await client.request("resources/unsubscribe", {"uri": "notes:///a"})).result == {}
+                await until(lambda: server.listeners == before - 1)
+            assert news.empty()
+
+
+async def test_when_an_upstream_forgets_a_session_what_it_was_subscribed_to_is_heard_again(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2025-11-25, transports: after a 404 there is a new session; a stream of the old one brings nothing any more."""
+    monkeypatch.setattr(streams, "FIRST_PAUSE_SECONDS", 0.01)
+    with talking("2025-11-25") as server:
+        async with gateway(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2025-11-25")
+            await client.open()
+            async with listening(client) as news:
+                assert (await client.request("resources/subscribe", {"uri": "notes:///a"})).result == {}
+                await until(lambda: server.listeners >= 2)
+                server.forgets()
+                assert (await client.request("resources/read", {"uri": "notes:///a"})).result
+                await until(lambda: len(server.requests("resources/subscribe")) == 2)
+                await until(lambda: server.streams_opened >= 3)
+                server.says("notifications/resources/updated", {"uri": "notes:///a"})
+                assert (await soon(news))["params"] == {"uri": "notes:///a"}
+
+
+async def soon(news: "asyncio.Queue[dict[str, Any]]") -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        return await news.get()
+
+
+def _filters(server: TalkingUpstream) -> list[Any]:
+    return [message["params"]["notifications"] for message in server.requests("subscriptions/listen")]
 
 
 async def test_a_change_of_a_list_makes_the_list_new_at_once(sqlite_url: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ It answers tools by their names, and keeps everything that it was sent.
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,10 +51,22 @@ class TalkingUpstream:
     """What each client said it can do: at each greeting, or at each call."""
 
     tools: tuple[str, ...] = TOOLS
+    streams_opened: int = 0
+    takes_note: threading.Event = field(default_factory=threading.Event)
+    """Cleared: listening begins, and is acknowledged, when it is set again."""
+
     _answers: dict[str, "asyncio.Future[Any]"] = field(default_factory=dict)
-    _streams: set["asyncio.Queue[dict[str, Any]]"] = field(default_factory=set)
+    _streams: dict["asyncio.Queue[dict[str, Any]]", int] = field(default_factory=dict)
+    """With the number of the session that each belongs to."""
+
     _count: int = 0
+    _forgotten: int = -1
+    """The sessions up to this one: their streams stay open, and are told nothing."""
+
     _loop: asyncio.AbstractEventLoop | None = None
+
+    def __post_init__(self) -> None:
+        self.takes_note.set()
 
     @property
     def modern(self) -> bool:
@@ -66,8 +79,12 @@ class TalkingUpstream:
         """Of its own accord, to everybody who listens; from any thread."""
         assert self._loop is not None
         message = {"jsonrpc": "2.0", "method": method, "params": params or {}}
-        for stream in [*self._streams]:
+        for stream in [stream for stream, session in [*self._streams.items()] if session > self._forgotten]:
             self._loop.call_soon_threadsafe(stream.put_nowait, message)
+
+    def forgets(self) -> None:
+        """All sessions that it gave so far (2025-11-25, transports: what is sent in one of them is answered with 404)."""
+        self._forgotten = self._count
 
     @property
     def listeners(self) -> int:
@@ -78,7 +95,7 @@ class TalkingUpstream:
             return
         self._loop = asyncio.get_running_loop()
         if scope["method"] == "GET":
-            await (_plain(send, 405, b"") if self.modern else self._listening(_Sse(send), receive))
+            await (_plain(send, 405, b"") if self.modern else self._listening(_Sse(send), receive, _session(scope)))
             return
         if scope["method"] == "DELETE":
             await _plain(send, 200, b"")
@@ -87,6 +104,9 @@ class TalkingUpstream:
         while more:
             chunk = await receive()
             body, more = body + chunk.get("body", b""), chunk.get("more_body", False)
+        if 0 < _session(scope) <= self._forgotten:
+            await _plain(send, 404, b"")
+            return
         message = json.loads(body)
         self.seen.append(message)
         await self._message(message, receive, send)
@@ -200,14 +220,17 @@ class TalkingUpstream:
 
     async def _subscribed(self, message: dict[str, Any], receive: Receive, send: Send) -> None:
         stream = _Sse(send)
+        while not self.takes_note.is_set():  # noqa: ASYNC110 - it is set from another thread
+            await asyncio.sleep(0.01)
         filter_ = message["params"]["notifications"]
         await stream.message({"jsonrpc": "2.0", "method": mcp.ACKNOWLEDGED, "params": {"notifications": filter_}})
         await self._listening(stream, receive)
 
-    async def _listening(self, stream: "_Sse", receive: Receive) -> None:
+    async def _listening(self, stream: "_Sse", receive: Receive, session: int = 0) -> None:
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         await stream.start()
-        self._streams.add(queue)
+        self._streams[queue] = session
+        self.streams_opened += 1
         gone = asyncio.ensure_future(_gone(receive))
         try:
             while not gone.done():
@@ -219,7 +242,7 @@ class TalkingUpstream:
                     news.cancel()
         finally:
             gone.cancel()
-            self._streams.discard(queue)
+            self._streams.pop(queue)
 
 
 @dataclass(slots=True)
@@ -241,6 +264,11 @@ class _Sse:
 
     async def end(self, raw: bytes) -> None:
         await self.send({"type": "http.response.body", "body": b"data: " + raw + b"\n\n"})
+
+
+def _session(scope: Scope) -> int:
+    """The number in the session id; 0 without one."""
+    return int(dict(scope["headers"]).get(b"mcp-session-id", b"t0")[1:])
 
 
 async def _gone(receive: Receive) -> None:

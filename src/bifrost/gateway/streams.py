@@ -14,6 +14,7 @@ import structlog
 from msgspec import Raw
 
 from bifrost.base.errors import Unavailable
+from bifrost.gateway.attention import Attention, Listener
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.letters import Handler, Letters
 from bifrost.gateway.lists import opens
@@ -36,6 +37,7 @@ FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 2.0, 60.0
 NEWS = "news"
 """A kind of letters."""
 
+_Listen = Callable[[], Awaitable[None]]
 _CHANGES = frozenset(kind.changed for kind in KINDS)
 
 log = structlog.get_logger()
@@ -88,8 +90,8 @@ class Streams:
     letters: Letters
     _open: set[Stream] = field(default_factory=set)
     _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
-    _attended: dict[tuple[str, str], "asyncio.Task[None]"] = field(default_factory=dict)
-    """By session and upstream."""
+    _attended: dict[tuple[str, str], Attention] = field(default_factory=dict)
+    """By session and upstream, until the session ends: what it is subscribed to outlasts a connection."""
 
     # ---- towards clients --------------------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ class Streams:
 
     def end_session(self, session: str) -> None:
         for key in [key for key in self._attended if key[0] == session]:
-            self._attended.pop(key).cancel()
+            self._attended.pop(key).end()
         for stream in self._open:
             if stream.session == session:
                 stream.end()
@@ -128,25 +130,33 @@ class Streams:
         """The process stops: every stream ends in good order."""
         for stream in self._open:
             stream.end()
-        for task in [*(watch.task for watch in self._watches.values()), *self._attended.values()]:
-            task.cancel()
+        for watch in self._watches.values():
+            watch.task.cancel()
+        for attention in self._attended.values():
+            attention.end()
 
     # ---- towards upstreams ------------------------------------------------------------------------------------------
 
-    def attend(self, peer: Peer, uris: tuple[str, ...] = (), *, anew: bool = False) -> None:
-        """Hears what an upstream says to this session or subscription, for as long as that lasts.
+    def attend(self, peer: Peer, uris: tuple[str, ...] = ()) -> None:
+        """Hears what an upstream says to this session or subscription, for as long as that lasts."""
+        if peer.session and not (attention := self._attention(peer, uris)).listeners:
+            self._start(peer, attention)
 
-        `anew`: the session has just subscribed to these itself; what listens already is told to a stateless upstream
-        by listening again, and to others when they have to be listened to again.
+    async def attend_anew(self, peer: Peer, uris: tuple[str, ...]) -> None:
+        """The session has itself just made its subscriptions to be these.
+
+        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew;
+        then this returns when it has taken note. Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
-        key = (peer.session, peer.upstream.id)
-        if not peer.session or (key in self._attended and not anew):
-            return
-        if key in self._attended:
-            self._attended.pop(key).cancel()
-        task = asyncio.create_task(self._listen(peer, uris, subscribed=anew))
-        self._attended[key] = task
-        task.add_done_callback(lambda done: self._unattended(key, done))
+        stateless = (await self.sessions.facts(peer)).stateless
+        attention = self._attention(peer, uris)
+        attention.uris = uris
+        if stateless and not uris:
+            attention.end()
+        elif stateless or not attention.listeners:
+            self._start(peer, attention, subscribed=True)
+        if stateless:
+            await attention.noticed()
 
     def overheard(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
         """An upstream announced a change, on whatever stream."""
@@ -190,27 +200,34 @@ class Streams:
         peer = self.catalog.peer(upstream, stream.call.caller.identity)
         key = (upstream.id, peer.owner)
         if key not in self._watches:
-            self._watches[key] = _Watch(asyncio.create_task(self._listen(peer, ())))
+            self._watches[key] = _Watch(asyncio.create_task(_persistently(peer, self._watching(peer))))
         self._watches[key].watchers.add(stream)
 
-    def _unattended(self, key: tuple[str, str], task: "asyncio.Task[None]") -> None:
-        if self._attended.get(key) is task:
-            del self._attended[key]
+    def _watching(self, peer: Peer) -> _Listen:
+        return lambda: self.sessions.listen(peer, (), _Hears(self, peer))
 
-    async def _listen(self, peer: Peer, uris: tuple[str, ...], *, subscribed: bool = False) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                known = subscribed and not (await self.sessions.facts(peer)).stateless
-                await self.sessions.listen(peer, () if known else uris, _Hears(self, peer))
-                return  # it has nothing to say of its own accord
-            except ConnectionRequired:
-                return
-            except (Unavailable, RpcError) as error:
-                log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
-            subscribed = False
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LAST_PAUSE_SECONDS)
+    def _attention(self, peer: Peer, uris: tuple[str, ...]) -> Attention:
+        key = (peer.session, peer.upstream.id)
+        if key not in self._attended:
+            hears = _Hears(self, peer)
+            self._attended[key] = Attention(hears.say, hears.ask, uris)
+        return self._attended[key]
+
+    def _start(self, peer: Peer, attention: Attention, *, subscribed: bool = False) -> None:
+        attention.start(lambda listener: _persistently(peer, self._listening(peer, attention, listener, subscribed)))
+
+    def _listening(self, peer: Peer, attention: Attention, listener: Listener, subscribed: bool) -> _Listen:
+        known = subscribed
+
+        async def listen() -> None:
+            nonlocal known
+            by_itself, known = known, False
+            stateless = (await self.sessions.facts(peer)).stateless
+            if attention.uris or not stateless:  # of a stateless one, changes of lists are watched for all already
+                uris = () if by_itself and not stateless else attention.uris
+                await self.sessions.listen(peer, uris, listener)
+
+        return listen
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +235,11 @@ class _Hears:
     streams: Streams
     peer: Peer
 
-    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+    def say(self, method: str, params: dict[str, Raw]) -> None:
         self.streams.overheard(self.peer, method, params)
+
+    async def notify(self, method: str, params: dict[str, Raw]) -> None:
+        self.say(method, params)
 
     async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
         stream = self.streams.of_session(self.peer.session)
@@ -233,3 +253,17 @@ def _onto(stream: Stream) -> Callable[[bytes], Awaitable[bool]]:
         return stream.offer(message)
 
     return emit
+
+
+async def _persistently(peer: Peer, listen: _Listen) -> None:
+    """Until the upstream has nothing to say of its own accord; while it cannot be reached, later and later again."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await listen()
+        except ConnectionRequired:
+            return None
+        except (Unavailable, RpcError) as error:
+            log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LAST_PAUSE_SECONDS)

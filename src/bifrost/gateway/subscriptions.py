@@ -50,7 +50,7 @@ class Subscriptions:
         if not (await self.sessions.facts(peer)).stateless:
             await self.sessions.request(peer, route.method, {**params, "uri": route.key}, seconds=READ_SECONDS)
         held[route.key] = peer
-        self._attend(call.client.session, peer)
+        await self._attend(call.client.session, peer)
 
     async def unsubscribe(self, call: Call, params: dict[str, Raw]) -> None:
         """Raises RpcError, InsufficientScope, UpstreamUnavailable, ConnectionRequired."""
@@ -59,7 +59,7 @@ class Subscriptions:
         if not (await self.sessions.facts(peer)).stateless:
             await self.sessions.request(peer, route.method, {**params, "uri": route.key}, seconds=READ_SECONDS)
         if self._uris.get(call.client.session, {}).pop(route.key, None) is not None:
-            self._attend(call.client.session, peer)
+            await self._attend(call.client.session, peer)
 
     async def set_level(self, session: str, level: str) -> None:
         await self.sessions.set_level(session, level)
@@ -73,9 +73,12 @@ class Subscriptions:
         self.streams.end_session(session)
         self.sessions.leave(session)
 
-    def _attend(self, session: str, peer: Peer) -> None:
-        uris = [uri for uri, other in self._uris[session].items() if other.upstream.id == peer.upstream.id]
-        self.streams.attend(peer, tuple(uris), anew=True)
+    async def _attend(self, session: str, peer: Peer) -> None:
+        held = self._uris.get(session)
+        if held is None:
+            return  # the session has ended meanwhile
+        uris = [uri for uri, other in held.items() if other.upstream.id == peer.upstream.id]
+        await self.streams.attend_anew(peer, tuple(uris))
 
     # ---- stateless clients ------------------------------------------------------------------------------------------
 

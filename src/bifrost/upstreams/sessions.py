@@ -66,6 +66,8 @@ class UpstreamSessions:
 
     _opening: SingleFlight[Link] = field(default_factory=SingleFlight)
     _closing: set["asyncio.Task[None]"] = field(default_factory=set)
+    _listening: dict[int, set[asyncio.Timeout]] = field(default_factory=dict)
+    """By link: what ends when the upstream turns out to have forgotten it."""
 
     def peer(
         self,
@@ -118,11 +120,18 @@ class UpstreamSessions:
         Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
         link = await self._link(peer)
+        until_forgotten = asyncio.timeout(None)
         try:
-            await link.listen(uris, requester)
-        except Forgotten as error:
+            async with until_forgotten:
+                self._listening.setdefault(id(link), set()).add(until_forgotten)
+                await link.listen(uris, requester)
+        except (Forgotten, TimeoutError) as error:
             self._forget(peer, link)
             raise UpstreamUnavailable(f"{peer.upstream.name} no longer knows this session.") from error
+        finally:
+            self._listening[id(link)].discard(until_forgotten)
+            if not self._listening[id(link)]:
+                del self._listening[id(link)]
 
     def peers_of(self, session: str) -> list[Peer]:
         """Those to whom this session has links."""
@@ -229,6 +238,9 @@ class UpstreamSessions:
         self._only_modern.discard(peer.upstream.id)
         if self._links.get(peer.key) is link:
             del self._links[peer.key]
+        for listening in self._listening.get(id(link), ()):
+            if listening.when() is None:
+                listening.reschedule(0)  # what was said to that session comes no more
 
     def _close(self, link: Link) -> None:
         task = asyncio.create_task(link.close())

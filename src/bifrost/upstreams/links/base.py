@@ -122,6 +122,9 @@ class Link(Protocol):
     async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
         """Hears what the upstream says of its own accord, for as long as it is not cancelled; returns when it is over.
 
+        A stateless one says only what is asked for: news of these resources, or without any the changes of all lists;
+        that it acknowledges, to the requester too. Others say everything; to these resources they are subscribed first.
+
         Raises UpstreamUnavailable, RpcError.
         """
         ...
@@ -258,6 +261,13 @@ def modern_meta(peer: Peer, params: Params) -> Params:
     }
     level = {mcp.META_LOG_LEVEL: peer.log_level} if peer.log_level else {}
     return {**params, "_meta": {**level, **meta, **own}}
+
+
+def wanted(uris: tuple[str, ...]) -> dict[str, Any]:
+    """What a listening is for (2026-07-28, subscriptions): these resources, or without any the changes of all lists."""
+    if uris:
+        return {"resourceSubscriptions": list(uris)}
+    return {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
 
 
 def result_of(peer: Peer, message: Message) -> Raw:

@@ -32,6 +32,7 @@ from bifrost.upstreams.links.base import (
     facts_of,
     modern_meta,
     result_of,
+    wanted,
     with_own_token,
 )
 from bifrost.upstreams.links.legacy import accepted
@@ -53,7 +54,7 @@ class DuplexLink:
     facts: Facts = field(default_factory=lambda: Facts(version=""))
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
-    _listener: Running | None = None
+    _listeners: list[Running] = field(default_factory=list)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,6 +77,10 @@ class DuplexLink:
         sent, token = with_own_token(params, request_id)
         patience = Patience(seconds)
         running = Running(self.peer, request_id, requester, patience, self._responds, token)
+        return await self._answer(running, patience, method, sent, seconds)
+
+    async def _answer(self, running: Running, patience: Patience, method: str, sent: Params, seconds: float) -> Raw:
+        request_id = running.request_id
         waiting = self._waiting[request_id] = _Waiting(running, asyncio.get_running_loop().create_future())
         try:
             async with patience:
@@ -96,20 +101,18 @@ class DuplexLink:
 
     async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
         """On a pipe everything arrives anyway; a modern upstream must be asked for it."""
-        self._listener = Running(self.peer, 0, requester, None, self._responds)
+        heard = Running(self.peer, next(self._ids), requester, None, self._responds)
+        self._listeners.append(heard)
         try:
             if self._modern:
-                wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
-                await self._request(
-                    mcp.LISTEN, {"notifications": {**wanted, "resourceSubscriptions": list(uris)}}, Nobody(), 1e9
-                )
+                await self._answer(heard, Patience(1e9), mcp.LISTEN, {"notifications": wanted(uris)}, 1e9)
                 return
             for uri in uris:
                 await self._request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
             await self._ended.wait()
         finally:
-            self._listener.end()
-            self._listener = None
+            heard.end()
+            self._listeners = [other for other in self._listeners if other is not heard]
 
     async def notify(self, method: str, params: Params) -> None:
         """Raises UpstreamUnavailable."""
@@ -151,17 +154,22 @@ class DuplexLink:
             await running.incoming(message)
 
     def _addressee(self, message: Message) -> Running | None:
-        """Progress names its request. For the rest: whoever asked last, or who listens."""
+        """Progress names its request, news their listening. For the rest: whoever asked last, or who listens."""
+        params = message.params if isinstance(message.params, dict) else {}
         if message.method == mcp.PROGRESS:
-            token = (message.params or {}).get(mcp.PROGRESS_TOKEN)
+            token = params.get(mcp.PROGRESS_TOKEN)
             named = jsonrpc.value(token) if token is not None else None
             waiting = self._waiting.get(named) if isinstance(named, int) else None
             return waiting.running if waiting else None
-        last = next(reversed(self._waiting.values()), None)
+        subscription = jsonrpc.object_members(params.get("_meta")).get(mcp.META_SUBSCRIPTION)
+        for heard in self._listeners:
+            if subscription is not None and bytes(subscription) == b"%d" % heard.request_id:
+                return heard
+        newest = self._listeners[-1] if self._listeners else None
+        asking = (waiting.running for waiting in reversed(self._waiting.values()))
+        last = next((running for running in asking if running.patience), None)
         about_a_request = message.id is not UNSET or message.method == mcp.LOG_MESSAGE
-        if last and (about_a_request or self._listener is None):
-            return last.running
-        return self._listener
+        return last if last and (about_a_request or newest is None) else newest
 
     def _end(self, error: Unavailable) -> None:
         self._ended.set()

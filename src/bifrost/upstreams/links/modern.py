@@ -21,6 +21,7 @@ from bifrost.upstreams.links.base import (
     facts_of,
     modern_meta,
     result_of,
+    wanted,
     with_own_token,
 )
 from bifrost.upstreams.links.http import HttpChannel
@@ -76,13 +77,7 @@ class ModernLink:
 
     async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
         request_id = next(self._ids)
-        wanted = {
-            "toolsListChanged": True,
-            "promptsListChanged": True,
-            "resourcesListChanged": True,
-            "resourceSubscriptions": list(uris),
-        }
-        body = jsonrpc.request(request_id, mcp.LISTEN, modern_meta(self.peer, {"notifications": wanted}))
+        body = jsonrpc.request(request_id, mcp.LISTEN, modern_meta(self.peer, {"notifications": wanted(uris)}))
         heard = Running(self.peer, request_id, requester, None, None)
         async with self.channel.open("POST", headers(mcp.LISTEN, {}), body) as reply:
             if not reply.streams:
@@ -94,8 +89,7 @@ class ModernLink:
                     raise self.channel.no_answer(reply.status) from error
                 if message.id == request_id and message.method is UNSET:
                     return
-                if message.method != mcp.ACKNOWLEDGED:
-                    await heard.incoming(message)
+                await heard.incoming(message)
 
     async def notify(self, method: str, params: Params) -> None:
         """A client of this revision has nothing to tell: every request says everything."""

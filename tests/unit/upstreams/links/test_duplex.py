@@ -200,3 +200,32 @@ async def test_a_listener_hears_what_belongs_to_no_request() -> None:
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     await link.close()
+
+
+async def test_two_listenings_to_a_stateless_upstream_hear_what_is_for_them_and_end_apart() -> None:
+    """2026-07-28, subscriptions: every message names its subscription; the acknowledgement comes first."""
+    pipe = Pipe({"error": {"code": -32601, "message": "?"}}, {"result": {"supportedVersions": ["2026-07-28"]}})
+    link = await open_link(peer(session="s"), pipe)
+    first, second = Keeps(), Keeps()
+    older = asyncio.create_task(link.listen(("x:/a",), first))
+    await until(pipe, 3)
+    newer = asyncio.create_task(link.listen(("x:/a", "x:/b"), second))
+    await until(pipe, 4)
+    assert [sent["params"]["notifications"] for sent in pipe.sent[2:]] == [
+        {"resourceSubscriptions": ["x:/a"]},
+        {"resourceSubscriptions": ["x:/a", "x:/b"]},
+    ]
+    names = [{"_meta": {"io.modelcontextprotocol/subscriptionId": sent["id"]}} for sent in pipe.sent[2:]]
+    pipe.says(method="notifications/subscriptions/acknowledged", params=names[1])
+    pipe.says(method="notifications/resources/updated", params={"uri": "x:/a", **names[0]})
+    await asyncio.sleep(0.01)
+    assert [method for method, _ in first.heard] == ["notifications/resources/updated"]
+    assert [method for method, _ in second.heard] == ["notifications/subscriptions/acknowledged"]
+    older.cancel()
+    await asyncio.gather(older, return_exceptions=True)
+    pipe.says(method="notifications/resources/updated", params={"uri": "x:/b"})
+    await asyncio.sleep(0.01)
+    assert [method for method, _ in second.heard][1:] == ["notifications/resources/updated"]
+    newer.cancel()
+    await asyncio.gather(newer, return_exceptions=True)
+    await link.close()
