@@ -6,6 +6,7 @@
     bench.py compare PEER... [-w W1,W2,...] [--runs 2] [--secs 1.5]   # workload by workload, side by side, with ratios
     bench.py direct                  # load generator + upstream ceiling (no gateway)
     bench.py count PEER              # requests and connections that reach the upstream per call
+    bench.py flood PEER              # 1 000 registrations in ten seconds: what they do to refreshes, and to the database
     bench.py table FILE...           # markdown tables of the medians, one per workload
     bench.py compact FILE...         # one row per peer
 """
@@ -342,6 +343,43 @@ def run_count(a):
         up.stop()
 
 
+def run_flood(a):
+    """Refreshes alone, then beside registrations: the ratio of their p99, and what was written for the registrations."""
+    p = load_peer(a.peer)
+    up = start_upstream() if p.get("needs_upstream") else None
+    aux = [Proc(f"{p['name']}-aux{i}", c, GEN_CPU, p.get("env")) for i, c in enumerate(p.get("aux", []))]
+    pr, _ = start_peer(p)
+    try:
+        body = json.loads(W.register_body(p))
+        given = json.dumps({"path": p["register_path"], "body": body}).encode()
+
+        def refreshes():
+            lg.wait_quiet(max_wait=a.wait)
+            return lg.load(W.w4(p), p["port"], 4, 1, a.secs, a.max_count, pr.pids())
+
+        def flood():
+            child = subprocess.Popen([sys.executable, f"{HERE}/lib/flood.py", str(p["port"]), "100", "1000"],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            child.stdin.write(given)
+            child.stdin.close()
+            return child
+
+        alone, child = refreshes(), flood()
+        beside = lg.load(W.w4(p), p["port"], 4, 0.5, a.secs, a.max_count, pr.pids())
+        print("refreshes alone ", json.dumps(alone))
+        print("refreshes beside", json.dumps(beside))
+        print("registrations   ", child.stdout.read().decode().strip())
+        print(f"p99 beside to alone: {beside['p99_ms'] / alone['p99_ms']:.2f}; p50: {beside['p50_ms'] / alone['p50_ms']:.2f}")
+        if p.get("rows"):
+            before = p["rows"]()
+            flood().wait()
+            after = p["rows"]()
+            print(f"rows before 1 000 more registrations: {before}; after: {after}")
+    finally:
+        for x in [pr, *aux, *([up] if up else [])]:
+            x.stop()
+
+
 def run_direct(a):
     """Ceilings: the generator against the bare upstream, upstream on SRV_CPU and then on the generator's CPU."""
     R = {}
@@ -426,6 +464,11 @@ def main():
         s.add_argument("--wait", type=float, default=6 if short else 45, help="seconds to wait at most for a quiet machine before a run")
         s.add_argument("--out")
     sub.add_parser("count").add_argument("peer")
+    s = sub.add_parser("flood")
+    s.add_argument("peer")
+    s.add_argument("--secs", type=float, default=9)
+    s.add_argument("--wait", type=float, default=45)
+    s.add_argument("--max-count", type=int, default=2_000_000)
     for n in ("table", "compact", "summary"):
         sub.add_parser(n).add_argument("files", nargs="+")
     a = ap.parse_args()
@@ -444,6 +487,8 @@ def main():
         summary.show(a.files)
     elif a.cmd == "count":
         run_count(a)
+    elif a.cmd == "flood":
+        run_flood(a)
     elif a.cmd == "compact":
         compact(a)
     else:

@@ -1,4 +1,10 @@
-"""A PostgreSQL cluster for the bench:  cluster.py serve DIR (until SIGTERM) | cluster.py fresh DIR (an empty database; prints its URL)."""
+"""A PostgreSQL cluster for the bench.
+
+    cluster.py serve DIR    until SIGTERM
+    cluster.py fresh DIR    makes the database empty; prints its URL
+    cluster.py keep DIR     makes what is in the database the template of `copy`
+    cluster.py copy DIR     makes the database a copy of that; prints its URL
+"""
 import asyncio
 import pathlib
 import signal
@@ -8,7 +14,12 @@ import warnings
 
 import asyncpg
 
-DATABASE = "bench"
+DATABASE, TEMPLATE = "bench", "bench_kept"
+STEPS = {
+    "fresh": (f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", f"CREATE DATABASE {DATABASE}"),
+    "copy": (f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"),
+    "keep": (f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)", f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}"),
+}
 
 
 def serve(directory):
@@ -25,15 +36,15 @@ def serve(directory):
         (directory / "uri").unlink(missing_ok=True)
 
 
-async def fresh(directory):
+async def change(directory, verb):
     for _ in range(600):
         if (directory / "uri").exists():
             break
         time.sleep(0.1)
     admin, url = (directory / "uri").read_text().split()
     connection = await asyncpg.connect(admin)
-    await connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-    await connection.execute(f"CREATE DATABASE {DATABASE}")
+    for step in STEPS[verb]:
+        await connection.execute(step)
     await connection.close()
     print(url)
 
@@ -43,4 +54,4 @@ home.mkdir(parents=True, exist_ok=True)
 if sys.argv[1] == "serve":
     serve(home)
 else:
-    asyncio.run(fresh(home))
+    asyncio.run(change(home, sys.argv[1]))

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 
 KEY = "sk-bf-bench-0123456789abcdefghijklmnopqrstuvwxyz"
 FIELD = re.compile(rb'name="(flow_id|csrf)" value="([^"]+)"')
@@ -45,8 +46,14 @@ def peer(home, here, up, name="bifrost", port=18201, storage=None, **more):
         with open(f"{data}/config.json", "w") as file:
             json.dump(given, file)
 
+    def rows():
+        """Of every table, as the database is now."""
+        with sqlite3.connect(f"file:{data}/data/bifrost.db?mode=ro", uri=True) as database:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return sum(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
+
     return {
-        "name": name, "port": port, "before_start": before_start, "needs_upstream": True,
+        "name": name, "port": port, "before_start": before_start, **({} if storage else {"rows": rows}), "needs_upstream": True,
         "cmd": [f"{here}/../../../.venv/bin/bifrost", "serve", "--config", f"{data}/config.json"],
         "ready_path": "/health", "ready_limit": 60,
         "meta_path": "/.well-known/oauth-authorization-server", "register_path": "/api/oauth/per-user/register",
