@@ -111,7 +111,7 @@ def test_a_link_of_an_attacker_does_not_take_the_account_of_whoever_opens_it(
 def test_a_sign_in_that_an_attacker_began_is_not_finished_by_whoever_signs_in(
     gateway: BrowserGateway, service: OAuthUpstream, loopback_uri: str, new_person: NewPerson
 ) -> None:
-    """TC-108, CVE-2026-27124: the address of the service itself, sent on; Ann signs in and her code is used by nobody."""
+    """TC-106, TC-108, CVE-2026-27124: the address of the service itself, sent on; Ann signs in, nobody uses her code."""
     ben, ann = new_person(), new_person()
     _consented(ann, gateway, loopback_uri, VIRTUAL_KEY)
     ben.page.goto(_link(gateway, SECOND_KEY))

@@ -41,7 +41,7 @@ def attacker(_attacker: tuple[Site, Recording, int]) -> tuple[Site, int]:
 def test_the_cookie_is_as_narrow_as_it_can_be(
     request: pytest.FixtureRequest, loopback_uri: str, person: Person, name: str
 ) -> None:
-    """Contract §4: HttpOnly, SameSite=Lax, Path=/, Max-Age=900, for this host alone; under https Secure and __Host-."""
+    """TC-069, contract §4: HttpOnly, Lax, Path=/, Max-Age=900, for this host alone; under https Secure and __Host-."""
     gateway: BrowserGateway = request.getfixturevalue(name)
     person.begins(gateway.application(loopback_uri))
     (cookie,) = person.page.context.cookies()
@@ -58,7 +58,7 @@ def test_the_cookie_is_as_narrow_as_it_can_be(
 def test_another_browser_learns_nothing(
     gateway: BrowserGateway, loopback_uri: str, person: Person, new_person: NewPerson, carries: str
 ) -> None:
-    """Contract §5: cookie missing or different, 403 and nothing about the flow; its owner goes on undisturbed."""
+    """TC-051, TC-053, contract §5: cookie missing or different: 403, nothing of the flow; its owner goes on."""
     person.begins(gateway.application(loopback_uri))
     stranger = new_person()
     if carries == "a cookie of its own":
@@ -99,7 +99,7 @@ def test_a_form_on_another_origin_changes_nothing(  # noqa: PLR0917 - fixtures a
     headers: dict[bytes, bytes],
     origin: str,
 ) -> None:
-    """Contract §5, exact Origin: even one that knows flow and CSRF token and brings the cookie gets 403."""
+    """TC-062, TC-063, contract §5: even one that knows flow and CSRF token and brings the cookie gets 403."""
     site, port = attacker
     person.begins(gateway.application(loopback_uri))
     flow_id = flow_id_of(person.page.url)
@@ -123,7 +123,7 @@ def test_a_form_on_another_origin_changes_nothing(  # noqa: PLR0917 - fixtures a
 def test_our_own_page_without_its_token_changes_nothing(
     gateway: BrowserGateway, loopback_uri: str, person: Person, csrf: str
 ) -> None:
-    """Contract §5: the Origin check *and* the CSRF token; the right origin alone is not enough."""
+    """TC-062, contract §5: the Origin check *and* the CSRF token; the right origin alone is not enough."""
     person.begins(gateway.application(loopback_uri))
     before = gateway.everything()
     person.page.evaluate("csrf => document.getElementsByName('csrf').forEach(field => { field.value = csrf; })", csrf)
@@ -137,7 +137,7 @@ def test_our_own_page_without_its_token_changes_nothing(
 def test_no_page_can_be_framed(
     gateway: BrowserGateway, loopback_uri: str, attacker: tuple[Site, int], person: Person, page: str
 ) -> None:
-    """Contract §5, frame-ancestors 'none': not even on the same site, where the cookie comes along."""
+    """TC-072, contract §5, frame-ancestors 'none': not even on the same site, where the cookie comes along."""
     site, port = attacker
     application = gateway.application(loopback_uri)
     person.begins(application)

@@ -170,7 +170,7 @@ def plain_shapes(plain_gateway: BrowserGateway, _with_javascript: Person) -> lis
 def test_a_hostile_client_name_is_text(
     gateway: BrowserGateway, plain_shapes: list[Counter[str]], person: Person, name: str
 ) -> None:
-    """Contract §5: shown as it is written; it adds no element to either page and runs nothing."""
+    """TC-075, contract §5: shown as it is written; it adds no element to either page and runs nothing."""
     assert _shapes(gateway, person, name) == plain_shapes
     assert person.window.dialogs == []
 
@@ -178,7 +178,7 @@ def test_a_hostile_client_name_is_text(
 def test_nothing_in_the_query_is_repeated_on_the_page(
     gateway: BrowserGateway, loopback_uri: str, person: Person
 ) -> None:
-    """Contract §5: only known error codes render, never free text from the query."""
+    """TC-076, contract §5: only known error codes render, never free text from the query."""
     person.begins(gateway.application(loopback_uri))
     before = _elements(person)
     person.page.goto(
@@ -190,7 +190,7 @@ def test_nothing_in_the_query_is_repeated_on_the_page(
 
 
 def test_the_name_of_a_key_is_text(gateway: BrowserGateway, loopback_uri: str, person: Person) -> None:
-    """The administrator's words are escaped like anybody's."""
+    """TC-075: the administrator's words are escaped like anybody's."""
     _services(gateway, person, loopback_uri)
     assert person.page.locator("bdi.label").inner_text() == KEY_NAME
     assert person.page.locator("bdi b").count() == 0

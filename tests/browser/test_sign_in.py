@@ -78,7 +78,7 @@ def test_a_wrong_key_is_answered_on_the_page(gateway: BrowserGateway, loopback_u
 def test_five_wrong_keys_close_the_form_for_a_while(
     gateway: BrowserGateway, loopback_uri: str, plain_person: Person
 ) -> None:
-    """Contract §5: after five failures the form locks, says so, and opens again by itself."""
+    """TC-163, contract §5: after five failures the form locks, says so, and opens again by itself."""
     plain_person.begins(gateway.application(loopback_uri))
     for _ in range(5):
         plain_person.pastes(WRONG_KEY)
@@ -193,7 +193,7 @@ def test_two_sign_ins_in_one_browser_both_finish(
 def test_one_sign_in_in_two_tabs_is_answered_once(
     gateway: BrowserGateway, listener: Recording, loopback_uri: str, person: Person
 ) -> None:
-    """Contract §5: of several submits one wins, the others are told with 409 that it is finished."""
+    """TC-056, TC-065, contract §5: of several submits one wins, the others are told with 409 that it is finished."""
     person.begins(gateway.application(loopback_uri))
     person.skips()
     tab = person.opens_a_tab()

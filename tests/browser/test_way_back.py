@@ -44,7 +44,7 @@ def _redirect_uri(request: pytest.FixtureRequest, kind: str) -> str:
 def test_finishing_leads_to_the_client(
     gateway: BrowserGateway, new_person: NewPerson, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    """Contract §5: Chromium applies form-action to the redirect after a form, so the policy must let every kind pass."""
+    """TC-073, contract §5: Chromium applies form-action to the redirect after a form; the policy lets every kind pass."""
     person = new_person()
     application = gateway.application(_redirect_uri(request, kind))
     person.begins(application)
@@ -57,7 +57,7 @@ def test_finishing_leads_to_the_client(
 def test_finishing_leads_from_https_to_the_client(
     secure_gateway: BrowserGateway, person: Person, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    """Contract §5 as it is in production: the same from an https gateway, down to plain http on loopback."""
+    """TC-073, contract §5 as it is in production: the same from an https gateway, down to plain http on loopback."""
     application = secure_gateway.application(_redirect_uri(request, kind))
     person.begins(application)
     person.pastes(VIRTUAL_KEY)
@@ -93,7 +93,7 @@ def test_denying_leads_to_an_application(gateway: BrowserGateway, new_person: Ne
 def test_no_referer_goes_with_it(
     gateway: BrowserGateway, listener: Recording, loopback_uri: str, person: Person, path: str
 ) -> None:
-    """Contract §5, Referrer-Policy: neither flow ids nor our address leave with the browser."""
+    """TC-021, contract §5, Referrer-Policy: neither flow ids nor our address leave with the browser."""
     person.begins(gateway.application(loopback_uri), **(REFUSED if path == "link" else {}))
     if path == "finish":
         person.skips()
@@ -147,7 +147,7 @@ def test_a_refusal_returns_by_itself_to_an_application(gateway: BrowserGateway, 
 def test_a_refusal_waits_for_a_click_before_it_goes_to_a_website(
     gateway: BrowserGateway, website: Recording, https_uri: str, new_person: NewPerson
 ) -> None:
-    """Contract §4: to any other host by a link that names it, never by itself (RFC 9700 §4.11.2)."""
+    """TC-018, contract §4: to any other host by a link that names it, never by itself (RFC 9700 §4.11.2)."""
     person = new_person()
     person.begins(gateway.application(https_uri), **REFUSED)
     person.window.pass_time(LONG_SECONDS)
@@ -163,7 +163,7 @@ def test_a_refusal_waits_for_a_click_before_it_goes_to_a_website(
 def test_a_refusal_never_leads_to_an_address_nobody_registered(
     gateway: BrowserGateway, loopback_uri: str, person: Person, changes: dict[str, str]
 ) -> None:
-    """Contract §4: unknown client or unregistered redirect URI, no link to it and nothing by itself."""
+    """TC-016, contract §4: unknown client or unregistered redirect URI, no link to it and nothing by itself."""
     person.begins(gateway.application(loopback_uri), **changes)
     assert person.page.get_by_role("alert").is_visible()
     assert person.page.get_by_role("link").count() == 0

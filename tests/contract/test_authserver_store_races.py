@@ -48,7 +48,7 @@ async def processes(database: Database, database_url: str) -> AsyncIterator[Iter
 async def test_of_many_redeemers_exactly_one_gets_the_tokens_of_each_code(
     database: Database, processes: Iterator[SqlAuthServerStore]
 ) -> None:
-    """Contract §6: claiming is one guarded statement, so a code can never pay twice."""
+    """TC-035, contract §6: claiming is one guarded statement, so a code can never pay twice."""
     codes = [await consented(next(processes)) for _ in range(CODES)]
     tries = [(code, tokens(given.id)) for given, code in codes for _ in range(AT_ONCE)]
     won = await together(next(processes).redeem_code(code.code_hash, pair, NOW) for code, pair in tries)
@@ -64,7 +64,7 @@ async def test_of_many_redeemers_exactly_one_gets_the_tokens_of_each_code(
 async def test_of_many_refreshers_exactly_one_gets_the_successors(
     database: Database, processes: Iterator[SqlAuthServerStore]
 ) -> None:
-    """Contract §6: rotation is one guarded statement too."""
+    """TC-189, contract §6: rotation is one guarded statement too."""
     sessions = [await redeemed(next(processes)) for _ in range(CODES)]
     first = {pair.access.token_hash for _, _, pair in sessions}
     tries = [(refresh_of(pair), tokens(given.id)) for given, _, pair in sessions for _ in range(AT_ONCE)]
@@ -79,7 +79,7 @@ async def test_of_many_refreshers_exactly_one_gets_the_successors(
 async def test_of_parallel_submits_and_denials_exactly_one_wins(
     database: Database, processes: Iterator[SqlAuthServerStore]
 ) -> None:
-    """Contract §5: of any number of parallel submits exactly one wins; deny consumes the flow as well."""
+    """TC-057, contract §5: of any number of parallel submits exactly one wins; deny consumes the flow as well."""
     flows = [flow() for _ in range(CODES)]
     for pending in flows:
         await next(processes).add_pending_flow(pending)

@@ -60,7 +60,7 @@ async def test_what_was_written_survives_the_next_start(database_url: str) -> No
 
 
 async def test_of_processes_that_migrate_at_once_one_does_it(database_url: str) -> None:
-    """Contract §10: replicas and workers start together, also on an empty database."""
+    """TC-218, contract §10: replicas and workers start together, also on an empty database."""
     several = [database(database_url) for _ in range(6)]
     await together(made.open() for made in several)
     try:
@@ -75,7 +75,7 @@ async def test_of_processes_that_migrate_at_once_one_does_it(database_url: str) 
 async def test_a_migration_that_breaks_leaves_the_schema_as_it_was(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Architecture: each migration is a transaction; a failed upgrade can be repaired and started again."""
+    """TC-218, architecture: each migration is a transaction; a failed upgrade can be repaired and started again."""
     script = "CREATE TABLE half (a TEXT PRIMARY KEY);\nINSERT INTO half VALUES ('1');\nINSERT INTO half VALUES ('1');\n"
 
     def with_a_broken_one(dialect: str) -> Iterator[tuple[int, str, str]]:

@@ -174,7 +174,7 @@ async def test_a_caller_cancelled_while_it_waits_for_a_lock_leaves_the_database_
 
 
 async def test_every_moment_of_a_transaction_can_be_cancelled(database: Database, other: Database) -> None:
-    """Contract §11: wherever the cancellation comes, the call has happened as a whole or not at all."""
+    """TC-122, contract §11: wherever the cancellation comes, the call has happened as a whole or not at all."""
     store = grants_store(database)
     outcomes: list[bool] = []
     turns = 0
@@ -225,7 +225,7 @@ async def _until_it_waits(database: Database, other: Database, task: "asyncio.Ta
 
 
 async def test_a_hash_is_looked_up_exactly(store: SqlAuthServerStore) -> None:
-    """Contract §6: tokens are found by their hash; neither case nor a blank at the end makes two hashes one."""
+    """TC-145, contract §6: tokens are found by their hash; neither case nor a blank at the end makes two hashes one."""
     _, code, _ = await redeemed(store)
     for near in (code.code_hash.upper(), code.code_hash + " ", code.code_hash[:-1], hash_secret(code.code_hash)):
         assert await store.authorization_code(near) is None

@@ -184,7 +184,7 @@ def _locked_by_another_process(path: str) -> Iterator[None]:
 
 
 async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_writing_only(sqlite_url: str) -> None:
-    """Contract §10: several worker processes share the file; readers are never locked out."""
+    """TC-199, contract §10: several worker processes share the file; readers are never locked out."""
     path = sqlite_url.removeprefix("sqlite:///")
     async with opened(sqlite_url):
         shared = sqlite.SqliteDatabase(Path(path), busy_milliseconds=50)
@@ -235,7 +235,7 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, name: s
 
 @pytest.mark.parametrize("what", ["nobody listens", "no such database", "no such user"])
 async def test_a_postgresql_that_cannot_be_reached_is_unavailable(postgresql_url: str, what: str) -> None:
-    """Contract §11: refused with one sentence, whatever the reason is."""
+    """TC-208, contract §11: refused with one sentence, whatever the reason is."""
     urls = {
         "nobody listens": f"postgresql://127.0.0.1:{free_port()}/test",
         "no such database": postgresql_url.replace("/test_", "/nobody_made_"),
@@ -258,7 +258,7 @@ async def _end_backends(administrator: Database) -> None:
 
 
 async def test_a_pool_heals_after_its_idle_connections_were_ended(postgresql_url: str) -> None:
-    """Contract §10: a database that restarts is felt for a moment, and nobody restarts the gateway."""
+    """TC-202, contract §10: a database that restarts is felt for a moment, and nobody restarts the gateway."""
     async with opened(postgresql_url) as pool, opened(postgresql_url) as administrator:
         store = grants_store(pool)
         await together(store.ping() for _ in range(postgresql.POOL_SIZE))
@@ -270,7 +270,7 @@ async def test_a_pool_heals_after_its_idle_connections_were_ended(postgresql_url
 
 
 async def test_a_transaction_whose_connection_is_ended_is_unavailable_and_leaves_nothing(postgresql_url: str) -> None:
-    """Contract §2: nothing was written, and the same request may be sent again."""
+    """TC-203, contract §2: nothing was written, and the same request may be sent again."""
     async with opened(postgresql_url) as pool, opened(postgresql_url) as administrator:
         store = grants_store(pool)
         pending = flow()
@@ -299,7 +299,7 @@ async def _outcome(call: Awaitable[object]) -> str:
 async def test_whoever_finds_every_connection_taken_waits_only_so_long(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Contract §2: a full pool is storage that does not answer; when it empties everything goes on."""
+    """TC-204, contract §2: a full pool is storage that does not answer; when it empties everything goes on."""
     monkeypatch.setattr(postgresql, "POOL_SIZE", 2)
     async with opened(postgresql_url) as pool:
         monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 0.05)
@@ -312,7 +312,7 @@ async def test_whoever_finds_every_connection_taken_waits_only_so_long(
 async def test_whoever_waits_too_long_for_somebody_elses_row_is_told_so(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Contract §2: a lock that is not released is storage that does not answer, and nothing was written."""
+    """TC-204, contract §2: a lock that is not released is storage that does not answer, and nothing was written."""
     monkeypatch.setattr(postgresql, "LOCK_MILLISECONDS", 50)
     async with opened(postgresql_url) as one, opened(postgresql_url) as other:
         store = grants_store(one)

@@ -145,7 +145,7 @@ async def test_a_value_beyond_ascii_is_refused_where_only_ascii_can_be_right(
 
 @pytest.mark.parametrize("value", ["état", "日本語", "😀", "a b+c&d=e;f%2F\"'<>\\", "x" * 4_096, "٣", "\u202e"])
 async def test_the_state_is_kept_as_it_was_sent(running: TestGateway, value: str) -> None:
-    """Contract §4: returned byte for byte."""
+    """TC-172, contract §4: returned byte for byte."""
     client = await registered(running)
     assert (await accepted(running, request(client, state=value)))["state"] == value
     page = await refused(running, request(client, state=value, response_type="token"), param="response_type", code=None)

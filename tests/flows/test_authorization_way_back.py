@@ -54,7 +54,7 @@ def _added(url: str, redirect_uri: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("uri", [*AUTOMATIC, *BY_HAND])
 async def test_the_page_hands_the_error_back_to_the_client(running: TestGateway, uri: str, name: str) -> None:
-    """Contract §4: error, error_description, state and iss; by itself for loopback and apps, by a link for https."""
+    """TC-017, contract §4: error, its words, state and iss; by itself for loopback and apps, by a link for https."""
     client = await registered(running, uri)
     value, code = FAULTS[name]
     page = await refused(running, request(client, **{name: value}), param=name, code=code)
@@ -98,7 +98,7 @@ async def test_without_a_state_none_is_handed_back(running: TestGateway, uri: st
 
 @pytest.mark.parametrize("state", ["état 😀", "a b+c&error=none;d=e%2F", "\"'<>&amp;", "x" * 4_096, "#fragment?"])
 async def test_the_state_is_handed_back_as_it_came(running: TestGateway, state: str) -> None:
-    """Contract §4: byte for byte, whatever is in it."""
+    """TC-172, contract §4: byte for byte, whatever is in it."""
     client = await registered(running, HTTPS_URI)
     sent = request(client, state=state, response_type=None)
     url, _seconds = _way_back(await refused(running, sent, param="response_type"))
@@ -124,7 +124,7 @@ async def test_a_malformed_state_is_not_handed_back(running: TestGateway, state:
     ],
 )
 async def test_the_registered_query_stays_in_the_way_back(running: TestGateway, uri: str) -> None:
-    """OAuth 2.1 §2.3: the query of the redirect URI is kept, byte for byte."""
+    """TC-014, OAuth 2.1 §2.3: the query of the redirect URI is kept, byte for byte."""
     client = await registered(running, uri)
     url, _seconds = _way_back(await refused(running, request(client, response_type=None), param="response_type"))
     assert _added(url, uri)["error"] == "invalid_request"

@@ -47,7 +47,7 @@ async def test_the_request_to_the_service_is_complete(sqlite_url: str, tmp_path:
 
 
 async def test_the_credential_belongs_to_the_flow_until_the_person_finishes(database_url: str, tmp_path: Path) -> None:
-    """Contract §5, submit: one transaction moves what was connected to the chosen identity."""
+    """TC-122, contract §5, submit: one transaction moves what was connected to the chosen identity."""
     async with (
         people.connected_gateway(database_url, tmp_path, OAuthUpstream()) as running,
         running.browser() as browser,
@@ -104,7 +104,7 @@ async def test_an_answer_of_another_issuer_is_not_used(sqlite_url: str, tmp_path
 
 
 async def test_another_browser_cannot_finish_a_sign_in(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-081, CVE-2026-27124: a captured upstream URL ends with 403 in the victim's browser; the owner can go on."""
+    """TC-106, TC-081, CVE-2026-27124: a captured upstream URL is a 403 in the victim's browser; the owner can go on."""
     guarded = OAuthUpstream()
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded) as running,

@@ -17,7 +17,7 @@ NOWHERE = "http://127.0.0.1:9/mcp"
 
 
 async def test_the_identity_page_says_who_asks_where_it_leads_and_for_how_long(running: TestGateway) -> None:
-    """Contract §5: name, redirect host, not verified, loopback warning, scopes in words, lifetime, all ways on."""
+    """TC-077, TC-083, contract §5: name, host, not verified, loopback warning, scopes in words, lifetime, ways on."""
     async with sign_in(running) as flow:
         shown = page(await flow.page())
         for words in (

@@ -122,7 +122,7 @@ async def test_submitting_twice_gives_one_code(running: TestGateway) -> None:
 
 
 async def test_every_answer_to_a_form_is_a_303(running: TestGateway) -> None:
-    """Contract §5, OAuth 2.1 §7.5.3: never 302 or 307, which could send the key on to the next address."""
+    """TC-020, contract §5, OAuth 2.1 §7.5.3: never 302 or 307, which could send the key on to the next address."""
     answers = []
     async with sign_in(running) as flow:
         for action, form in (
@@ -157,7 +157,7 @@ async def test_every_answer_to_a_form_is_a_303(running: TestGateway) -> None:
 async def test_the_registered_redirect_uri_is_kept_byte_for_byte(
     running: TestGateway, registered: str, joined: str, action: str
 ) -> None:
-    """Contract §5, OAuth 2.1 §2.3: parameters are added, nothing of what was registered is rewritten."""
+    """TC-014, contract §5, OAuth 2.1 §2.3: parameters are added, nothing of what was registered is rewritten."""
     async with sign_in(running, metadata={"redirect_uris": [registered]}) as flow:
         await flow.press("skip")
         location = (await flow.press(action)).headers["location"]

@@ -111,7 +111,7 @@ async def test_an_address_is_locked_in_every_flow(proxied: TestGateway) -> None:
 
 
 async def test_a_flow_is_locked_for_every_address(proxied: TestGateway) -> None:
-    """Contract §5: changing the address does not give new guesses for the same flow."""
+    """TC-156, contract §5: changing the address does not give new guesses for the same flow."""
     async with _from(proxied, HOME) as browser, sign_in(proxied, browser=browser) as flow:
         for number in range(5):
             browser.headers["X-Forwarded-For"] = f"198.51.100.{number}"

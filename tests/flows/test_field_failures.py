@@ -123,7 +123,7 @@ async def test_a_client_that_guesses_the_addresses_gets_in(running: TestGateway)
 
 
 async def test_one_step_up_is_enough(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
-    """R46: a 403 names every scope that is needed, so that a client that asks for them is not sent round again."""
+    """TC-162, R46: a 403 names every scope that is needed, so that nobody who asks for them is sent round again."""
     with hostile() as one:
         upstreams = {"client_configs": [upstream("one", one.url)]}
         async with running_gateway(sqlite_url, tmp_path, clock=clock, mcp=upstreams) as running:

@@ -179,7 +179,7 @@ async def test_a_token_carries_the_filters_of_the_key_it_was_granted_with(
 async def test_a_forbidden_tool_reads_exactly_like_one_that_does_not_exist(
     one: HostileUpstream, sqlite_url: str, tmp_path: Path, path: str, era: str
 ) -> None:
-    """Contract §7: a tool the caller may not use does not exist for them."""
+    """TC-152, contract §7: a tool the caller may not use does not exist for them."""
     prefix = "one-" if path == "/mcp" else ""
     entry = upstream("one", one.url, tools_to_execute=["read"])
     async with with_upstreams(sqlite_url, tmp_path, entry) as running:
@@ -194,7 +194,7 @@ async def test_a_forbidden_tool_reads_exactly_like_one_that_does_not_exist(
 async def test_an_upstream_that_the_caller_may_not_use_is_not_even_named(
     one: HostileUpstream, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """Contract §7: nor asked, and its being down is nobody's business."""
+    """TC-152, contract §7: nor asked, and its being down is nobody's business."""
     secret = upstream("secret", "http://127.0.0.1:9/mcp", allow_on_all_virtual_keys=False)
     async with with_upstreams(sqlite_url, tmp_path, upstream("one", one.url), secret) as running:
         answer = await ask(running.http, "tools/list")
@@ -228,7 +228,7 @@ async def test_one_callers_filters_are_not_anothers(one: HostileUpstream, sqlite
 async def test_a_reading_token_calls_only_what_declares_to_read(
     one: HostileUpstream, sqlite_url: str, tmp_path: Path, era: str, path: str
 ) -> None:
-    """Contract §§4, 7: everything is listed; a tool without `readOnlyHint` is a 403 that names all scopes needed."""
+    """TC-162, contract §§4, 7: all is listed; a tool without `readOnlyHint` is a 403 that names all scopes needed."""
     prefix = "one-" if path == "/mcp" else ""
     async with with_upstreams(sqlite_url, tmp_path, upstream("one", one.url)) as running:
         _client, tokens = await signed_in(running, scope="mcp:read", resource=f"{ISSUER}{path}")

@@ -35,7 +35,7 @@ MAX_BYTES = 4 * 1024 * 1024
 async def test_the_challenge_names_the_metadata_of_the_address_that_was_called(
     sqlite_url: str, tmp_path: Path, path: str, host: str
 ) -> None:
-    """Contract §§1, 7, RFC 9728 §3.3, R35: exact string, no `error` without credentials, and the document agrees."""
+    """TC-134, contract §§1, 7, RFC 9728 §3.3, R35: exact string, no `error` without credentials; the document agrees."""
     async with with_upstreams(sqlite_url, tmp_path, NOTES) as running:
         origin = f"http://{host}"
         for method in ("POST", "GET", "DELETE"):

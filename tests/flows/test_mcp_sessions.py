@@ -107,7 +107,7 @@ async def test_only_the_session_that_was_asked_can_answer(sqlite_url: str, tmp_p
 
 
 async def test_two_clients_with_the_same_ids_and_tokens_do_not_meet(sqlite_url: str, tmp_path: Path) -> None:
-    """Isolation, with ids that collide on purpose."""
+    """TC-150: isolation, with ids that collide on purpose."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             clients = [McpClient(http, "2025-11-25", key=key) for key in (VIRTUAL_KEY, OTHER_KEY)]
@@ -258,7 +258,7 @@ async def test_the_log_level_of_a_session_is_that_of_its_own_link(sqlite_url: st
 
 
 async def test_a_stream_that_broke_is_resumed_and_to_go_away_is_not_to_cancel(sqlite_url: str, tmp_path: Path) -> None:
-    """2025-11-25, transports: Last-Event-ID brings the rest, to the same session only."""
+    """TC-151, 2025-11-25, transports: Last-Event-ID brings the rest, to the same session only."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             client, stranger = McpClient(http, "2025-11-25"), McpClient(http, "2025-11-25", key=OTHER_KEY)

@@ -83,7 +83,7 @@ async def test_the_server_metadata_is_one_document_at_every_address(
 
 
 async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway) -> None:
-    """Contract §§1, 3, 4 and RFC 8414 §2: the endpoints of the contract, S256 only, iss in every response."""
+    """TC-158, contract §§1, 3, 4 and RFC 8414 §2: the endpoints of the contract, S256 only, iss in every response."""
     document = await _document(running, SERVER)
     assert document["authorization_endpoint"] == f"{ISSUER}/api/oauth/per-user/authorize"
     assert document["token_endpoint"] == f"{ISSUER}/api/oauth/per-user/token"
@@ -105,13 +105,13 @@ async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway
 async def test_offline_access_is_a_word_for_the_authorization_server_alone(
     with_notes: TestGateway, suffix: str
 ) -> None:
-    """Contract §4: listed in the server's metadata, never in a resource's."""
+    """TC-158, contract §4: listed in the server's metadata, never in a resource's."""
     assert "offline_access" in (await _document(with_notes, SERVER + suffix))["scopes_supported"]
     assert "offline_access" not in json.dumps(await _document(with_notes, RESOURCE + suffix))
 
 
 async def test_every_endpoint_that_is_advertised_answers(running: TestGateway) -> None:
-    """Contract §1: only true statements; an empty request is understood and refused, not lost."""
+    """TC-158, contract §1: only true statements; an empty request is understood and refused, not lost."""
     document = await _document(running, SERVER)
     addresses = {name: url for name, url in document.items() if name.endswith(("_endpoint", "jwks_uri"))}
     assert {"authorization_endpoint", "token_endpoint", "registration_endpoint"} <= addresses.keys()
@@ -185,7 +185,7 @@ async def test_an_https_issuer_is_the_same_under_every_public_url(https: TestGat
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 async def test_forged_headers_do_not_reach_the_documents(running: TestGateway, document: str) -> None:
-    """Contract §1: absolute URLs are built from configuration, never from a request."""
+    """TC-117, contract §1: absolute URLs are built from configuration, never from a request."""
     forged = [
         ("x-forwarded-host", "evil.test"),
         ("x-forwarded-proto", "https"),

@@ -195,7 +195,10 @@ async def test_an_acceptable_redirect_uri_is_echoed_and_used(running: TestGatewa
 
 @pytest.mark.parametrize("uri", HOSTILE, ids=[ascii(uri)[:60] for uri in HOSTILE])
 async def test_a_hostile_redirect_uri_is_never_registered(running: TestGateway, uri: str) -> None:
-    """Contract §3, R24: refused alone, dropped next to a good one, and useless at the authorization endpoint."""
+    """Contract §3, R24: refused alone, dropped next to a good one, and useless at the authorization endpoint.
+
+    TC-002, TC-003, TC-004, TC-007, TC-008, TC-009, TC-010, TC-011.
+    """
     before = await everything(running)
     answer = await running.http.post(REGISTER, json={"redirect_uris": [uri]})
     assert answer.status_code == 400, answer.text
@@ -256,7 +259,7 @@ async def test_redirect_uris_must_be_a_list_of_strings(running: TestGateway, val
 
 @pytest.mark.parametrize("length", [2_048, 2_049])
 async def test_a_redirect_uri_has_at_most_2048_characters(running: TestGateway, length: int) -> None:
-    """Contract §3: over 2 048 characters is refused."""
+    """TC-022, contract §3: over 2 048 characters is refused."""
     uri = "https://app.test/".ljust(length, "a")
     answer = await running.http.post(REGISTER, json={"redirect_uris": [uri]})
     assert answer.status_code == (201 if length == 2_048 else 400)

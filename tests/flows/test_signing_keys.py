@@ -43,7 +43,7 @@ async def _published(running: TestGateway) -> list[dict[str, Any]]:
 async def test_of_processes_that_start_at_once_one_makes_the_keys(
     database_url: str, tmp_path: Path, clock: FakeClock
 ) -> None:
-    """Contract §10: four gateways on one database sign their first tokens together; one key signs them all."""
+    """TC-183, contract §10: four gateways on one database sign their first tokens together; one key signs them all."""
     async with AsyncExitStack() as stack:
         four = [
             await stack.enter_async_context(running_gateway(database_url, tmp_path, clock=clock, client=JWT))
@@ -86,7 +86,7 @@ async def test_a_next_key_that_others_may_not_know_yet_waits(running: TestGatewa
 
 
 async def test_tokens_of_the_old_key_stay_good_until_they_expire(running: TestGateway, clock: FakeClock) -> None:
-    """Contract §6: overlap longer than the tokens live."""
+    """TC-183, contract §6: overlap longer than the tokens live."""
     _client, tokens = await signed_in(running)
     (old,) = [kid for kid, state in (await _states(running)).items() if state == "active"]
     await running.gateway.signing_keys.rotate(force=True)
@@ -100,7 +100,7 @@ async def test_tokens_of_the_old_key_stay_good_until_they_expire(running: TestGa
 
 
 async def test_of_rotations_at_once_one_happens(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
-    """Contract §10: the command on two machines, or two schedules, is one rotation."""
+    """TC-183, contract §10: the command on two machines, or two schedules, is one rotation."""
     async with (
         running_gateway(database_url, tmp_path, clock=clock, client=JWT) as one,
         running_gateway(database_url, tmp_path, clock=clock, client=JWT) as other,

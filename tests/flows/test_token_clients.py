@@ -203,7 +203,7 @@ async def test_only_two_grant_types_are_offered(running: TestGateway, grant_type
 
 @pytest.mark.parametrize("name", ["grant_type", "code", "code_verifier", "client_id", "redirect_uri", "extra"])
 async def test_a_repeated_parameter_is_refused(running: TestGateway, name: str) -> None:
-    """OAuth 2.1 §3.2, A50: whichever it is, and also when both say the same."""
+    """TC-040, OAuth 2.1 §3.2, A50: whichever it is, and also when both say the same."""
     client, code = await authorized(running)
     fields = {**_grant(client, code), "client_id": client.client_id, "redirect_uri": oauth.REDIRECT_URI, "extra": "x"}
     pairs = [*fields.items(), (name, fields[name])]

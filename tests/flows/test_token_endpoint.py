@@ -38,7 +38,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 async def test_a_wrong_request_is_refused_and_does_not_burn_the_code(
     running: TestGateway, changes: dict[str, Any], error: str
 ) -> None:
-    """Contract §6, TC-026, TC-027, TC-038, TC-049: everything is checked before the code is claimed."""
+    """TC-028, contract §6, TC-026, TC-027, TC-038, TC-049: everything is checked before the code is claimed."""
     client, code = await authorized(running, metadata=TWO_URIS)
     assert error_of(await client.redeem(code, **changes)) == error
     assert await running.rows("access_tokens") == []

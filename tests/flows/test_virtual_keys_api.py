@@ -227,7 +227,7 @@ async def _token_works(running: TestGateway, token: str) -> bool:
 
 
 async def test_deleting_a_key_takes_everything_with_it(running: TestGateway, admin: httpx2.AsyncClient) -> None:
-    """Contract §6: sessions made with it end at once."""
+    """TC-147, TC-191, contract §6: sessions made with it end at once."""
     access_token = await _signed_in(running)
     assert await _token_works(running, access_token)
     answer = await admin.delete(f"{KEYS}/{KEY_ID}")

@@ -76,7 +76,7 @@ def test_the_file_is_followed_until_the_database_was_changed_otherwise(sqlite_ur
 
 
 def test_the_environment_alone_starts_a_server_that_makes_private_files(tmp_path: Path) -> None:
-    """Contract §§10, 11: everything also by variables; the data directory is for its owner, whatever the umask."""
+    """TC-185, contract §§10, 11: everything also by variables; what is made is for its owner, whatever the umask."""
     port, data = free_port(), tmp_path / "made" / "data"
     config, database = tmp_path / "config.json", tmp_path / "other.db"
     keys = [{"name": "from the environment", "value": "env.ANNS_KEY"}]

@@ -85,7 +85,7 @@ def test_a_length_of_thousands_of_digits_is_the_clients_fault(serving: Installat
 
 
 def test_more_clients_than_files_are_told_to_come_back(sqlite_url: str, tmp_path: Path) -> None:
-    """RFC 9110 §15.6.4: 503 for those who are too many, and the others are served."""
+    """TC-209, RFC 9110 §15.6.4: 503 for those who are too many, and the others are served."""
     installation = Installation(tmp_path, sqlite_url)
     limited = ["sh", "-c", f"ulimit -n {FILES} && exec {COMMAND} serve --config {installation.config}"]
     ready = f"{installation.origin}/ready"

@@ -25,7 +25,7 @@ def _killed(process: "subprocess.Popen[bytes]") -> None:
 
 
 def test_a_flow_outlives_a_server_that_is_killed_at_every_step(database_url: str, tmp_path: Path) -> None:
-    """Contract §§5, 6, 10: what was answered was written; what was used stays used."""
+    """Contract §§5, 6, 10, TC-050, TC-192, TC-196, TC-197, TC-215: what was answered is written, what was used is used."""
     installation = Installation(tmp_path, database_url)
     person = Person(installation.origin)
     with installation.running() as server:
@@ -55,7 +55,7 @@ def test_a_flow_outlives_a_server_that_is_killed_at_every_step(database_url: str
 def test_a_stopping_server_finishes_the_request_in_flight_and_exits_with_0(
     sqlite_url: str, tmp_path: Path, number: signal.Signals, workers: int
 ) -> None:
-    """Contract §11: stop accepting, finish token requests, exit 0; an idle connection does not hold it up."""
+    """TC-216, contract §11: stop accepting, finish token requests, exit 0; an idle connection does not hold it up."""
     installation = Installation(tmp_path, sqlite_url, {"server": {"workers": workers}})
     person = Person(installation.origin)
     with installation.running() as server, ExitStack() as connections:
@@ -115,7 +115,7 @@ def _workers(server: "subprocess.Popen[bytes]") -> list[int]:
 
 
 def test_two_workers_serve_one_flow(database_url: str, tmp_path: Path) -> None:
-    """Contract §10: several worker processes; every step may be answered by another one than the step before."""
+    """TC-050, TC-215, contract §10: every step may be answered by another process than the step before."""
     installation = Installation(tmp_path, database_url, {"server": {"workers": 2}})
     person = Person(installation.origin)
     with installation.running() as server:

@@ -137,7 +137,7 @@ def _ask(person: Person, method: str, credential: str) -> str:
 
 
 def test_no_secret_is_written_to_the_log_or_kept_in_the_database(database_url: str, tmp_path: Path) -> None:
-    """Contract §§2, 5, 6, 8, 9: codes, tokens, keys and cookie secrets are hashes, upstream headers are sealed."""
+    """TC-176, TC-179, contract §§2, 5, 6, 8, 9: codes, tokens, keys and cookies are hashes, upstream headers are sealed."""
     story = _told(database_url, tmp_path)
     assert len(story.secrets) >= 14
     assert all(len(secret) >= 30 for secret in story.secrets.values())

@@ -31,7 +31,7 @@ def _said(lines: Iterator[str]) -> list[dict[str, object]]:
 
 
 def test_open_streams_end_in_good_order(sqlite_url: str, tmp_path: Path) -> None:
-    """2026-07-28, subscriptions: an empty result, so that the client knows it was no accident; long before the grace."""
+    """TC-216, 2026-07-28, subscriptions: an empty result, so that the client knows it was no accident; at once."""
     with talking("2025-11-25") as server:
         entry = {
             "name": "up",

@@ -30,7 +30,7 @@ def test_the_same_bytes_are_sealed_differently_each_time() -> None:
     [("test", "another row"), ("another use", "row"), ("test", ""), ("test", "row "), ("", "row")],
 )
 def test_a_sealed_value_opens_only_for_its_own_row_and_use(use: str, owner: str) -> None:
-    """Contract §8: the row's owner is associated data, so a value cannot be moved to another row."""
+    """TC-179, contract §8: the row's owner is associated data, so a value cannot be moved to another row."""
     sealed = RING.seal(b"secret", use="test", owner="row")
     with pytest.raises(SealBrokenError):
         RING.open(sealed, use=use, owner=owner)
@@ -38,7 +38,7 @@ def test_a_sealed_value_opens_only_for_its_own_row_and_use(use: str, owner: str)
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=63))
 def test_a_sealed_value_with_one_character_changed_does_not_open(position: int, shift: int) -> None:
-    """Contract §8: authenticated encryption."""
+    """TC-180, contract §8: authenticated encryption."""
     sealed = RING.seal(b"secret of some length", use="test", owner="row")
     head, _, body = sealed.rpartition(".")
     position %= len(body)

@@ -61,7 +61,7 @@ def test_workers_find_what_the_command_line_said(
 
 
 def test_what_is_made_is_for_its_owner_alone(bifrost: Commands, started: list[Started]) -> None:
-    """Contract §11: the data directory with database and key ring, 0600."""
+    """TC-185, contract §11: the data directory with database and key ring, 0600."""
     assert _serve(bifrost).code == 0
     data = bifrost.directory / "data"
     modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.iterdir())}

@@ -37,7 +37,7 @@ def test_nobody_is_believed_unless_configured(forwarded: str) -> None:
     ],
 )
 def test_the_client_is_the_last_hop_that_is_none_of_our_proxies(forwarded: list[str], client: str) -> None:
-    """Contract §1: what stands further left was written by whoever sent it."""
+    """TC-156, contract §1: what stands further left was written by whoever sent it."""
     assert address([PEER, "10.0.0.0/8"], *forwarded) == client
 
 
