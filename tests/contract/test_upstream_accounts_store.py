@@ -353,6 +353,7 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "add_sign_in": lambda: store.add_sign_in(STATE, _sign_in(), NOW),
         "registration_doubtful": lambda: store.registration_doubtful("up_1", BROWSER, NOW, registered_before=NOW),
         "claim_sign_in": lambda: store.claim_sign_in(STATE, (BROWSER,), NOW),
+        "connected": lambda: store.connected(held, NOW),
         "keep_credential": lambda: store.keep_credential(held, NOW),
         "credential": lambda: store.credential("up_1", ANN),
         "credentials_of": lambda: store.credentials_of(ANN),

@@ -241,10 +241,12 @@ async def test_an_owner_or_an_upstream_is_forgotten_with_everything(database_url
         await people.signed_in_with(running, VIRTUAL_KEY, "alice")
         await people.signed_in_with(running, people.SECOND_KEY, "bob")
         life = running.gateway.life
-        assert await life.forget_owner(ANN) == 1
+        tell = await life.taken_from(ANN)
         assert await _states(running) == {"vk-two": "active"}
-        assert await life.forget_owner(ANN) == 0
+        await tell()
+        assert len(guarded.revocations) == 1
         (held,) = (await life.page())[0]
-        assert await life.forget_upstream(held.upstream_id) == 1
+        tell = await life.taken_at(held.upstream_id)
         assert await _states(running) == {}
+        await tell()
         assert len(guarded.revocations) == 2

@@ -1,6 +1,7 @@
 """What becomes of people's credentials: one object for whoever ends or judges them."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from bifrost.app.foundation import Foundation
 from bifrost.authserver.identities import Identities
@@ -19,6 +20,19 @@ def credential_life(parts: Foundation) -> CredentialLife:
         _access(Identities(parts.virtual_keys, parts.store, parts.config, parts.clock)),
         parts.clock,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsOfKeys:
+    """What governance wants to be done with a key's accounts."""
+
+    life: CredentialLife
+
+    async def access_changed(self, key_id: str) -> None:
+        await self.life.access_changed(Owner("vk", key_id))
+
+    async def taken(self, key_id: str) -> Callable[[], Awaitable[None]]:
+        return await self.life.taken_from(Owner("vk", key_id))
 
 
 def _access(identities: Identities) -> Callable[[Owner, Upstream], Awaitable[bool]]:

@@ -6,6 +6,7 @@ from bifrost import __version__
 from bifrost.app.administrators import administrator_sessions
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.client_operations import client_operations, consent_operations
+from bifrost.app.credential_life import AccountsOfKeys
 from bifrost.app.foundation import Foundation
 from bifrost.app.grant_operations import grant_operations
 from bifrost.app.held_operations import held_operations
@@ -33,7 +34,7 @@ def management(parts: Foundation, server: AuthorizationServer, upstreams: Upstre
     sessions = administrator_sessions(parts)
     api = Api(parts.public_urls, sessions.guard)
     _session_operations(api, sessions)
-    key_operations(api, _virtual_keys(parts))
+    key_operations(api, _virtual_keys(parts, upstreams))
     grant_operations(api, server.issuing.issued_grants)
     upstream_operations(api, parts, upstreams)
     client_operations(api, ClientsApi(parts.clients))
@@ -72,8 +73,9 @@ def _session_operations(api: Api, sessions: AdministratorEndpoints) -> None:
     )
 
 
-def _virtual_keys(parts: Foundation) -> VirtualKeyEndpoints:
-    administration = KeyAdministration(SqlKeyAdministrationStore(parts.database), parts.clock)
+def _virtual_keys(parts: Foundation, upstreams: UpstreamAdministration) -> VirtualKeyEndpoints:
+    store, accounts = SqlKeyAdministrationStore(parts.database), AccountsOfKeys(upstreams.life)
+    administration = KeyAdministration(store, accounts, parts.clock)
     return VirtualKeyEndpoints(parts.virtual_keys, administration, parts.limits)
 
 

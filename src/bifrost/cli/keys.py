@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from bifrost.app import Gateway
 from bifrost.base import events
 from bifrost.base.clock import SECOND, Clock, SystemClock
 from bifrost.cli import rotate_encryption, rotate_signing
 from bifrost.cli.opened import with_gateway
 from bifrost.governance.models import ALL_TOOLS, McpConfig, VirtualKey
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
+from bifrost.upstreams.accounts import Owner
 
 T = TypeVar("T")
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
@@ -86,12 +88,13 @@ def _list(chosen: argparse.Namespace) -> int:
 def _revoke(chosen: argparse.Namespace) -> int:
     """Raises UnknownVirtualKey."""
 
-    async def revoke(keys: VirtualKeys) -> VirtualKey:
-        key = await keys.revoke(chosen.key)
+    async def revoke(gateway: Gateway) -> VirtualKey:
+        key = await gateway.virtual_keys.revoke(chosen.key)
         events.tell("virtual_key_revoke", target=key.id)
+        await gateway.life.access_changed(Owner("vk", key.id))
         return key
 
-    key = _with_keys(chosen.config, revoke)
+    key = with_gateway(chosen.config, revoke)
     print(f"Revoked the virtual key {key.name} ({key.id}).")
     return 0
 

@@ -1,6 +1,8 @@
 """What an administrator does with virtual keys after they were made: find, change, rotate, delete."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -15,9 +17,21 @@ from bifrost.governance.virtual_keys import hint
 log = structlog.get_logger()
 
 
+class KeyAccounts(Protocol):
+    """The accounts at upstreams that were connected for a key."""
+
+    async def access_changed(self, key_id: str) -> None:
+        """Some may have been lost or won with the access to their upstreams."""
+
+    async def taken(self, key_id: str) -> Callable[[], Awaitable[None]]:
+        """They are deleted; what is given back tells their services, which may take seconds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class KeyAdministration:
     store: KeyAdministrationStore
+    accounts: KeyAccounts
     clock: Clock
 
     async def search(self, text: str, *, limit: int, offset: int) -> tuple[list[VirtualKey], int]:
@@ -36,6 +50,7 @@ class KeyAdministration:
         limits.check(changes.rate_limit, changes.budgets or ())
         key = _known(await self.store.change_virtual_key(key_id, changes, self.clock.now()), key_id)
         log.info("virtual_key_changed", virtual_key_id=key.id, name=key.name)
+        await self.accounts.access_changed(key.id)
         return key
 
     async def rotate(self, key_id: str) -> tuple[VirtualKey, str]:
@@ -50,9 +65,15 @@ class KeyAdministration:
         return key, value
 
     async def delete(self, key_id: str) -> None:
-        """Delete the key and everything that hangs on it; its value is never taken again. Raises UnknownVirtualKey."""
+        """Delete the key and everything that hangs on it; its value is never taken again. Raises UnknownVirtualKey.
+
+        Where its accounts can be revoked (RFC 7009), the services are told, once the key is gone.
+        """
+        await self.get(key_id)
+        tell_services = await self.accounts.taken(key_id)
         key = _known(await self.store.delete_virtual_key(key_id, self.clock.now()), key_id)
         log.info("virtual_key_deleted", virtual_key_id=key.id, name=key.name)
+        await tell_services()
 
 
 def _known(key: VirtualKey | None, key_id: str) -> VirtualKey:

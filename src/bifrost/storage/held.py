@@ -49,6 +49,11 @@ class SqlHeldStore:
             )
             return [self._accounts.opened(row) async for row in taken]
 
+    async def take_of_ended_sessions(self, now: int) -> list[Credential]:
+        async with self._database.transaction() as connection:
+            taken = self._queries.take_of_ended_sessions(connection, now=now)
+            return [self._accounts.opened(row) async for row in taken]
+
 
 def _pattern(search: str) -> str:
     """Anywhere in a name; the wildcards of LIKE are letters like any other."""

@@ -39,6 +39,8 @@ _PRAGMAS = (
     # WAL with NORMAL survives a killed process; a power cut may lose the last commits but never corrupts the file
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
+    # what is deleted or overwritten is zeros in the file; `Checkpoints` takes it out of the log
+    "PRAGMA secure_delete = ON",
     f"PRAGMA wal_autocheckpoint = {SAFETY_PAGES}",
 )
 

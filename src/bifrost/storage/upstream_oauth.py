@@ -107,6 +107,18 @@ class SqlUpstreamOAuthStore:
                     return self._vault.open_sign_in(state_hash, sealed)
         return None
 
+    async def connected(self, credential: Credential, now: int) -> bool:
+        upstream_id, owner = credential.upstream_id, credential.owner
+        holds = {"vk": self._queries.hold_key, "flow": self._queries.hold_flow, "setup": self._queries.hold_set_up}
+        async with self._database.transaction() as connection:
+            # the upstream's row first, as everywhere; whoever ends one of the two waits, or has been faster
+            held = await self._queries.hold_upstream(connection, upstream_id=upstream_id)
+            if held is not None and owner.kind in holds:
+                held = await holds[owner.kind](connection, owner_id=owner.id, now=now)
+            if held is not None:
+                await self._keep(connection, credential, now)
+        return held is not None
+
     async def keep_credential(self, credential: Credential, now: int) -> None:
         async with self._database.transaction() as connection:
             await self._keep(connection, credential, now)

@@ -14,11 +14,11 @@ from bifrost.base.clock import Clock
 from bifrost.upstreams.accounts import Credential, CredentialState, Held, Owner
 from bifrost.upstreams.errors import UnknownCredential
 from bifrost.upstreams.models import Upstream
-from bifrost.upstreams.oauth.token_client import TokenClient
+from bifrost.upstreams.oauth.token_client import REVOCATION_SECONDS, TokenClient
 from bifrost.upstreams.registry import Upstreams
 
-REVOCATION_SECONDS = 5.0
-"""How long the end of a credential waits for its service to be told."""
+ALL_REVOCATIONS_SECONDS = 20.0
+"""How long the end of many waits altogether. Services that do not listen must not hold up whoever ends them."""
 
 MAX_REVOCATIONS_AT_ONCE = 8
 BATCH_ROWS = 500
@@ -54,6 +54,10 @@ class CredentialLifeStore(Protocol):
 
     async def take(self, *, upstream_id: str = "", owner: Owner | None = None) -> list[Credential]:
         """Delete those of this upstream, of this owner, or of both, and give what was deleted."""
+        ...
+
+    async def take_of_ended_sessions(self, now: int) -> list[Credential]:
+        """Delete those of anonymous sessions that no grant is left of: nobody can use them again."""
         ...
 
 
@@ -109,13 +113,27 @@ class CredentialLife:
         """End this owner's credential at this upstream; False when there was none."""
         return await self._end(await self.store.take(upstream_id=upstream_id, owner=owner)) > 0
 
-    async def forget_owner(self, owner: Owner) -> int:
-        """Everything that this owner had: for when an identity is deleted."""
-        return await self._end(await self.store.take(owner=owner))
+    async def access_changed(self, owner: Owner) -> None:
+        """What this owner reaches may be something else now."""
+        await self.reconcile(HeldQuery(owner_kind=owner.kind, owner_id=owner.id))
 
-    async def forget_upstream(self, upstream_id: str) -> int:
-        """Everybody's credentials at it: before an upstream is deleted."""
-        return await self._end(await self.store.take(upstream_id=upstream_id))
+    async def taken_from(self, owner: Owner) -> Callable[[], Awaitable[None]]:
+        """Delete everything that this owner had: an identity ends. What is given back tells the services."""
+        return self._telling(await self.store.take(owner=owner))
+
+    async def taken_at(self, upstream_id: str) -> Callable[[], Awaitable[None]]:
+        """Delete everybody's credentials at it: an upstream ends. What is given back tells the services."""
+        return self._telling(await self.store.take(upstream_id=upstream_id))
+
+    async def sweep(self, _before: int) -> None:
+        """An anonymous session ends with its last grant, and its accounts with it."""
+        await self._end(await self.store.take_of_ended_sessions(self.clock.now()))
+
+    def _telling(self, ended: list[Credential]) -> Callable[[], Awaitable[None]]:
+        async def tell() -> None:
+            await self._end(ended)
+
+        return tell
 
     async def _state(
         self, held: Held, upstream: Upstream | None, judged: dict[tuple[Owner, str], bool]
@@ -130,7 +148,11 @@ class CredentialLife:
     async def _end(self, ended: list[Credential]) -> int:
         """They are gone already; their services are told once, and whether they listen changes nothing."""
         turns = asyncio.Semaphore(MAX_REVOCATIONS_AT_ONCE)
-        await asyncio.gather(*(self._revoke(credential, turns) for credential in ended))
+        try:
+            async with asyncio.timeout(ALL_REVOCATIONS_SECONDS):
+                await asyncio.gather(*(self._revoke(credential, turns) for credential in ended))
+        except TimeoutError:
+            log.warning("upstream_revocations_given_up", credentials=len(ended))
         return len(ended)
 
     async def _revoke(self, credential: Credential, turns: asyncio.Semaphore) -> None:

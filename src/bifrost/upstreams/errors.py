@@ -80,6 +80,9 @@ class SignInImpossible(Unavailable):
     default_code = "upstream_sign_in_impossible"
 
 
+ENDED = "What this account was to be connected for has ended meanwhile."
+
+
 class SignInRefused(Denied):
     """A callback that does not belong to a sign-in of this browser: unknown, used, expired, or another browser's."""
 

@@ -186,11 +186,12 @@ class Management:
         Where accounts can be revoked (RFC 7009), the services are told.
         """
         managed = await self._known(upstream_id)
-        await self.life.forget_upstream(upstream_id)
+        tell_services = await self.life.taken_at(upstream_id)
         if not await self.store.delete(upstream_id):
             raise UnknownUpstream
         self.upstreams.look_again()
         log.info("upstream_deleted", upstream=managed.upstream.name)
+        await tell_services()
         return managed.upstream
 
     async def refresh_tools(self, upstream_id: str) -> Shown:

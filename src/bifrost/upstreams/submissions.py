@@ -11,7 +11,7 @@ from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.accounts import Credential, Owner, target_of
-from bifrost.upstreams.errors import HeadersRefused, UpstreamUnavailable
+from bifrost.upstreams.errors import ENDED, HeadersRefused, SignInRefused, UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 from bifrost.upstreams.sessions import Questions, UpstreamSessions
@@ -56,7 +56,7 @@ class Submissions:
         """Keep the values for this owner, once the upstream has accepted them.
 
         Exactly the headers that the upstream asks for, by their names as the administrator wrote them.
-        Raises HeadersRefused, UpstreamUnavailable.
+        Raises HeadersRefused, UpstreamUnavailable, SignInRefused.
         """
         given = {name: values.get(name, "").strip() for name in upstream.per_user_header_keys}
         for name, value in given.items():
@@ -66,7 +66,8 @@ class Submissions:
                 )
         await self._try(upstream, identity, given)
         credential = Credential(upstream_id=upstream.id, owner=owner, headers=given, target=target_of(upstream))
-        await self.store.keep_credential(credential, self.clock.now())
+        if not await self.store.connected(credential, self.clock.now()):
+            raise SignInRefused(ENDED)
         log.info("upstream_connected", upstream=upstream.name, owner=owner.kind)
 
     async def _try(self, upstream: Upstream, identity: Identity, values: dict[str, str]) -> None:

@@ -4,9 +4,15 @@ import re
 
 import pytest
 
+from bifrost.app import Gateway
 from bifrost.base.clock import SECOND, SystemClock
 from bifrost.cli import keys
-from tests.unit.cli._commands import Commands
+from bifrost.cli.opened import with_gateway
+from bifrost.governance.virtual_keys import NewVirtualKey
+from bifrost.upstreams.credential_life import HeldQuery
+from bifrost.upstreams.models import NewUpstream
+from tests.support import upstreams
+from tests.unit.cli._commands import KEY, Commands
 
 VALUE = re.compile(r"sk-bf-[A-Za-z0-9_-]{27,}")
 
@@ -133,3 +139,30 @@ def test_storage_that_does_not_answer_is_one_sentence(bifrost: Commands) -> None
     """Contract §11."""
     config = bifrost.config(storage={"url": "postgresql://127.0.0.1:1/nothing"})
     assert "storage" in bifrost.run("keys", "list", "--config", config).sentence
+
+
+def test_a_revoked_key_loses_its_accounts_at_once(bifrost: Commands) -> None:
+    """Contract §8: orphaned at the change itself, also when it is made at the command line."""
+    config = bifrost.config()
+    wanted = NewUpstream(
+        name="notes",
+        connection_string="https://up.example/mcp",
+        auth_type="per_user_oauth",
+        tools_to_execute=("*",),
+        allow_on_all_virtual_keys=True,
+    )
+
+    async def connected(gateway: Gateway) -> None:
+        await gateway.virtual_keys.configure(NewVirtualKey(id="vk-1", name="ann", value=KEY), "mac")
+        await gateway.upstreams.configure(wanted, "mac")
+        (upstream,) = await gateway.upstreams.all()
+        credential = upstreams.credential(upstream_id=upstream.id, target="https://up.example")
+        assert await gateway.credentials.store.connected(credential, SystemClock().now())
+
+    async def states(gateway: Gateway) -> list[str]:
+        return [held.state for held in (await gateway.life.store.held(HeldQuery()))[0]]
+
+    with_gateway(config, connected)
+    assert with_gateway(config, states) == ["active"]
+    assert bifrost.run("keys", "revoke", "ann", "--config", config).code == 0
+    assert with_gateway(config, states) == ["orphaned"]

@@ -40,6 +40,14 @@ UPDATE upstream_credentials SET state = :state, updated_at = :now
 WHERE id = :id AND version = :version AND state = :was
 RETURNING version;
 
+-- name: take_of_ended_sessions
+DELETE FROM upstream_credentials
+WHERE owner_kind = 'session' AND owner_id LIKE 'ses!_%' ESCAPE '!' AND NOT EXISTS (
+    SELECT 1 FROM grants g
+    WHERE g.identity_kind = 'session' AND g.identity_id = upstream_credentials.owner_id
+      AND g.revoked_at IS NULL AND g.expires_at > :now)
+RETURNING upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope, version;
+
 -- name: take
 DELETE FROM upstream_credentials
 WHERE (:upstream_id = '' OR upstream_id = :upstream_id)

@@ -26,9 +26,25 @@ WHERE upstream_id = :upstream_id AND browser_hash = :browser_hash AND used_at IS
 LIMIT 1;
 
 -- name: claim_sign_in$
-UPDATE upstream_sign_ins SET used_at = :now
+DELETE FROM upstream_sign_ins
 WHERE state_hash = :state_hash AND browser_hash = :browser_hash AND used_at IS NULL AND expires_at > :now
 RETURNING sealed;
+
+-- name: hold_upstream$
+UPDATE upstreams SET updated_at = updated_at WHERE id = :upstream_id RETURNING id;
+
+-- name: hold_key$
+UPDATE virtual_keys SET updated_at = updated_at
+WHERE id = :owner_id AND is_active AND (expires_at IS NULL OR expires_at > :now)
+RETURNING id;
+
+-- name: hold_flow$
+UPDATE pending_flows SET expires_at = expires_at
+WHERE id = :owner_id AND finished_at IS NULL AND expires_at > :now
+RETURNING id;
+
+-- name: hold_set_up$
+UPDATE upstream_set_ups SET expires_at = expires_at WHERE attempt = :owner_id RETURNING attempt;
 
 -- name: keep_credential!
 INSERT INTO upstream_credentials

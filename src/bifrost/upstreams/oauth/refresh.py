@@ -19,7 +19,7 @@ from bifrost.upstreams.accounts import Credential, Owner, TokenSet
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
-from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
+from bifrost.upstreams.oauth.token_client import REVOCATION_SECONDS, TokenClient, TokenRefused, TokenUnavailable
 
 AHEAD_MILLISECONDS = 60 * SECOND
 JITTER_MILLISECONDS = 30 * SECOND
@@ -38,7 +38,6 @@ POLLS_TO_TAKE_OVER = 20
 WAIT_POLLS = 1_000
 """Fifty seconds: longer than a lease, so that a killed process costs its callers time and not the call."""
 
-REVOCATION_SECONDS = 5.0
 _REASONS = {
     oauth.INVALID_GRANT: "The service no longer accepts the sign-in.",
     oauth.INVALID_CLIENT: "The service no longer knows this gateway.",

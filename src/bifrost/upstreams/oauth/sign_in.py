@@ -27,13 +27,13 @@ from bifrost.upstreams.accounts import (
     TokenSet,
     target_of,
 )
-from bifrost.upstreams.errors import SignInImpossible, SignInRefused
+from bifrost.upstreams.errors import ENDED, SignInImpossible, SignInRefused
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth import profiles
 from bifrost.upstreams.oauth.discovery import Discovery
 from bifrost.upstreams.oauth.registration import Registrations
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
-from bifrost.upstreams.oauth.token_client import TokenClient, TokenRefused, TokenUnavailable
+from bifrost.upstreams.oauth.token_client import REVOCATION_SECONDS, TokenClient, TokenRefused, TokenUnavailable
 from bifrost.upstreams.probe import Probe
 from bifrost.upstreams.vault import Vault
 
@@ -174,20 +174,21 @@ class SignIns:
             raise SignInRefused("The service took its permission back.", code="upstream_refused") from error
         except TokenUnavailable as error:
             raise SignInImpossible("The service did not answer.", code="upstream_unavailable") from error
-        await self.store.keep_credential(
-            Credential(
-                upstream_id=sign_in.upstream_id,
-                owner=sign_in.owner,
-                tokens=tokens,
-                registration=registration,
-                token_endpoint=sign_in.discovered.server.token_endpoint,
-                resource=sign_in.discovered.resource,
-                revocation_endpoint=sign_in.discovered.server.revocation_endpoint or "",
-                target=sign_in.target,
-                asked_scope=sign_in.scope,
-            ),
-            self.clock.now(),
+        credential = Credential(
+            upstream_id=sign_in.upstream_id,
+            owner=sign_in.owner,
+            tokens=tokens,
+            registration=registration,
+            token_endpoint=sign_in.discovered.server.token_endpoint,
+            resource=sign_in.discovered.resource,
+            revocation_endpoint=sign_in.discovered.server.revocation_endpoint or "",
+            target=sign_in.target,
+            asked_scope=sign_in.scope,
         )
+        if not await self.store.connected(credential, self.clock.now()):
+            if credential.revocation_endpoint:
+                await self.tokens.revoke(credential, seconds=REVOCATION_SECONDS)
+            raise SignInRefused(ENDED)
 
     async def _exchanged(self, sign_in: SignIn, code: str) -> tuple[TokenSet, Registration]:
         """Some servers announce two ways to send a secret and know each client by one: the other is tried as well."""

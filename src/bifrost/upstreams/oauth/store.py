@@ -37,8 +37,9 @@ class UpstreamOAuthStore(Protocol):
         """Use it up: unknown, used, expired, or another browser's gives None. Exactly one of parallel claims wins."""
         ...
 
-    async def keep_credential(self, credential: Credential, now: int) -> None:
-        """Write it over whatever this owner had at this upstream."""
+    async def connected(self, credential: Credential, now: int) -> bool:
+        """Write it over whatever this owner had at this upstream; False when one of the two has ended meanwhile."""
+        ...
 
     async def credential(self, upstream_id: str, owner: Owner) -> Credential | None: ...
 

@@ -24,6 +24,9 @@ _TRANSIENT = ("temporarily_unavailable", "server_error")
 
 FORM = "application/x-www-form-urlencoded"
 MAX_DIGITS = 10
+REVOCATION_SECONDS = 5.0
+"""How long whoever ends a credential waits for its service to be told."""
+
 _BAD_REQUEST, _UNAUTHORIZED = 400, 401
 """The statuses of a refusal (RFC 6749 §5.2). Others come from whatever stands in front: a proxy, a page, a redirect."""
 
