@@ -100,6 +100,7 @@ _EXAMPLES: dict[str, Any] = {
     "allowed": ("GET", "POST"),
     "retry_after": 30,
     "scope": "mcp:read mcp:write",
+    "nonce": "5943750.example",
 }
 _URLS = PublicUrls(("http://localhost:8080",))
 

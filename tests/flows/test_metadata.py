@@ -66,6 +66,7 @@ async def test_the_resource_is_the_address_that_was_asked_for(with_notes: TestGa
         "authorization_servers": [ISSUER],
         "scopes_supported": ["mcp:read", "mcp:write"],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ["ES256", "RS256", "PS256", "EdDSA", "Ed25519"],
         "resource_name": "Bifrost MCP gateway",
     }
 

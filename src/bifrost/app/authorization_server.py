@@ -18,6 +18,7 @@ from bifrost.authserver.endpoints.consent import ConsentEndpoints
 from bifrost.authserver.endpoints.metadata import Metadata
 from bifrost.authserver.endpoints.par import ParEndpoint
 from bifrost.authserver.endpoints.register import RegisterEndpoint
+from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.pushed import PushedRequests
 from bifrost.authserver.remembered import Remembered
@@ -66,7 +67,7 @@ def authorization_server(
         ),
         register=RegisterEndpoint(parties.register),
         authorize=AuthorizeEndpoint(authorize, pushed, secrets, parts.public_urls),
-        par=ParEndpoint(parties.auth, pushed),
+        par=ParEndpoint(parties.auth, pushed, RequestKeys(parts.proofs)),
         consent=ConsentEndpoints(consent, services, secrets, persons, pages, parts.public_urls, proxies),
         connect=ConnectEndpoints(
             connect, administration.admin_sign_ins, services, secrets, pages, parts.public_urls, proxies

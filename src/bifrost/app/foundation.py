@@ -14,6 +14,7 @@ from bifrost.http.addresses import AllowedNetworks, is_public
 from bifrost.http.client import OutboundClient
 from bifrost.http.public_urls import PublicUrls
 from bifrost.identity.administrators import Administrators
+from bifrost.identity.proofs import Proofs
 from bifrost.protocol import resource
 from bifrost.settings import Settings
 from bifrost.storage.administrators import SqlAdministratorStore
@@ -24,6 +25,7 @@ from bifrost.storage.consents import SqlConsentStore
 from bifrost.storage.counters import SqlCounterStore
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
+from bifrost.storage.proofs import SqlProofStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
 from bifrost.storage.usage import SqlUsageStore
@@ -65,6 +67,7 @@ class Foundation:
     token_client: TokenClient
     credentials: Credentials
     config: AuthServerConfig
+    proofs: Proofs
 
     async def endpoint_of(self, indicator: str) -> str | None:
         """The path of the MCP endpoint that a resource indicator names; None when it is not one of ours."""
@@ -120,4 +123,5 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
             refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
             jwt_for=frozenset(settings.client.jwt_access_tokens_for),
         ),
+        proofs=Proofs(SqlProofStore(database), ring, clock, settings.client.dpop_nonces),
     )

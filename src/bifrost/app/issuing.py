@@ -7,6 +7,7 @@ from bifrost.app.foundation import Foundation
 from bifrost.authserver.endpoints.introspect import IntrospectEndpoint
 from bifrost.authserver.endpoints.issued_grants import IssuedGrantEndpoints
 from bifrost.authserver.endpoints.jwks import Jwks
+from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.endpoints.revoke import RevokeEndpoint
 from bifrost.authserver.endpoints.token import TokenEndpoint
 from bifrost.authserver.grants.authorization_code import AuthorizationCodeGrant
@@ -49,7 +50,7 @@ def issuing(parts: Foundation, parties: ClientParts, identities: Identities) -> 
     return Issuing(
         tokens=tokens,
         signing_keys=signing_keys,
-        token=TokenEndpoint(parties.auth, grants),
+        token=TokenEndpoint(parties.auth, RequestKeys(parts.proofs), grants),
         revoke=RevokeEndpoint(parties.auth, Revoke(store, clock)),
         introspect=IntrospectEndpoint(
             Introspect(store, identities, clock, _resource_servers(parts)),

@@ -126,6 +126,7 @@ def _callers(parts: Foundation, server: AuthorizationServer) -> Callers:
     return Callers(
         virtual_keys=parts.virtual_keys,
         access_tokens=server.issuing.tokens,
+        proofs=parts.proofs,
         clock=parts.clock,
         mode=parts.settings.client.mcp_server_auth_mode,
         allow_anonymous=parts.config.allow_anonymous,

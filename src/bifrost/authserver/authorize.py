@@ -15,7 +15,7 @@ from bifrost.authserver.store import AuthServerStore
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Invalid
-from bifrost.protocol import oauth, pkce, redirect_uri, scope
+from bifrost.protocol import dpop, oauth, pkce, redirect_uri, scope
 
 log = structlog.get_logger()
 
@@ -101,6 +101,7 @@ class Authorize:
         state = parameters.get("state")
         _check_response_type(parameters)
         challenge = _code_challenge(parameters)
+        key = _dpop_jkt(parameters)
         resource = await self._resource(parameters)
         now = self.clock.now()
         return PendingFlow(
@@ -112,6 +113,7 @@ class Authorize:
             code_challenge=challenge,
             scope=scope.limited(scope.granted(parameters.get("scope")), standing.scope_limit),
             resource=resource,
+            dpop_jkt=key,
             created_at=now,
             expires_at=now + PENDING_FLOW_SECONDS * SECOND,
         )
@@ -182,3 +184,11 @@ def _code_challenge(parameters: RequestParameters) -> str:
     if not pkce.is_challenge(challenge):
         raise Invalid("The code_challenge must be the base64url of a SHA-256.", param="code_challenge")
     return challenge
+
+
+def _dpop_jkt(parameters: RequestParameters) -> str:
+    """RFC 9449 §10: the key that the code's redeemer must hold, said beforehand."""
+    key = parameters.get("dpop_jkt") or ""
+    if key and not dpop.is_thumbprint(key):
+        raise Invalid("The dpop_jkt must be the base64url of a SHA-256.", param="dpop_jkt")
+    return key

@@ -187,6 +187,7 @@ class ClientDocuments:
             jwks=document.jwks,
             jwks_uri=document.jwks_uri,
             require_pushed_authorization_requests=document.metadata.require_pushed_authorization_requests,
+            dpop_bound_access_tokens=document.metadata.dpop_bound_access_tokens,
         )
 
 

@@ -41,6 +41,7 @@ class NewClient:
     jwks_uri: str = ""
     access_token_format: oauth.AccessTokenFormat = oauth.OPAQUE
     require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
 
     @property
     def method(self) -> str:
@@ -152,6 +153,7 @@ def check(wanted: NewClient, app_schemes: Collection[str]) -> Client:
         jwks_uri=jwks_uri,
         access_token_format=wanted.access_token_format,
         require_pushed_authorization_requests=wanted.require_pushed_authorization_requests,
+        dpop_bound_access_tokens=wanted.dpop_bound_access_tokens,
     )
 
 

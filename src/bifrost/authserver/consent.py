@@ -181,6 +181,7 @@ def _grant_and_code(flow: PendingFlow, identity: Identity, code_hash: str, now: 
         code_challenge=flow.code_challenge,
         scope=flow.scope,
         resource=flow.resource,
+        dpop_jkt=flow.dpop_jkt,
         created_at=now,
         expires_at=expires_at,
     )

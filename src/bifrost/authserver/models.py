@@ -52,6 +52,8 @@ class Client:
     """A JWT (RFC 9068) can be checked by others without asking."""
     require_pushed_authorization_requests: bool = False
     """Whether its authorization requests are refused unless they were pushed before (RFC 9126 §6)."""
+    dpop_bound_access_tokens: bool = False
+    """Whether it gets tokens only with a proof of the key that they are then bound to (RFC 9449 §5.2)."""
     verified_host: str | None = None
     """The host that vouches for the name; None for a client that has no metadata document."""
     jwks: tuple[Jwk, ...] = ()
@@ -100,11 +102,14 @@ class ClientChange:
     redirect_uris: tuple[str, ...] | None = None
     access_token_format: oauth.AccessTokenFormat | None = None
     require_pushed_authorization_requests: bool | None = None
+    dpop_bound_access_tokens: bool | None = None
 
     @property
     def definition(self) -> dict[str, Any]:
         """What changes of the client's own metadata, by the names that it has there."""
-        members = ("client_name", "redirect_uris", "access_token_format", "require_pushed_authorization_requests")
+        members = ("client_name", "redirect_uris", "access_token_format") + (
+            ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
+        )
         return {name: getattr(self, name) for name in members if getattr(self, name) is not None}
 
 
@@ -139,6 +144,8 @@ class PendingFlow:
     resource: str
     created_at: int
     expires_at: int
+    dpop_jkt: str = ""
+    """The thumbprint of the key that the code's redeemer must hold (RFC 9449 §10); empty when any may."""
     identity: Identity | None = None
     finished_at: int | None = None
 
@@ -219,6 +226,7 @@ class AuthorizationCode:
     resource: str
     created_at: int
     expires_at: int
+    dpop_jkt: str = ""
     used_at: int | None = None
     failed_attempts: int = 0
 
@@ -232,6 +240,8 @@ class StoredToken:
     created_at: int
     expires_at: int
     scope: str = ""
+    jkt: str = ""
+    """The thumbprint of the key that it is bound to (RFC 9449 §6); empty for a bearer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +254,7 @@ class AccessTokenRow:
     identity: Identity
     resource: str
     revoked_at: int | None
+    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +270,7 @@ class RefreshTokenRow:
     resource: str
     revoked_at: int | None
     grant_expires_at: int
+    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,3 +304,5 @@ class TokenResponse:
     expires_in: int
     scope: str
     refresh_token: str | None = field(default=None, repr=False)
+    jkt: str = ""
+    """The thumbprint of the key that the access token is bound to (RFC 9449 §5)."""

@@ -11,7 +11,7 @@ from bifrost.authserver.errors import AuthorizationRefused
 from bifrost.authserver.models import Client
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
-from bifrost.protocol import oauth
+from bifrost.protocol import dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
 LIVES_SECONDS = 90
@@ -29,6 +29,7 @@ PARAMETERS = (
     "state",
     "scope",
     "resource",
+    "dpop_jkt",
 )
 """What is kept of a request besides its client: secrets of the client are never among it."""
 
@@ -56,10 +57,18 @@ class PushedRequests:
     required: bool
     """Whether a request that was not pushed is refused (RFC 9126 §5)."""
 
-    def query_of(self, client: Client, parameters: RequestParameters) -> str:
-        """The authorization request as a query. Raises OAuthError when it is too long."""
+    def query_of(self, client: Client, parameters: RequestParameters, jkt: str) -> str:
+        """The authorization request as a query. Raises OAuthError when it is too long, or names another key.
+
+        `jkt` is the key that it was pushed with: the code will be bound to it (RFC 9449 §10.1).
+        """
+        named = parameters.get("dpop_jkt")
+        if jkt and named not in (None, jkt):
+            raise OAuthError(dpop.INVALID_PROOF, "The dpop_jkt is not the key of the DPoP proof.", param="dpop_jkt")
         pairs = [("client_id", client.client_id)]
         pairs += [(name, value) for name in PARAMETERS for value in parameters.all(name)]
+        if jkt and not named:
+            pairs.append(("dpop_jkt", jkt))
         query = urlencode(pairs)
         if len(query) > MAX_CHARACTERS:
             raise OAuthError(oauth.INVALID_REQUEST, f"The parameters are longer than {MAX_CHARACTERS} characters.")

@@ -38,6 +38,7 @@ class _SealedWithRules(_Sealed):
     """What a client asks of us besides. Only written when it asks, so that the ids of all others stay as they are."""
 
     require_par: bool = False
+    dpop_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class SealedClients:
             # two confidential clients that call themselves the same must not share a secret
             nonce="" if public else encode(random_bytes(NONCE_BYTES)),
             require_par=metadata.require_pushed_authorization_requests,
+            dpop_bound=metadata.dpop_bound_access_tokens,
         )
         client_id = PREFIX + self.ring.seal_name(zlib.compress(_encoded(sealed), 9), use=_ID_USE)
         if len(client_id) > MAX_CHARACTERS:
@@ -94,11 +96,12 @@ class SealedClients:
             token_endpoint_auth_method=sealed.auth_method,
             secret_hash=hash_secret(secret) if secret else "",
             require_pushed_authorization_requests=sealed.require_par,
+            dpop_bound_access_tokens=sealed.dpop_bound,
         )
         return client, secret
 
 
 def _encoded(sealed: _SealedWithRules) -> bytes:
     """Without the rules when there are none."""
-    members = msgspec.structs.astuple(sealed)
-    return msgspec.json.encode(members if sealed.require_par else members[: len(_Sealed.__struct_fields__)])
+    members, without = msgspec.structs.astuple(sealed), len(_Sealed.__struct_fields__)
+    return msgspec.json.encode(members if sealed.require_par or sealed.dpop_bound else members[:without])

@@ -25,6 +25,7 @@ class _Kept(msgspec.Struct, array_like=True):
     expires_at: int
     scope: str
     refresh_token: str | None
+    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,24 @@ class Tokens:
     signing_keys: SigningKeys
 
     async def mint(
-        self, client: Client, grant_id: str, scope: str, *, with_refresh: bool, grant_expires_at: int | None = None
+        self,
+        client: Client,
+        grant_id: str,
+        scope: str,
+        jkt: str,
+        *,
+        with_refresh: bool,
+        grant_expires_at: int | None = None,
     ) -> tuple[TokenResponse, NewTokens]:
-        """What the client gets and what is stored. Neither token outlives the grant."""
+        """What the client gets and what is stored. Neither token outlives the grant.
+
+        With a `jkt` the access token is bound to that key. The refresh token is, too, when nothing else shows whose it
+        is: one of a confidential client is bound to the client, which may change its key (RFC 9449 §5).
+        """
         now = self.clock.now()
         grant_ends = grant_expires_at or now + self.config.refresh_token_absolute_seconds * SECOND
         access_ends = min(now + self.config.access_token_seconds * SECOND, grant_ends)
-        access = await self._access_token(client, grant_id, scope, now, access_ends)
+        access = await self._access_token(client, grant_id, scope, jkt, now, access_ends)
         refresh = ids.new_secret(ids.REFRESH_TOKEN)
         idle_ends = min(now + self.config.refresh_token_idle_seconds * SECOND, grant_ends)
         new = NewTokens(
@@ -52,9 +64,14 @@ class Tokens:
                 created_at=now,
                 expires_at=access_ends,
                 scope=scope,
+                jkt=jkt,
             ),
             refresh=StoredToken(
-                token_hash=ids.hash_secret(refresh), grant_id=grant_id, created_at=now, expires_at=idle_ends
+                token_hash=ids.hash_secret(refresh),
+                grant_id=grant_id,
+                created_at=now,
+                expires_at=idle_ends,
+                jkt=jkt if client.is_public else "",
             )
             if with_refresh
             else None,
@@ -65,10 +82,11 @@ class Tokens:
             expires_in=(access_ends - now) // SECOND,
             scope=scope,
             refresh_token=refresh if with_refresh else None,
+            jkt=jkt,
         )
         return response, new
 
-    async def _access_token(self, client: Client, grant_id: str, scope: str, now: int, ends: int) -> str:
+    async def _access_token(self, client: Client, grant_id: str, scope: str, jkt: str, now: int, ends: int) -> str:
         """Opaque, or a JWT (RFC 9068 §2.2). Both are stored as a hash and looked up at every request."""
         chosen = not self.config.jwt_for.isdisjoint((client.client_id, "*"))
         wants_jwt = chosen or client.access_token_format == oauth.JWT
@@ -85,6 +103,7 @@ class Tokens:
                 "iat": now // SECOND,
                 "exp": ends // SECOND,
                 "jti": ids.new_id(""),
+                **({"cnf": {"jkt": jkt}} if jkt else {}),
             }
         )
 
@@ -95,6 +114,7 @@ class Tokens:
             self.clock.now() + response.expires_in * SECOND,
             response.scope,
             response.refresh_token,
+            response.jkt,
         )
         return seal_with(predecessor, msgspec.json.encode(kept), use=_SUCCESSORS)
 
@@ -106,6 +126,7 @@ class Tokens:
             expires_in=max(0, kept.expires_at - self.clock.now()) // SECOND,
             scope=kept.scope,
             refresh_token=kept.refresh_token,
+            jkt=kept.jkt,
         )
 
     async def verify(self, token: str) -> AccessTokenFacts | None:
@@ -129,4 +150,5 @@ class Tokens:
             grant_id=row.grant_id,
             scope=row.scope,
             resource=row.resource,
+            jkt=row.jkt,
         )

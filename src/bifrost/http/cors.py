@@ -10,10 +10,10 @@ from bifrost.base.errors import Denied
 
 ALLOWED_HEADERS = ", ".join(
     ("Accept", "Authorization", "Content-Type", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
-    + ("Api-Key", "Mcp-Session-Id", "X-Api-Key", "X-Goog-Api-Key", "X-Bf-Vk")
+    + ("Api-Key", "DPoP", "Mcp-Session-Id", "X-Api-Key", "X-Goog-Api-Key", "X-Bf-Vk")
     + ("X-Bf-Mcp-Include-Clients", "X-Bf-Mcp-Include-Tools", "X-Bf-Mcp-Session-Id")
 )
-EXPOSED_HEADERS = "WWW-Authenticate, Mcp-Session-Id, X-Request-Id, Retry-After"
+EXPOSED_HEADERS = "WWW-Authenticate, DPoP-Nonce, Mcp-Session-Id, X-Request-Id, Retry-After"
 MAX_AGE_SECONDS = 600
 
 

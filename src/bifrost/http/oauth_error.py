@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse
 
 from bifrost.base import errors
 from bifrost.http import status
-from bifrost.protocol import oauth
+from bifrost.protocol import dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
 _CODES: dict[type[errors.DomainError], str] = {
@@ -22,6 +22,8 @@ def render(_request: Request, error: errors.DomainError, _operation: str) -> JSO
         code, http_status = error.code, error.status
         if error.basic:
             headers["WWW-Authenticate"] = 'Basic realm="token"'
+        if error.nonce:
+            headers[dpop.NONCE_HEADER] = error.nonce
     else:
         code = next((word for kind, word in _CODES.items() if isinstance(error, kind)), oauth.INVALID_REQUEST)
         http_status = status.of(error)[0]

@@ -20,6 +20,9 @@ from bifrost.http.public_urls import PublicUrls
 Endpoint = Callable[[Request], Awaitable[Response]]
 Renderer = Callable[[Request, DomainError, str], Response]
 
+_ORIGIN = "public_origin"
+"""Where the surface leaves the public URL that the request's Host names."""
+
 log = structlog.get_logger()
 
 
@@ -61,8 +64,10 @@ class _Guarded:
             return self.surface.render(request, Unexpected(), self.operation)
 
     async def _checked(self, request: Request) -> Response:
-        if self.surface.public_urls.origin_of(request) is None:
+        origin = self.surface.public_urls.origin_of(request)
+        if origin is None:
             raise Misdirected("This server is not known under the host that the request names. Use its public URL.")
+        request.scope[_ORIGIN] = origin
         if not request.scope["path"].isprintable():
             # the router's patterns end with `$`, which also matches before a line feed
             raise NotFound("There is nothing at this address.")
@@ -73,6 +78,11 @@ class _Guarded:
         if request.method not in self.methods:
             raise MethodNotAllowed(self.methods)
         return await self.endpoint(request)
+
+
+def public_url(request: Request) -> str:
+    """The address that the request was sent to, by the configured public URL and without its query."""
+    return f"{request.scope[_ORIGIN]}{request.scope['path']}"
 
 
 def event_id(request: Request) -> str:

@@ -12,11 +12,14 @@ from bifrost.base.errors import Invalid, Unauthenticated
 from bifrost.governance.errors import VirtualKeyRefused
 from bifrost.governance.models import McpConfig
 from bifrost.governance.virtual_keys import VirtualKeys, looks_like_virtual_key
+from bifrost.identity.errors import TokenBound
 from bifrost.identity.models import AccessTokenFacts, Identity
-from bifrost.protocol import scope
+from bifrost.identity.proofs import Proofs, SentProofs
+from bifrost.protocol import bearer, dpop, scope
 
 AuthMode = Literal["headers", "both", "oauth"]
 MIN_SESSION_ID_CHARACTERS = 22
+_DPOP = dpop.SCHEME.lower()
 
 
 class MissingCredentials(Unauthenticated):
@@ -31,11 +34,15 @@ class ConflictingCredentials(Invalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a request presents. `keys` are values of the key headers; `authorization` are whole header values."""
+    """What a request presents. `keys` are values of the key headers; `authorization` are whole header values.
+
+    `proofs` is None once they were checked: whoever is asked about again later was proved when the request came.
+    """
 
     authorization: tuple[str, ...] = field(default=(), repr=False)
     keys: tuple[str, ...] = field(default=(), repr=False)
     session_id: str | None = field(default=None, repr=False)
+    proofs: SentProofs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,7 @@ class AccessTokenReader(Protocol):
 class Callers:
     virtual_keys: VirtualKeys
     access_tokens: AccessTokenReader
+    proofs: Proofs
     clock: Clock
     mode: AuthMode
     allow_anonymous: bool
@@ -63,21 +71,29 @@ class Callers:
     async def authenticate(self, credentials: Credentials, resource: str) -> Caller:
         """`resource` is the path of the endpoint that was called: a token must be for it.
 
-        Raises MissingCredentials, Unauthenticated, ConflictingCredentials, VirtualKeyRefused, StorageUnavailable.
+        Raises MissingCredentials, Unauthenticated (TokenBound, ProofRefused, NonceNeeded), ConflictingCredentials,
+        VirtualKeyRefused, StorageUnavailable.
         """
-        presented = {_bearer(value) for value in credentials.authorization} | set(credentials.keys)
+        presented = {_parsed(value) for value in credentials.authorization} | {("", key) for key in credentials.keys}
         if len(presented) + (credentials.session_id is not None) > 1:
             raise ConflictingCredentials("Send one credential: an access token, a virtual key, or a session id.")
         if credentials.session_id is not None:
             return self._session(credentials.session_id)
         if not presented:
             return self._nobody()
-        value = presented.pop()
-        if looks_like_virtual_key(value):
+        scheme, value = presented.pop()
+        if looks_like_virtual_key(value) and scheme != _DPOP:
             return await self._key(value)
         if credentials.keys:
             raise Unauthenticated("This header takes a virtual key.")
-        return await self._token(value, resource)
+        facts = await self._token(value, resource)
+        await self._check_key(facts, scheme, value, credentials.proofs)
+        return Caller(
+            identity=facts.identity,
+            scope=facts.scope,
+            key_configs=facts.standing.key_configs,
+            client_id=facts.client_id,
+        )
 
     async def _key(self, value: str) -> Caller:
         if self.mode == "oauth":
@@ -90,19 +106,25 @@ class Callers:
             raise VirtualKeyRefused(refusal)
         return Caller(identity=Identity("vk", key.id), scope=scope.DEFAULT, key_configs=key.mcp_configs)
 
-    async def _token(self, value: str, resource: str) -> Caller:
+    async def _token(self, value: str, resource: str) -> AccessTokenFacts:
         facts = await self.access_tokens.verify(value) if self.mode != "headers" else None
         # RFC 8707 §2, RFC 9068 §4: a token for another endpoint of ours is no token for this one
         if facts is None or facts.resource != resource:
             raise Unauthenticated(
                 "The access token is not valid here: unknown, expired, revoked, or for another address."
             )
-        return Caller(
-            identity=facts.identity,
-            scope=facts.scope,
-            key_configs=facts.standing.key_configs,
-            client_id=facts.client_id,
-        )
+        return facts
+
+    async def _check_key(self, facts: AccessTokenFacts, scheme: str, value: str, proofs: SentProofs | None) -> None:
+        """RFC 9449 §7: a token that is bound to a key needs a proof of it, and one that is not is no DPoP token."""
+        if scheme != _DPOP:
+            if facts.jkt:
+                raise TokenBound
+            return
+        if not facts.jkt:
+            raise Unauthenticated("This access token is not bound to a key: send it with the scheme Bearer.")
+        if proofs is not None:
+            await self.proofs.key_of(proofs, access_token=value, bound_to=facts.jkt)
 
     def _session(self, session_id: str) -> Caller:
         """Whoever knows the id is the session, so it must be long, and only its hash becomes the identity."""
@@ -116,7 +138,12 @@ class Callers:
         raise MissingCredentials("Sign in, or send a virtual key.")
 
 
-def _bearer(value: str) -> str:
-    """RFC 9110 §11.1: the scheme's name is case-insensitive. Any other scheme is no credential that could verify."""
+def _parsed(value: str) -> tuple[str, str]:
+    """Scheme and token. Bearer is the empty one, like the headers that have none: twice the same is one credential.
+
+    RFC 9110 §11.1: the scheme's name is case-insensitive. Any other scheme is no credential that could verify.
+    """
     scheme, _, token = value.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else f"{scheme}:"
+    if scheme.lower() == bearer.BEARER.lower():
+        return "", token.strip()
+    return (_DPOP, token.strip()) if scheme.lower() == _DPOP else (scheme, f"{scheme}:")

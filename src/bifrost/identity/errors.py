@@ -1,6 +1,7 @@
-"""What can go wrong with an administrator's credential."""
+"""What can go wrong with a credential."""
 
 from bifrost.base.errors import Conflict, Denied, Gone, NotFound, TooMany, Unauthenticated
+from bifrost.protocol import dpop
 
 
 class AdministratorNeeded(Unauthenticated):
@@ -40,3 +41,26 @@ class AdministratorTokenTaken(Conflict):
 
 class UnknownAdministratorToken(NotFound):
     default_code = "administrator_token_not_found"
+
+
+class TokenBound(Unauthenticated):
+    """An access token that is bound to a key, sent as anybody could send it (RFC 9449 §7.2)."""
+
+    def __init__(self) -> None:
+        super().__init__("This access token is bound to a key: send it with the scheme DPoP, and a DPoP proof.")
+
+
+class ProofRefused(Unauthenticated):
+    """A DPoP proof that is missing, wrong, for another request, or used before (RFC 9449 §4.3)."""
+
+    default_code = dpop.INVALID_PROOF
+
+
+class NonceNeeded(ProofRefused):
+    """The proof must contain this nonce (RFC 9449 §8)."""
+
+    default_code = dpop.USE_NONCE
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("Send the request again, with this nonce in the DPoP proof.")
+        self.nonce = nonce

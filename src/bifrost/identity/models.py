@@ -38,6 +38,8 @@ class AccessTokenFacts:
     grant_id: str
     scope: str
     resource: str
+    jkt: str = ""
+    """The thumbprint of the key that it is bound to (RFC 9449 §6); empty for a bearer's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What administrators need remembered. Every change that must be atomic is one method."""
+"""What administrators and proofs of possession need remembered. Every change that must be atomic is one method."""
 
 from typing import Protocol
 
@@ -46,3 +46,12 @@ class AdministratorStore(Protocol):
         ...
 
     async def guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool: ...
+
+
+class ProofStore(Protocol):
+    async def use_proof(self, proof_hash: str, expires_at: int) -> bool:
+        """False when it was used before. Of parallel calls, over all processes, exactly one returns True."""
+        ...
+
+    async def drop_proofs(self, before: int) -> None:
+        """Those that expired before this time."""

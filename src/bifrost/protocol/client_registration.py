@@ -12,7 +12,7 @@ MAX_TEXT = 256
 MAX_URL = 2_048
 _TEXTS = ("client_name", "software_id", "software_version")
 _URLS = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
-_FLAGS = ("require_pushed_authorization_requests",)
+_FLAGS = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class ClientMetadata:
     scope: str
     require_pushed_authorization_requests: bool = False
     """RFC 9126 §6."""
+    dpop_bound_access_tokens: bool = False
+    """RFC 9449 §5.2."""
     echoed: tuple[tuple[str, str | bool], ...] = ()
 
     def authenticated_by(self, method: str) -> "ClientMetadata":

@@ -4,16 +4,18 @@ The algorithm comes from a fixed table and must be one that the key is for; what
 (`jwk`, `jku`, `x5u`) is never looked at.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from bifrost.base.sealing import SealBrokenError, decode
+from bifrost.base.sealing import SealBrokenError, decode, encode
 
 MIN_RSA_BITS = 2_048
 MAX_RSA_BITS = 8_192
@@ -22,6 +24,8 @@ MAX_CHARACTERS = 8_192
 ES256_BYTES = 32
 PARTS = 3
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+
+_MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 
 Jwk = Mapping[str, Any]
 
@@ -80,12 +84,33 @@ def public_keys(jwks: object) -> tuple[Jwk, ...]:
         raise JwsError("its key set must be an object with a list of keys")
     if len(keys) > MAX_KEYS:
         raise JwsError(f"its key set has more than {MAX_KEYS} keys")
-    if any(_PRIVATE & key.keys() or key.get("kty") == "oct" for key in keys):
+    if any(_is_secret(key) for key in keys):
         raise JwsError("its key set contains a private or symmetric key")
     usable = tuple(key for key in keys if _loaded(key) is not None)
     if not usable:
         raise JwsError("its key set contains no key that can be used here")
     return usable
+
+
+def public_key(jwk: object) -> Jwk:
+    """A key that stands alone, when it can be used here. Raises JwsError."""
+    if not isinstance(jwk, dict):
+        raise JwsError("its jwk must be a public key")
+    if _is_secret(jwk):
+        raise JwsError("its jwk is a private or symmetric key")
+    if _loaded(jwk) is None:
+        raise JwsError("its jwk is no key that can be used here")
+    return jwk
+
+
+def thumbprint(key: Jwk) -> str:
+    """RFC 7638 §3, RFC 8037 §2: SHA-256 of the members that make the key, in lexical order, without blanks."""
+    members = {name: key[name] for name in _MEMBERS[key["kty"]]}
+    return encode(hashlib.sha256(msgspec.json.encode(members, order="sorted")).digest())
+
+
+def _is_secret(key: Jwk) -> bool:
+    return bool(_PRIVATE & key.keys()) or key.get("kty") == "oct"
 
 
 def _made(token: Unverified, algorithm: str, key: Jwk) -> bool:

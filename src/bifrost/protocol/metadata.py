@@ -5,7 +5,7 @@ Members with no value are left out, as both ask.
 
 from typing import Any
 
-from bifrost.protocol import jws, oauth, pkce, scope
+from bifrost.protocol import dpop, jws, oauth, pkce, scope
 
 REGISTER = "/api/oauth/per-user/register"
 AUTHORIZE = "/api/oauth/per-user/authorize"
@@ -21,7 +21,7 @@ PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 
 
 def authorization_server(issuer: str, *, client_documents: bool, requires_par: bool = False) -> dict[str, Any]:
-    """RFC 8414 §2, with RFC 9207 §3. Every statement is true of this version.
+    """RFC 8414 §2, with RFC 9207 §3 and RFC 9449 §5.1. Every statement is true of this version.
 
     `client_documents`: whether a client_id may be the address of a metadata document.
     """
@@ -44,6 +44,7 @@ def authorization_server(issuer: str, *, client_documents: bool, requires_par: b
         "token_endpoint_auth_signing_alg_values_supported": list(jws.ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": list(oauth.ENDPOINT_AUTH_METHODS),
         "revocation_endpoint_auth_signing_alg_values_supported": list(jws.ALGORITHMS),
+        "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
     }
@@ -57,6 +58,7 @@ def protected_resource(resource: str, issuer: str, name: str) -> dict[str, Any]:
         "authorization_servers": [issuer],
         "scopes_supported": list(scope.SUPPORTED),
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "resource_name": name,
     }
 

@@ -45,12 +45,14 @@ ACCESS_DENIED = "access_denied"
 class OAuthError(Invalid):
     """A refusal in OAuth's own form (RFC 6749 §5.2): `code` is `error`, `message` is `error_description`.
 
-    `basic` says that the client used the Authorization header, so a 401 must name that scheme.
+    `basic` says that the client used the Authorization header, so a 401 must name that scheme; `nonce` is what its next
+    DPoP proof must contain (RFC 9449 §8).
     """
 
-    def __init__(self, code: str, message: str, *, param: str = "", basic: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, param: str = "", basic: bool = False, nonce: str = "") -> None:
         super().__init__(message, code=code, param=param)
         self.basic = basic
+        self.nonce = nonce
 
     @property
     def status(self) -> int:

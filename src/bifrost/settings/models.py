@@ -71,6 +71,9 @@ class RegisteredClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     require_pushed_authorization_requests: Annotated[
         bool, Meta(description="Refuse its authorization requests unless they were pushed (RFC 9126).")
     ] = False
+    dpop_bound_access_tokens: Annotated[
+        bool, Meta(description="Give it tokens only with a proof of the key they are bound to (RFC 9449).")
+    ] = False
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 100
     require_pushed_authorization_requests: Annotated[
         bool, Meta(description="Refuse authorization requests that were not pushed before (RFC 9126).")
+    ] = False
+    dpop_nonces: Annotated[
+        bool, Meta(description="Whether DPoP proofs must contain a nonce of ours, so that none is made in advance.")
     ] = False
     jwt_access_tokens_for: Annotated[
         tuple[str, ...],

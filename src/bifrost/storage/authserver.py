@@ -229,6 +229,7 @@ def _columns(token: StoredToken) -> dict[str, Any]:
         "token_hash": token.token_hash,
         "grant_id": token.grant_id,
         "scope": token.scope,
+        "jkt": token.jkt,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
     }

@@ -20,6 +20,7 @@ class _Metadata(msgspec.Struct):
     jwks_uri: str = ""
     access_token_format: oauth.AccessTokenFormat = oauth.OPAQUE
     require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
 
 
 class SqlClientStore:
@@ -165,6 +166,7 @@ def _metadata(client: Client) -> str:
         jwks_uri=client.jwks_uri,
         access_token_format=client.access_token_format,
         require_pushed_authorization_requests=client.require_pushed_authorization_requests,
+        dpop_bound_access_tokens=client.dpop_bound_access_tokens,
     )
     return msgspec.json.encode(kept).decode()
 

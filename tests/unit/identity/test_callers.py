@@ -6,13 +6,16 @@ import pytest
 
 from bifrost.base.errors import Unauthenticated
 from bifrost.base.ids import hash_secret
+from bifrost.base.sealing import KeyRing
 from bifrost.governance.errors import VirtualKeyRefused
 from bifrost.governance.models import McpConfig
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.identity.callers import AuthMode, Callers, ConflictingCredentials, Credentials, MissingCredentials
 from bifrost.identity.models import AccessTokenFacts, Identity, Standing
+from bifrost.identity.proofs import Proofs
 from tests.support.clock import FakeClock
 from tests.unit.governance.test_virtual_keys import Kept
+from tests.unit.identity.test_proofs import Kept as Used
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +46,7 @@ async def callers(mode: AuthMode = "both", *, allow_anonymous: bool = True) -> C
     keys = VirtualKeys(Kept(), clock)
     await keys.create(NewVirtualKey(name="Ann", id="vk_ann", value=KEY, mcp_configs=CONFIGS))
     await keys.create(NewVirtualKey(name="Eve", id="vk_eve", value=EXPIRED, expires_at=clock.now()))
-    return Callers(keys, Tokens(), clock, mode, allow_anonymous)
+    return Callers(keys, Tokens(), Proofs(Used(), KeyRing([b"k" * 32]), clock, False), clock, mode, allow_anonymous)
 
 
 def bearer(value: str) -> Credentials:

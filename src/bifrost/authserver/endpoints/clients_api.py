@@ -38,6 +38,9 @@ class CreateClient(Command, frozen=True, kw_only=True):
     require_pushed_authorization_requests: Annotated[
         bool, Meta(description="Refuse its authorization requests unless they were pushed before (RFC 9126).")
     ] = False
+    dpop_bound_access_tokens: Annotated[
+        bool, Meta(description="Give it tokens only with a proof of the key they are bound to (DPoP, RFC 9449).")
+    ] = False
 
 
 class ChangeClient(Command, frozen=True, kw_only=True):
@@ -57,6 +60,9 @@ class ChangeClient(Command, frozen=True, kw_only=True):
     require_pushed_authorization_requests: Annotated[bool | None, Meta(description="Of a pre-registered client.")] = (
         None
     )
+    dpop_bound_access_tokens: Annotated[
+        bool | None, Meta(description="Of a pre-registered client, from its next token on.")
+    ] = None
 
 
 class ShownClient(Struct, frozen=True, kw_only=True):
@@ -71,6 +77,7 @@ class ShownClient(Struct, frozen=True, kw_only=True):
     token_endpoint_auth_method: str
     access_token_format: oauth.AccessTokenFormat
     require_pushed_authorization_requests: bool
+    dpop_bound_access_tokens: bool
     scope_limit: str
     blocked: bool
     grants: Annotated[int, Meta(description="How many people's grants it has now.")]
@@ -116,6 +123,7 @@ class ClientsApi:
                 jwks_uri=wanted.jwks_uri,
                 access_token_format=wanted.access_token_format,
                 require_pushed_authorization_requests=wanted.require_pushed_authorization_requests,
+                dpop_bound_access_tokens=wanted.dpop_bound_access_tokens,
             )
         )
         return CreatedClient(client_secret=secret, **_members(record, 0))
@@ -134,6 +142,7 @@ class ClientsApi:
             redirect_uris=wanted.redirect_uris,
             access_token_format=wanted.access_token_format,
             require_pushed_authorization_requests=wanted.require_pushed_authorization_requests,
+            dpop_bound_access_tokens=wanted.dpop_bound_access_tokens,
         )
         return await self._with_grants(await self.registry.change(request.path_params["id"], change))
 
@@ -164,6 +173,7 @@ def _members(record: ClientRecord, grants: int) -> dict[str, Any]:
         "token_endpoint_auth_method": client.token_endpoint_auth_method,
         "access_token_format": client.access_token_format,
         "require_pushed_authorization_requests": client.require_pushed_authorization_requests,
+        "dpop_bound_access_tokens": client.dpop_bound_access_tokens,
         "scope_limit": record.scope_limit,
         "blocked": record.blocked_at is not None,
         "grants": grants,

@@ -14,7 +14,7 @@ from bifrost.base.clock import SECOND
 from bifrost.base.errors import Unauthenticated
 from bifrost.http import params
 from bifrost.http.client_address import TrustedProxies
-from bifrost.protocol import oauth
+from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
 
@@ -57,7 +57,7 @@ class IntrospectEndpoint:
         return server
 
     def _body(self, row: AccessTokenRow | RefreshTokenRow) -> dict[str, Any]:
-        body = {
+        body: dict[str, Any] = {
             "active": True,
             "scope": row.scope,
             "client_id": row.client_id,
@@ -67,7 +67,10 @@ class IntrospectEndpoint:
             "iat": row.created_at // SECOND,
             "exp": row.expires_at // SECOND,
         }
-        return body | ({"token_type": "Bearer"} if isinstance(row, AccessTokenRow) else {})
+        if row.jkt:
+            body["cnf"] = {"jkt": row.jkt}  # RFC 9449 §6.2
+        kind = dpop.SCHEME if row.jkt else bearer.BEARER
+        return body | ({"token_type": kind} if isinstance(row, AccessTokenRow) else {})
 
 
 def _refused() -> OAuthError:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.pushed import LIVES_SECONDS, PushedRequests
 from bifrost.http import params
@@ -18,6 +19,7 @@ from bifrost.protocol.oauth import OAuthError
 class ParEndpoint:
     client_auth: ClientAuth
     requests: PushedRequests
+    keys: RequestKeys
 
     async def __call__(self, request: Request) -> Response:
         form = await params.form(request)
@@ -26,6 +28,6 @@ class ParEndpoint:
             if form.all(name):
                 raise OAuthError(oauth.INVALID_REQUEST, f"Push the parameters themselves, without {name}.", param=name)
         client = await self.client_auth.authenticate(request, form)
-        query = self.requests.query_of(client, form)
+        query = self.requests.query_of(client, form, await self.keys.of(request))
         name = await self.requests.push(client, query, Parameters(query.encode()))
         return JSONResponse({"request_uri": name, "expires_in": LIVES_SECONDS}, 201, NO_STORE)

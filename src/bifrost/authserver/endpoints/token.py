@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.grants.base import TokenGrant
-from bifrost.authserver.models import TokenResponse
+from bifrost.authserver.models import Client, TokenResponse
 from bifrost.http import params
-from bifrost.protocol import oauth
+from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -26,6 +27,7 @@ _NEVER_IN_THE_QUERY = (
 @dataclass(frozen=True, slots=True)
 class TokenEndpoint:
     client_auth: ClientAuth
+    keys: RequestKeys
     grants: Mapping[str, TokenGrant]
 
     async def __call__(self, request: Request) -> Response:
@@ -47,14 +49,22 @@ class TokenEndpoint:
             )
         if grant_type not in client.grant_types:
             raise OAuthError(oauth.UNAUTHORIZED_CLIENT, "The client did not register this grant type.")
-        return JSONResponse(_body(await grant.redeem(client, form)), headers=NO_STORE)
+        key = await self._key(request, client)
+        return JSONResponse(_body(await grant.redeem(client, form, key)), headers=NO_STORE)
+
+    async def _key(self, request: Request, client: Client) -> str:
+        """What the tokens will be bound to. Raises OAuthError."""
+        key = await self.keys.of(request)
+        if client.dpop_bound_access_tokens and not key:
+            raise OAuthError(dpop.INVALID_PROOF, "This client gets tokens with a DPoP proof only.")
+        return key
 
 
 def _body(response: TokenResponse) -> dict[str, str | int]:
     """RFC 6749 §5.1. The scope is always named: it may differ from what was asked for."""
     body: dict[str, str | int] = {
         "access_token": response.access_token,
-        "token_type": "Bearer",
+        "token_type": dpop.SCHEME if response.jkt else bearer.BEARER,
         "expires_in": response.expires_in,
         "scope": response.scope,
     }

@@ -23,34 +23,36 @@ class AuthorizationCodeGrant:
     clock: Clock
     endpoint_of: EndpointOf
 
-    async def redeem(self, client: Client, parameters: TokenParameters) -> TokenResponse:
+    async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
         presented = parameters.get("code")
         if presented is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter code is missing.", param="code")
         code = await self.store.authorization_code(ids.hash_secret(presented))
         if code is None or (code.used_at is None and code.expires_at <= self.clock.now()):
             raise _invalid_grant()
-        await self._check(code, client, parameters)
+        await self._check(code, client, parameters, jkt)
         if code.used_at is not None:
             raise await self._replayed(code)
-        return await self._claim(code, client)
+        return await self._claim(code, client, jkt)
 
-    async def _check(self, code: AuthorizationCode, client: Client, parameters: TokenParameters) -> None:
+    async def _check(self, code: AuthorizationCode, client: Client, parameters: TokenParameters, jkt: str) -> None:
         """A failure counts against the code and changes nothing else: a seen code cannot end anybody's session."""
         try:
             if code.failed_attempts >= MAX_FAILED_ATTEMPTS or code.client_id != client.client_id:
                 raise _invalid_grant()
             _check_redirect_uri(code, parameters)
             _check_verifier(code, parameters)
+            if code.dpop_jkt not in ("", jkt):
+                raise OAuthError(oauth.INVALID_GRANT, "The code is bound to a key, of which there is no DPoP proof.")
             if not await resource_matches(parameters, self.endpoint_of, code.resource):
                 raise OAuthError(oauth.INVALID_TARGET, "The code was issued for another resource.", param="resource")
         except OAuthError:
             await self.store.count_failed_attempt(code.code_hash)
             raise
 
-    async def _claim(self, code: AuthorizationCode, client: Client) -> TokenResponse:
+    async def _claim(self, code: AuthorizationCode, client: Client, jkt: str) -> TokenResponse:
         response, new = await self.tokens.mint(
-            client, code.grant_id, code.scope, with_refresh=oauth.REFRESH_TOKEN in client.grant_types
+            client, code.grant_id, code.scope, jkt, with_refresh=oauth.REFRESH_TOKEN in client.grant_types
         )
         if not await self.store.redeem_code(code.code_hash, new, self.clock.now()):
             # somebody with the same client and verifier was faster: the code is in two hands

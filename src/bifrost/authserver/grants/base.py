@@ -18,9 +18,10 @@ EndpointOf = Callable[[str], Awaitable[str | None]]
 
 
 class TokenGrant(Protocol):
-    async def redeem(self, client: Client, parameters: TokenParameters) -> TokenResponse:
+    async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
         """Check everything, then claim what is redeemed in one step. `client` is already authenticated.
 
+        `jkt` is the thumbprint of the key that it has proved to hold (RFC 9449 §5), empty without a proof.
         Raises OAuthError (RFC 6749 §5.2).
         """
         ...

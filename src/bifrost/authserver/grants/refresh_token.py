@@ -32,7 +32,7 @@ class RefreshTokenGrant:
     rules: ReplayRules
     backoff: Backoff
 
-    async def redeem(self, client: Client, parameters: TokenParameters) -> TokenResponse:
+    async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
         """Raises OAuthError, and TooMany for a dead token that is presented again and again."""
         presented = parameters.get("refresh_token")
         if presented is None:
@@ -40,26 +40,28 @@ class RefreshTokenGrant:
         token_hash = ids.hash_secret(presented)
         self.backoff.check(client.client_id, token_hash)
         try:
-            return await self._redeem(client, parameters, presented, token_hash)
+            return await self._redeem(client, parameters, presented, token_hash, jkt)
         except OAuthError as error:
             if error.code == oauth.INVALID_GRANT:
                 self.backoff.refused(client.client_id, token_hash)
             raise
 
     async def _redeem(
-        self, client: Client, parameters: TokenParameters, presented: str, token_hash: str
+        self, client: Client, parameters: TokenParameters, presented: str, token_hash: str, jkt: str
     ) -> TokenResponse:
         row = await self._living(token_hash)
         if row.client_id != client.client_id:
-            raise await self._foreign(row)
+            raise await self._foreign(row, "another_client")
+        if row.jkt not in ("", jkt):
+            raise await self._foreign(row, "another_key")
         granted = scope.narrowed(parameters.get("scope"), row.scope)
         if granted is None:
             raise OAuthError(oauth.INVALID_SCOPE, "The scope is wider than what was granted.", param="scope")
         if not await resource_matches(parameters, self.endpoint_of, row.resource):
             raise OAuthError(oauth.INVALID_TARGET, "The token was granted for another resource.", param="resource")
-        rotated = await self._rotated(client, row, presented, granted) if row.used_at is None else None
+        rotated = await self._rotated(client, row, presented, granted, jkt) if row.used_at is None else None
         # whoever lost the race for a rotation finds what the winner was given
-        return rotated or await self._replayed(token_hash, presented)
+        return rotated or await self._replayed(token_hash, presented, jkt)
 
     async def _living(self, token_hash: str) -> RefreshTokenRow:
         """The token, used or not, of a grant that stands. Raises OAuthError."""
@@ -71,11 +73,11 @@ class RefreshTokenGrant:
         return row
 
     async def _rotated(
-        self, client: Client, row: RefreshTokenRow, presented: str, granted: str
+        self, client: Client, row: RefreshTokenRow, presented: str, granted: str, jkt: str
     ) -> TokenResponse | None:
         """None when somebody was faster."""
         response, new = await self.tokens.mint(
-            client, row.grant_id, granted, with_refresh=True, grant_expires_at=row.grant_expires_at
+            client, row.grant_id, granted, jkt, with_refresh=True, grant_expires_at=row.grant_expires_at
         )
         sealed = replace(new, sealed=self.tokens.seal(presented, response))
         if not await self.store.rotate_refresh_token(row.token_hash, sealed, self.clock.now()):
@@ -83,21 +85,27 @@ class RefreshTokenGrant:
         log.info("refresh_token_rotated", grant=row.grant_id)
         return response
 
-    async def _replayed(self, token_hash: str, presented: str) -> TokenResponse:
+    async def _replayed(self, token_hash: str, presented: str, jkt: str) -> TokenResponse:
         """The successors of a used token once more, or the end of its grant. Raises OAuthError."""
         row = await self._living(token_hash)
         sealed = await self.store.replay_refresh_token(token_hash, self.rules, self.clock.now())
         if sealed is None:
             raise await self._reused(row, "refresh_token_reused")
+        response = self.tokens.unseal(presented, sealed)
+        if response.jkt != jkt:
+            raise await self._reused(row, "refresh_token_reused_by_another_key")
         log.info("refresh_token_replayed", grant=row.grant_id)
-        return self.tokens.unseal(presented, sealed)
+        return response
 
-    async def _foreign(self, row: RefreshTokenRow) -> OAuthError:
-        """Another client's token. One that was used is in two hands; one that was not has harmed nobody yet."""
+    async def _foreign(self, row: RefreshTokenRow, whose: str) -> OAuthError:
+        """A token of another client, or of another key of the same one (RFC 9449 §5).
+
+        One that was used is in two hands; one that was not has harmed nobody yet.
+        """
         if row.used_at is None:
-            log.warning("refresh_token_of_another_client", grant=row.grant_id)
+            log.warning("refresh_token_of_another", whose=whose, grant=row.grant_id)
             return _invalid_grant()
-        return await self._reused(row, "refresh_token_reused_by_another_client")
+        return await self._reused(row, f"refresh_token_reused_by_{whose}")
 
     async def _reused(self, row: RefreshTokenRow, reason: str) -> OAuthError:
         if await self.store.revoke_grant(row.grant_id, reason, self.clock.now()):

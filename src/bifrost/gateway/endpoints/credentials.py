@@ -2,7 +2,10 @@
 
 from starlette.requests import Request
 
+from bifrost.http.surface import public_url
 from bifrost.identity.callers import Credentials
+from bifrost.identity.proofs import SentProofs
+from bifrost.protocol import dpop
 
 KEY_HEADERS = ("x-bf-vk", "x-api-key", "x-goog-api-key", "api-key")
 SESSION_HEADER = "x-bf-mcp-session-id"
@@ -18,6 +21,7 @@ def credentials(request: Request) -> Credentials:
         authorization=tuple(headers.getlist("authorization")),
         keys=tuple(value for name in KEY_HEADERS for value in headers.getlist(name)),
         session_id=", ".join(sessions) if sessions else None,
+        proofs=SentProofs(values=tuple(headers.getlist(dpop.HEADER)), method=request.method, url=public_url(request)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from msgspec import UNSET
@@ -211,7 +211,7 @@ class McpEndpoint:
     def _while_allowed(self, request: Request, call: Call, response: Response) -> Response:
         """A stream that was opened with a credential ends with it, on whatever process (contract §6)."""
         if isinstance(response, EventStream):
-            presented = credentials(request)
+            presented = replace(credentials(request), proofs=None)  # those were checked when the stream was opened
 
             async def allowed() -> bool:
                 try:

@@ -11,7 +11,8 @@ from bifrost.http import status
 from bifrost.http.public_urls import PublicUrls
 from bifrost.http.surface import event_id
 from bifrost.identity.callers import AuthMode, MissingCredentials
-from bifrost.protocol import bearer, jsonrpc, metadata, scope
+from bifrost.identity.errors import NonceNeeded, ProofRefused, TokenBound
+from bifrost.protocol import bearer, dpop, jsonrpc, metadata, scope
 from bifrost.protocol.jsonrpc import Id, RpcError
 
 RPC_ID = "mcp_request_id"
@@ -25,6 +26,8 @@ def renderer(public_urls: PublicUrls, mode: AuthMode) -> Callable[[Request, Doma
         challenge = _challenge(request, error, public_urls, mode)
         if challenge:
             answer.headers["WWW-Authenticate"] = challenge
+        if isinstance(error, NonceNeeded):
+            answer.headers[dpop.NONCE_HEADER] = error.nonce
         return answer
 
     return render
@@ -47,13 +50,24 @@ def body(raw: bytes, status_code: int = 200) -> Response:
 
 
 def _challenge(request: Request, error: DomainError, public_urls: PublicUrls, mode: AuthMode) -> str | None:
-    """RFC 9728 §5.1: each endpoint points to the metadata of exactly the address that was called."""
+    """RFC 9728 §5.1: each endpoint points to the metadata of exactly the address that was called.
+
+    In the scheme that was used, with why (RFC 9449 §7.1); a bound token that came as Bearer hears of both (§7.2).
+    """
+    if not isinstance(error, (InsufficientScope, Unauthenticated)):
+        return None
     origin = public_urls.origin_of(request)
     document = metadata.protected_resource_path(request.scope["path"])
     metadata_url = None if mode == "headers" else f"{origin}{document}"
+    used = request.headers.get("authorization", "").partition(" ")[0]
+    scheme = dpop.SCHEME if used.lower() == dpop.SCHEME.lower() else bearer.BEARER
     if isinstance(error, InsufficientScope):
-        return bearer.challenge(metadata_url=metadata_url, scope=error.scope, error=error.code)
-    if not isinstance(error, Unauthenticated):
-        return None
-    named = "" if isinstance(error, MissingCredentials) else "invalid_token"
-    return bearer.challenge(metadata_url=metadata_url, scope=scope.DEFAULT, error=named)
+        return bearer.challenge(metadata_url=metadata_url, scope=error.scope, error=error.code, scheme=scheme)
+    named = "" if isinstance(error, MissingCredentials) else _named(error)
+    said = bearer.challenge(metadata_url=metadata_url, scope=scope.DEFAULT, error=named, scheme=scheme)
+    return f"{said}, {dpop.SCHEME} {bearer.ALGORITHMS}" if isinstance(error, TokenBound) else said
+
+
+def _named(error: Unauthenticated) -> str:
+    """RFC 6750 §3.1: one word for every token that is not valid; a proof has words of its own."""
+    return error.code if isinstance(error, ProofRefused) else "invalid_token"

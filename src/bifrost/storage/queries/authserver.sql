@@ -1,9 +1,10 @@
 -- name: add_pending_flow^
 INSERT INTO pending_flows
-    (id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, identity_kind, identity_id,
-     created_at, expires_at, finished_at)
+    (id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, dpop_jkt, identity_kind,
+     identity_id, created_at, expires_at, finished_at)
 SELECT CAST(:id AS TEXT), CAST(:browser_hash AS TEXT), CAST(:client_id AS TEXT), CAST(:redirect_uri AS TEXT),
-       CAST(:state AS TEXT), CAST(:code_challenge AS TEXT), CAST(:scope AS TEXT), CAST(:resource AS TEXT), NULL, NULL,
+       CAST(:state AS TEXT), CAST(:code_challenge AS TEXT), CAST(:scope AS TEXT), CAST(:resource AS TEXT),
+       CAST(:dpop_jkt AS TEXT), NULL, NULL,
        CAST(:created_at AS BIGINT), CAST(:expires_at AS BIGINT), NULL
 WHERE (SELECT count(*) FROM (SELECT 1 FROM pending_flows
                              WHERE client_id = CAST(:client_id AS TEXT) AND finished_at IS NULL
@@ -12,8 +13,8 @@ WHERE (SELECT count(*) FROM (SELECT 1 FROM pending_flows
 RETURNING id;
 
 -- name: pending_flow^
-SELECT id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, identity_kind, identity_id,
-       created_at, expires_at, finished_at
+SELECT id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, dpop_jkt, identity_kind,
+       identity_id, created_at, expires_at, finished_at
 FROM pending_flows WHERE id = :id;
 
 -- name: choose_identity^
@@ -56,15 +57,15 @@ UPDATE grants SET revoked_at = :now, revoked_reason = :reason WHERE id = :id AND
 
 -- name: add_authorization_code!
 INSERT INTO authorization_codes
-    (code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, created_at, expires_at, used_at,
-     failed_attempts)
+    (code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, dpop_jkt, created_at, expires_at,
+     used_at, failed_attempts)
 VALUES
-    (:code_hash, :grant_id, :client_id, :redirect_uri, :code_challenge, :scope, :resource, :created_at, :expires_at,
-     NULL, 0);
+    (:code_hash, :grant_id, :client_id, :redirect_uri, :code_challenge, :scope, :resource, :dpop_jkt, :created_at,
+     :expires_at, NULL, 0);
 
 -- name: authorization_code^
-SELECT code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, created_at, expires_at, used_at,
-       failed_attempts
+SELECT code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, dpop_jkt, created_at, expires_at,
+       used_at, failed_attempts
 FROM authorization_codes WHERE code_hash = :code_hash;
 
 -- name: count_failed_attempt^
@@ -78,11 +79,11 @@ WHERE code_hash = :code_hash AND used_at IS NULL AND expires_at > :now AND faile
 RETURNING grant_id;
 
 -- name: add_access_token!
-INSERT INTO access_tokens (token_hash, grant_id, scope, created_at, expires_at)
-VALUES (:token_hash, :grant_id, :scope, :created_at, :expires_at);
+INSERT INTO access_tokens (token_hash, grant_id, scope, jkt, created_at, expires_at)
+VALUES (:token_hash, :grant_id, :scope, :jkt, :created_at, :expires_at);
 
 -- name: access_token^
-SELECT t.scope, t.created_at, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.resource,
+SELECT t.scope, t.jkt, t.created_at, t.expires_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.resource,
        g.revoked_at
 FROM access_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
@@ -91,11 +92,11 @@ WHERE t.token_hash = :token_hash;
 UPDATE access_tokens SET expires_at = :now WHERE token_hash = :token_hash AND expires_at > :now;
 
 -- name: add_refresh_token!
-INSERT INTO refresh_tokens (token_hash, grant_id, created_at, expires_at, used_at)
-VALUES (:token_hash, :grant_id, :created_at, :expires_at, NULL);
+INSERT INTO refresh_tokens (token_hash, grant_id, jkt, created_at, expires_at, used_at)
+VALUES (:token_hash, :grant_id, :jkt, :created_at, :expires_at, NULL);
 
 -- name: refresh_token^
-SELECT t.token_hash, t.created_at, t.expires_at, t.used_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.scope,
+SELECT t.token_hash, t.jkt, t.created_at, t.expires_at, t.used_at, g.id AS grant_id, g.client_id, g.identity_kind, g.identity_id, g.scope,
        g.resource, g.revoked_at, g.expires_at AS grant_expires_at
 FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
