@@ -10,7 +10,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import Raw
@@ -22,7 +22,8 @@ from bifrost.gateway.models import KINDS, Call, Route
 from bifrost.gateway.request_state import INPUT_RESPONSES, REQUEST_STATE, RequestStates, State
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers
 from bifrost.protocol.jsonrpc import RpcError
-from bifrost.upstreams.links.base import Peer, Requester
+from bifrost.upstreams.extra_headers import passed_on
+from bifrost.upstreams.links.base import Fields, Peer, Requester
 from bifrost.upstreams.sessions import UpstreamSessions
 
 MAX_ROUNDS = 16
@@ -44,6 +45,8 @@ class Forward:
     async def send(self, call: Call, route: Route, params: dict[str, Raw]) -> Raw:
         """The result, as its bytes, in whatever era. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
         peer = self.peer(call, route)
+        if route.upstream.allowed_extra_headers:
+            route = replace(route, passed=passed_on(route.upstream.allowed_extra_headers, call.sent))
         if not call.client.modern:
             return await self._for_older(call, peer, route, params)
         try:
@@ -67,7 +70,7 @@ class Forward:
         )
 
     async def _request(self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
-        mirrored = None
+        mirrored: Mapping[str, str] = {}
         if route.mirrored:
             arguments = params.get("arguments")
             mirrored = mirrored_headers.fields(route.mirrored, jsonrpc.value(arguments) if arguments else None)
@@ -77,7 +80,7 @@ class Forward:
             {**params, route.param: route.key} if route.param else params,
             seconds=route.seconds,
             requester=_Overhearing(requester, peer, self.overheard),
-            mirrored=mirrored,
+            fields=Fields(mirrored=mirrored, passed=route.passed),
         )
 
     # ---- an older client --------------------------------------------------------------------------------------------

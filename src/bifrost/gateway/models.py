@@ -8,6 +8,7 @@ from msgspec import Raw
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.identity.callers import Caller
 from bifrost.protocol import jsonrpc, mcp
+from bifrost.upstreams.extra_headers import Field
 from bifrost.upstreams.links.base import Nobody, Requester
 from bifrost.upstreams.models import Upstream
 
@@ -92,6 +93,9 @@ class Call:
     caller: Caller
     endpoint: Endpoint
     policy: ToolPolicy
+    sent: Field = field(default=lambda _name: [], repr=False)
+    """The header fields of the request."""
+
     client: Client = field(default_factory=Client)
 
     def by(self, client: Client) -> "Call":
@@ -116,6 +120,8 @@ class Route:
     key: str
     seconds: float
     mirrored: tuple[tuple[tuple[str, ...], str], ...] = ()
+    passed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Header fields of the caller that go along."""
 
     def mirroring(self, tool: Entry) -> "Route":
         return replace(self, mirrored=tool.mirrored) if tool.mirrored else self

@@ -203,7 +203,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Names of the headers that everybody gives (auth_type per_user_headers).")
     ] = ()
     allowed_extra_headers: Annotated[
-        tuple[str, ...], Meta(description="Headers of a caller's request that are passed on.")
+        tuple[str, ...],
+        Meta(
+            description="Names of headers of a caller's request that it gets as well, each by itself; "
+            "never what proves or says who the caller is."
+        ),
     ] = ()
     tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
     allow_on_all_virtual_keys: Annotated[

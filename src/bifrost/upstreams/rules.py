@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from bifrost.governance.models import MICRO
 from bifrost.http import tls
 from bifrost.http.tls import MACHINE, Trust
+from bifrost.upstreams import extra_headers
 from bifrost.upstreams.errors import UpstreamInvalid
+from bifrost.upstreams.extra_headers import RESERVED_HEADERS
 from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig
 
 NOT_OFFERED: dict[tuple[str, str], str] = {
     ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
     ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
     ("auth_type", "token_exchange"): "use per_user_oauth",
-    ("allowed_extra_headers", "given"): "leave it out",
 }
 """Member and value that this version does not offer, and what to do instead: the one place that says so."""
 
@@ -22,15 +23,6 @@ MIN_SYNC_SECONDS = 30
 MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
 MAX_PRICE = 1_000_000
-RESERVED_HEADERS = frozenset(
-    (
-        "accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect",
-        "host", "keep-alive", "last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id",
-        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-    )
-)  # fmt: skip
-"""Headers that are the gateway's own business on the way to an upstream."""
-
 _NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _URL = re.compile(
@@ -54,9 +46,8 @@ def check(wanted: NewUpstream) -> None:
     """Raises UpstreamInvalid, naming the member. No value is repeated: it may be a secret."""
     for member, value in _chosen(wanted):
         if (member, value) in NOT_OFFERED:
-            what = f"the {member} {value}" if value != "given" else f"a {member}"
             raise UpstreamInvalid(
-                f"The upstream {wanted.name!r} has {what}, which this version does not offer; "
+                f"The upstream {wanted.name!r} has the {member} {value}, which this version does not offer; "
                 f"{NOT_OFFERED[member, value]}.",
                 param=member,
             )
@@ -76,8 +67,6 @@ def is_header(name: str, value: str) -> bool:
 def _chosen(wanted: NewUpstream) -> Iterator[tuple[str, str]]:
     yield "connection_type", wanted.connection_type
     yield "auth_type", wanted.auth_type
-    if wanted.allowed_extra_headers:
-        yield "allowed_extra_headers", "given"
 
 
 def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
@@ -87,13 +76,13 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     yield "endpoint_slug", _matches(_SLUG, slug), "a-z, 0-9, - and _, beginning with a letter or digit"
     yield "oauth_config_id", _matches(_ID, wanted.oauth_config_id), "letters, digits, - and _, at most 100"
     yield "headers", all(is_header(*pair) for pair in wanted.headers.items()), "header names with visible ASCII values"
-    names = (*wanted.per_user_header_keys, *wanted.allowed_extra_headers)
-    yield "per_user_header_keys", all(map(is_header_name, names)), "names of headers"
+    yield "per_user_header_keys", all(map(is_header_name, wanted.per_user_header_keys)), "names of headers"
     distinct = len({name.lower() for name in wanted.per_user_header_keys}) == len(wanted.per_user_header_keys)
     free = not {name.lower() for name in wanted.per_user_header_keys} & RESERVED_HEADERS
     yield "per_user_header_keys", free, "not a header of HTTP or MCP itself"
     few = len(wanted.per_user_header_keys) <= MAX_HEADER_KEYS
     yield "per_user_header_keys", distinct and few, f"each name once, at most {MAX_HEADER_KEYS}"
+    yield from _extra_header_rules(wanted.allowed_extra_headers)
     timeout = wanted.tool_execution_timeout
     yield "tool_execution_timeout", 1 <= timeout <= MAX_TIMEOUT_SECONDS, f"between 1 and {MAX_TIMEOUT_SECONDS} seconds"
     interval = wanted.tool_sync_interval
@@ -104,6 +93,15 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     fair = all(price == 0 or 1 / MICRO <= price <= MAX_PRICE for price in wanted.tool_pricing.values())
     yield "tool_pricing", fair, f"0, or between {1 / MICRO:f} and {MAX_PRICE}"
     yield from _stdio_rules(wanted.stdio_config)
+
+
+def _extra_header_rules(names: tuple[str, ...]) -> Iterator[_Rule]:
+    member = "allowed_extra_headers"
+    yield member, all(map(is_header_name, names)) and "*" not in names, "names of headers, each by itself"
+    passed = all(map(extra_headers.may_be_passed_on, names))
+    yield member, passed, "no header that proves who somebody is, says who they are, or belongs to HTTP, MCP or us"
+    few = len({name.lower() for name in names}) == len(names) <= MAX_HEADER_KEYS
+    yield member, few, f"each name once, at most {MAX_HEADER_KEYS}"
 
 
 def _stdio_rules(config: StdioConfig) -> Iterator[_Rule]:
@@ -131,6 +129,11 @@ def _joint_rules(wanted: NewUpstream) -> Iterator[_Rule]:
     asked = bool(wanted.per_user_header_keys)
     rule = "name the headers that everybody gives when auth_type is per_user_headers, and only then"
     yield "per_user_header_keys", asked == (wanted.auth_type == "per_user_headers"), rule
+    extra = {name.lower() for name in wanted.allowed_extra_headers}
+    own = {name.lower() for name in (*wanted.headers, *wanted.per_user_header_keys)}
+    yield "allowed_extra_headers", not extra & own, "no header that the upstream gets from us already"
+    rule = "leave it out unless connection_type is http"
+    yield "allowed_extra_headers", not extra or wanted.connection_type == "http", rule
     known = wanted.oauth_config != OAuthConfig() or bool(wanted.oauth_config_id)
     rule = "leave it out unless auth_type is oauth or per_user_oauth"
     yield "oauth_config", not known or wanted.auth_type in BY_OAUTH, rule

@@ -22,7 +22,9 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links import duplex, legacy, modern
 from bifrost.upstreams.links.base import (
     HANDSHAKE_SECONDS,
+    NO_FIELDS,
     Facts,
+    Fields,
     Forgotten,
     Link,
     Nobody,
@@ -95,17 +97,17 @@ class UpstreamSessions:
         *,
         seconds: float,
         requester: Requester = NOBODY,
-        mirrored: Mapping[str, str] | None = None,
+        fields: Fields = NO_FIELDS,
     ) -> Raw:
         """The result, as its bytes. Raises RpcError (the upstream's own), UpstreamUnavailable, ConnectionRequired."""
         link = await self._link(peer)
         try:
-            return await link.request(method, params, requester, seconds, mirrored)
+            return await link.request(method, params, requester, seconds, fields)
         except Forgotten:
             self._forget(peer, link)
         link = await self._link(peer)
         try:
-            return await link.request(method, params, requester, seconds, mirrored)
+            return await link.request(method, params, requester, seconds, fields)
         except Forgotten as error:
             self._forget(peer, link)
             raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error

@@ -72,7 +72,7 @@ class McpEndpoint:
             include_clients=listed(request, INCLUDE_CLIENTS),
             include_tools=listed(request, INCLUDE_TOOLS),
         )
-        call = Call(caller=caller, endpoint=endpoint, policy=policy)
+        call = Call(caller=caller, endpoint=endpoint, policy=policy, sent=request.headers.getlist)
         if request.method != "POST":
             return self._while_allowed(request, call, await self._of_session(request, call))
         raw = await body.read(request, limit=MAX_MESSAGE_BYTES, content_type="application/json")

@@ -95,6 +95,20 @@ class Facts:
         return isinstance(self.capabilities.get(area), dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Header fields of one request besides the usual ones."""
+
+    mirrored: Mapping[str, str] = field(default_factory=dict)
+    """Arguments once more; only the stateless revision has them (2026-07-28, transports)."""
+
+    passed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The caller's own, those that the upstream may get (`allowed_extra_headers`)."""
+
+
+NO_FIELDS = Fields()
+
+
 class Link(Protocol):
     facts: Facts
 
@@ -107,9 +121,9 @@ class Link(Protocol):
         params: Params,
         requester: Requester,
         seconds: float,
-        mirrored: Mapping[str, str] | None = None,
+        fields: Fields = NO_FIELDS,
     ) -> Raw:
-        """The result, as its bytes; `mirrored` are header fields that repeat arguments (2026-07-28).
+        """The result, as its bytes.
 
         Raises RpcError (the upstream's own error), UpstreamUnavailable, Forgotten.
         """

@@ -6,7 +6,7 @@ matter. Callers without a session that can be asked something take turns, so tha
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,9 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
     CLIENT_INFO,
     HANDSHAKE_SECONDS,
+    NO_FIELDS,
     Facts,
+    Fields,
     Forgotten,
     Nobody,
     Params,
@@ -65,7 +67,7 @@ class DuplexLink:
         params: Params,
         requester: Requester,
         seconds: float,
-        mirrored: Mapping[str, str] | None = None,  # noqa: ARG002 - there are no header fields on a pipe
+        fields: Fields = NO_FIELDS,  # noqa: ARG002 - there are no header fields on a pipe
     ) -> Raw:
         if self._ended.is_set():
             raise Forgotten

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,7 +14,9 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
     CLIENT_INFO,
     HANDSHAKE_SECONDS,
+    NO_FIELDS,
     Facts,
+    Fields,
     Forgotten,
     Nobody,
     Params,
@@ -61,7 +62,7 @@ class LegacyLink:
         params: Params,
         requester: Requester,
         seconds: float,
-        mirrored: Mapping[str, str] | None = None,  # noqa: ARG002 - only the stateless revision mirrors parameters
+        fields: Fields = NO_FIELDS,
     ) -> Raw:
         request_id = next(self._ids)
         sent, token = with_own_token(params, request_id)
@@ -69,7 +70,7 @@ class LegacyLink:
         running = Running(self.peer, request_id, requester, patience, self._respond, token)
         try:
             async with patience:
-                message = await self._answer(running, jsonrpc.request(request_id, method, sent))
+                message = await self._answer(running, jsonrpc.request(request_id, method, sent), fields)
         except TimeoutError as error:
             self._cancel(request_id, "It took too long.")
             raise self.channel.too_slow(seconds) from error
@@ -80,8 +81,8 @@ class LegacyLink:
             running.end()
         return result_of(self.peer, message)
 
-    async def _answer(self, running: Running, body: bytes) -> Message:
-        async with self.channel.open("POST", self._headers(), body) as reply:
+    async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
+        async with self.channel.open("POST", {**fields.passed, **self._headers()}, body) as reply:
             message = await self._heard(reply, running)
             if message is None and self._forgotten(reply):
                 raise Forgotten

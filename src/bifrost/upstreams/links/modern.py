@@ -1,7 +1,6 @@
 """A link to an upstream of the stateless revision (2026-07-28): every request stands alone and says what it is."""
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import UNSET, Raw
@@ -10,7 +9,9 @@ from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.links.base import (
     HANDSHAKE_SECONDS,
+    NO_FIELDS,
     Facts,
+    Fields,
     Forgotten,
     Nobody,
     Params,
@@ -45,10 +46,10 @@ class ModernLink:
         params: Params,
         requester: Requester,
         seconds: float,
-        mirrored: Mapping[str, str] | None = None,
+        fields: Fields = NO_FIELDS,
     ) -> Raw:
         """To go away is to cancel: the connection is closed, and the upstream sees it."""
-        message, status = await self.exchange(method, params, requester, seconds, mirrored)
+        message, status = await self.exchange(method, params, requester, seconds, fields)
         if message is None and status in (_NOT_FOUND, _BAD_REQUEST):
             raise Forgotten
         if message is None:
@@ -61,7 +62,7 @@ class ModernLink:
         params: Params,
         requester: Requester,
         seconds: float,
-        mirrored: Mapping[str, str] | None = None,
+        fields: Fields = NO_FIELDS,
     ) -> tuple[Message | None, int]:
         """The answer, if there is one, and the HTTP status. Raises UpstreamUnavailable."""
         request_id = next(self._ids)
@@ -70,7 +71,7 @@ class ModernLink:
         patience = Patience(seconds)
         running = Running(self.peer, request_id, requester, patience, None, token)
         try:
-            async with patience, self.channel.open("POST", headers(method, params, mirrored), body) as reply:
+            async with patience, self.channel.open("POST", headers(method, params, fields), body) as reply:
                 return await reply.answer(request_id, running.incoming), reply.status
         except TimeoutError as error:
             raise self.channel.too_slow(seconds) from error
@@ -113,9 +114,9 @@ async def discover(channel: HttpChannel) -> Facts | None:
     return facts_of(mcp.MODERN, message.result)
 
 
-def headers(method: str, params: Params, mirrored: Mapping[str, str] | None = None) -> dict[str, str]:
+def headers(method: str, params: Params, sent: Fields = NO_FIELDS) -> dict[str, str]:
     """The routing fields of a request (2026-07-28, transports)."""
-    fields = {mcp.VERSION_HEADER: mcp.MODERN, mcp.METHOD_HEADER: method, **(mirrored or {})}
+    fields = {**sent.passed, mcp.VERSION_HEADER: mcp.MODERN, mcp.METHOD_HEADER: method, **sent.mirrored}
     name = params.get(mcp.NAMED_METHODS.get(method, ""))
     name = jsonrpc.text(name) if isinstance(name, Raw) else name
     if isinstance(name, str):
