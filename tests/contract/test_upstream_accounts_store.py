@@ -205,8 +205,26 @@ async def test_of_parallel_renewals_one_gets_the_lease(processes: Iterator[SqlUp
     assert sorted(leased) == [False] * (AT_ONCE - 1) + [True]
     assert await next(processes).lease_refresh(held, until + MINUTE, until - 1) is False
     assert await next(processes).lease_refresh(held, until + MINUTE, until) is True
-    await next(processes).release_refresh(held, None)
+    await next(processes).release_refresh(held, until + MINUTE, None)
     assert await next(processes).lease_refresh(held, until, NOW) is True
+
+
+async def test_a_lease_is_kept_up_and_given_back_by_its_holder_alone(
+    processes: Iterator[SqlUpstreamOAuthStore],
+) -> None:
+    """Contract §8: whoever was taken for dead neither renews nor ends the lease of whoever came after them."""
+    held = await _kept(next(processes))
+    first, second = NOW + MINUTE, NOW + 2 * MINUTE
+    assert await next(processes).lease_refresh(held, first, NOW)
+    assert await next(processes).keep_lease(held, first, first + 1) is True
+    assert await next(processes).keep_lease(held, first, first + 2) is False, "it lasts longer by now"
+    assert await next(processes).lease_refresh(held, second, first + 1), "the holder was taken for dead"
+    assert await next(processes).keep_lease(held, first + 1, second + MINUTE) is False
+    await next(processes).release_refresh(held, first + 1, None)
+    assert await next(processes).lease_refresh(held, second + MINUTE, second - 1) is False, "it is the other's"
+    renewed = replace(held, tokens=TokenSet(access_token="renewed"), version=held.version + 1)
+    assert await next(processes).refreshed(renewed, NOW)
+    assert await next(processes).keep_lease(held, second, second + 1) is False
 
 
 async def test_a_renewal_is_written_only_over_what_it_renewed(processes: Iterator[SqlUpstreamOAuthStore]) -> None:
@@ -360,7 +378,8 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "lease_refresh": lambda: store.lease_refresh(held, NOW + 1, NOW),
         "refreshed": lambda: store.refreshed(held, NOW),
         "needs_reauth": lambda: store.needs_reauth(held, "test", NOW),
-        "release_refresh": lambda: store.release_refresh(held, None),
+        "keep_lease": lambda: store.keep_lease(held, NOW + 1, NOW + 2),
+        "release_refresh": lambda: store.release_refresh(held, NOW + 1, None),
         "client_key": store.client_key,
         "keep_client_key": lambda: store.keep_client_key(b"k"),
         "settle": lambda: store.settle(held, "orphaned", NOW),

@@ -6,14 +6,23 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bifrost.base.clock import SECOND, SystemClock
 from bifrost.upstreams.accounts import Owner
-from bifrost.upstreams.oauth.refresh import LEASE_MILLISECONDS
+from bifrost.upstreams.oauth import refresh, refresh_lease
+from bifrost.upstreams.oauth.refresh_lease import LEASE_MILLISECONDS
 from tests.flows import _connecting as people
 from tests.support.clock import FakeClock
 from tests.support.gateway import VIRTUAL_KEY, running_gateway, upstream
-from tests.support.oauth_upstream import OAuthUpstream
+from tests.support.oauth_upstream import OAuthUpstream, Pause
 
 pytestmark = pytest.mark.anyio
+
+
+class _Running(FakeClock):
+    """Leases end by it."""
+
+    def now(self) -> int:
+        return SystemClock().now()
 
 
 async def test_a_token_is_renewed_before_it_expires(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
@@ -87,9 +96,43 @@ async def test_whoever_waits_takes_over_from_a_process_that_was_killed(
         async def pause(seconds: float) -> None:
             clock.advance(seconds=seconds)
 
+        began = clock.now()
         monkeypatch.setattr(credentials, "pause", pause)
         assert people.text_of(await people.whoami(running, alice)) == "alice"
         assert guarded.refreshes == 1
+        assert clock.now() - began <= 11 * SECOND, "a process that was killed costs its callers no more"
+
+
+async def test_a_service_that_is_slower_than_a_lease_is_asked_once(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R12, TC-120: whoever waits for a service keeps up their lease; nobody takes over from the living."""
+    monkeypatch.setattr(refresh_lease, "LEASE_MILLISECONDS", 400)
+    monkeypatch.setattr(refresh_lease, "KEPT_UP_SECONDS", 0.05)
+    monkeypatch.setattr(refresh, "LEASE_MILLISECONDS", 400)
+    monkeypatch.setattr(refresh, "POLLS_TO_TAKE_OVER", 1)
+    guarded, clock = OAuthUpstream(), _Running()
+    async with people.connected_gateway(database_url, tmp_path, guarded, clock=clock) as first:
+        alice = await people.signed_in_with(first, VIRTUAL_KEY, "alice")
+        async with running_gateway(
+            database_url,
+            tmp_path,
+            clock=clock,
+            mcp={"client_configs": [upstream("guarded", guarded.url, auth_type="per_user_oauth")]},
+            governance=people.KEYS,
+        ) as second:
+            for running in (first, second):
+                assert people.text_of(await people.whoami(running, alice)) == "alice"
+            guarded.access.clear()
+            guarded.pause = Pause("/token", done=True)
+            calls = [
+                asyncio.create_task(people.whoami(running, alice)) for running in (first, second) for _ in range(5)
+            ]
+            await asyncio.to_thread(guarded.pause.arrived.wait, 10)
+            await asyncio.sleep(1.5)
+            guarded.pause.released.set()
+            assert [people.text_of(answer) for answer in await asyncio.gather(*calls)] == ["alice"] * 10
+            assert guarded.refreshes == 1
 
 
 async def test_a_refused_token_is_renewed_and_the_call_repeated(sqlite_url: str, tmp_path: Path) -> None:

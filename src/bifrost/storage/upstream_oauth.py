@@ -152,9 +152,14 @@ class SqlUpstreamOAuthStore:
                 connection, **_version(credential), reason=reason, more_scope=more_scope, now=now
             )
 
-    async def release_refresh(self, credential: Credential, until: int | None) -> None:
+    async def keep_lease(self, credential: Credential, held: int, until: int) -> bool:
         async with self._database.transaction() as connection:
-            await self._queries.release_refresh(connection, **_version(credential), until=until)
+            kept = await self._queries.keep_lease(connection, **_version(credential), held=held, until=until)
+        return kept is not None
+
+    async def release_refresh(self, credential: Credential, held: int, until: int | None) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.release_refresh(connection, **_version(credential), held=held, until=until)
 
     async def settle(self, credential: Credential, state: CredentialState, now: int) -> None:
         async with self._database.transaction() as connection:

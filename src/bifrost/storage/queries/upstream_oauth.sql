@@ -78,9 +78,16 @@ UPDATE upstream_credentials SET sealed = :sealed, version = :version, lease_unti
 WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version - 1
 RETURNING version;
 
+-- name: keep_lease$
+UPDATE upstream_credentials SET lease_until = :until
+WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version
+  AND state = 'active' AND lease_until = :held
+RETURNING version;
+
 -- name: release_refresh!
 UPDATE upstream_credentials SET lease_until = :until
-WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version;
+WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :owner_id AND version = :version
+  AND lease_until = :held;
 
 -- name: needs_reauth!
 UPDATE upstream_credentials SET

@@ -1,7 +1,8 @@
 """Keeping credentials fresh: ahead of expiry, one refresh in flight for each credential over all processes.
 
-The right to refresh is a lease in the row. The new pair is written before it is used, and the refresh is a task of its
-own: a caller that goes away never leaves a rotated token unstored.
+The right to refresh is a lease in the row, short, and kept up by whoever holds it for as long as their request runs:
+a process that was killed is out of the way soon, and a slow service is still asked once. The new pair is written before
+it is used, and the refresh is a task of its own: a caller that goes away never leaves a rotated token unstored.
 """
 
 import asyncio
@@ -18,14 +19,12 @@ from bifrost.upstreams import in_use
 from bifrost.upstreams.accounts import Credential, Owner, TokenSet
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth.refresh_lease import LEASE_MILLISECONDS, LeaseLost, RefreshLease
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
 from bifrost.upstreams.oauth.token_client import REVOCATION_SECONDS, TokenClient, TokenRefused, TokenUnavailable
 
 AHEAD_MILLISECONDS = 60 * SECOND
 JITTER_MILLISECONDS = 30 * SECOND
-LEASE_MILLISECONDS = 45 * SECOND
-"""Longer than all attempts take; afterwards whoever holds it is taken for dead."""
-
 BACK_OFF_MILLISECONDS = 10 * SECOND
 """After failed attempts, while the old token still works."""
 
@@ -36,7 +35,7 @@ POLLS_TO_TAKE_OVER = 20
 """Every second somebody who waits tries to take over, for the holder of the lease may be dead."""
 
 WAIT_POLLS = 1_000
-"""Fifty seconds: longer than a lease, so that a killed process costs its callers time and not the call."""
+"""Fifty seconds: longer than a lease and all attempts of whoever comes after it."""
 
 _REASONS = {
     oauth.INVALID_GRANT: "The service no longer accepts the sign-in.",
@@ -133,17 +132,23 @@ class Credentials:
 
     async def _renew(self, upstream: Upstream, credential: Credential, *, usable: bool) -> Credential:
         """Another process may be at it: go on with what still works, else wait for what it writes."""
-        if await self._leased(credential):
-            return await self._renew_leased(upstream, credential, usable=usable)
+        lease = await self._leased(credential)
+        if lease:
+            return await self._renew_leased(upstream, credential, lease, usable=usable)
         return credential if usable else await self._awaited(upstream, credential)
 
-    async def _leased(self, credential: Credential) -> bool:
+    async def _leased(self, credential: Credential) -> RefreshLease | None:
         now = self.clock.now()
-        return await self.store.lease_refresh(credential, now + LEASE_MILLISECONDS, now)
+        until = now + LEASE_MILLISECONDS
+        leased = await self.store.lease_refresh(credential, until, now)
+        return RefreshLease(self.store, self.clock, credential, until) if leased else None
 
-    async def _renew_leased(self, upstream: Upstream, credential: Credential, *, usable: bool) -> Credential:
+    async def _renew_leased(
+        self, upstream: Upstream, credential: Credential, lease: RefreshLease, *, usable: bool
+    ) -> Credential:
         try:
-            fresh = replace(credential, tokens=await self._fetch(credential), version=credential.version + 1)
+            async with lease.kept_up():
+                fresh = replace(credential, tokens=await self._fetch(credential), version=credential.version + 1)
         except TokenRefused as error:
             reason = _REASONS.get(error.code, "The service refused to renew the sign-in.")
             await self.store.needs_reauth(credential, reason, self.clock.now())
@@ -153,10 +158,12 @@ class Credentials:
             raise in_use.required(upstream) from error
         except TokenUnavailable as error:
             if not usable or self._expired(credential):
-                await self.store.release_refresh(credential, None)
+                await lease.release(None)
                 raise UpstreamUnavailable(f"{upstream.name}: its sign-in service does not answer.") from error
-            await self.store.release_refresh(credential, self.clock.now() + BACK_OFF_MILLISECONDS)
+            await lease.release(self.clock.now() + BACK_OFF_MILLISECONDS)
             return credential
+        except LeaseLost:
+            return credential if usable else await self._awaited(upstream, credential)
         if not await self.store.refreshed(fresh, self.clock.now()):
             return await self._overtaken(upstream, fresh)
         log.info("upstream_token_renewed", upstream=upstream.name)
@@ -184,8 +191,8 @@ class Credentials:
             current = await self._active(upstream, old.owner)
             if current.version != old.version:
                 return current
-            if poll % POLLS_TO_TAKE_OVER == 0 and await self._leased(old):
-                return await self._renew_leased(upstream, old, usable=False)
+            if poll % POLLS_TO_TAKE_OVER == 0 and (lease := await self._leased(old)):
+                return await self._renew_leased(upstream, old, lease, usable=False)
         raise UpstreamUnavailable(f"{upstream.name}: its sign-in is being renewed and that takes too long.")
 
     def _expired(self, credential: Credential) -> bool:

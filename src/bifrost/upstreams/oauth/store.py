@@ -56,8 +56,12 @@ class UpstreamOAuthStore(Protocol):
     async def needs_reauth(self, credential: Credential, reason: str, now: int, *, more_scope: str = "") -> None:
         """Of no more use in this version: refused for good, or the upstream wants `more_scope` besides."""
 
-    async def release_refresh(self, credential: Credential, until: int | None) -> None:
-        """Nothing came of it: let somebody try again, at once or from the time given."""
+    async def keep_lease(self, credential: Credential, held: int, until: int) -> bool:
+        """Make the lease that lasts until `held` last longer; False when it is not there any more."""
+        ...
+
+    async def release_refresh(self, credential: Credential, held: int, until: int | None) -> None:
+        """Nothing came of the lease that lasts until `held`: somebody may try again, at once or from the time given."""
 
     async def settle(self, credential: Credential, state: CredentialState, now: int) -> None:
         """Write the state that it has now, unless the row was changed meanwhile."""
