@@ -31,6 +31,8 @@ class Seen:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     message: dict[str, Any]
+    address: str
+    """Path and query, as they stood in the request line."""
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -101,6 +103,7 @@ class HostileUpstream:
             ),
             body=body,
             message=sent,
+            address=(scope["raw_path"] + b"?" * bool(scope["query_string"]) + scope["query_string"]).decode("latin-1"),
         )
         self.seen.append(seen)
         answer = self.script.get(seen.method) or self.script.get("*") or self._own(seen)
