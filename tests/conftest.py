@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.types import EventDict, WrappedLogger
 
 from tests.support.clock import FakeClock
 from tests.support.databases import fresh_postgresql
@@ -17,10 +18,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def _nothing(_logger: WrappedLogger, _method: str, _event: EventDict) -> str:
+    return ""
+
+
 @pytest.fixture(autouse=True)
 def quiet_logs() -> Iterator[None]:
-    """Tests that look at logs configure them themselves."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    """Tests that look at logs configure them themselves.
+
+    Nothing is rendered: by itself structlog draws a traceback with every local, the whole application here, for minutes.
+    """
+    structlog.configure(processors=[_nothing], logger_factory=structlog.ReturnLoggerFactory())
     yield
     structlog.reset_defaults()
 

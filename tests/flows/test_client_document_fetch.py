@@ -1,6 +1,7 @@
 """Fetching a client's metadata document from real listeners: what is dialled, and how much of an answer is read."""
 
 import asyncio
+import base64
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,7 @@ from bifrost.authserver import client_documents
 from bifrost.authserver.errors import ClientUnreachable
 from tests.flows._documents import LOOPBACK_URI, ask, document, refused
 from tests.support.gateway import TestGateway, running_gateway
-from tests.support.oauth import OAuthClient
+from tests.support.oauth import AUTHORIZE, OAuthClient, approve, begin, register
 
 pytestmark = pytest.mark.anyio
 
@@ -198,3 +199,29 @@ async def test_a_refusal_tells_nothing_of_the_network(running: TestGateway) -> N
             for url in urls
         }
     assert said == {ClientUnreachable().message}
+
+
+async def test_nothing_that_a_client_says_of_itself_is_fetched(running: TestGateway) -> None:
+    """TC-095, TC-078: addresses of people, keys, requests and statements, from the registration to the tokens."""
+
+    async def answer(writer: asyncio.StreamWriter, _path: str) -> None:
+        await write(writer, b"{}")
+
+    async with listener(answer) as (port, requests), running.browser() as browser:
+        sink = f"http://127.0.0.1:{port}"
+        header = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "jku": f"{sink}/jku"}).encode()).decode()
+        everything = {
+            **{name: f"{sink}/{name}" for name in ("client_uri", "logo_uri", "policy_uri", "tos_uri", "jwks_uri")},
+            "sector_identifier_uri": f"{sink}/sector",
+            "initiate_login_uri": f"{sink}/login",
+            "backchannel_logout_uri": f"{sink}/logout",
+            "request_uris": [f"{sink}/request"],
+            "software_statement": f"{header}.e30.AAAA",
+        }
+        client = await register(running.http, **everything)
+        elsewhere = client.request(request_uri=f"{sink}/request")
+        assert (await browser.get(AUTHORIZE, params=elsewhere)).status_code == 400
+        flow_id = await begin(browser, client, logo_uri=f"{sink}/logo")
+        response = await approve(browser, flow_id)
+        assert (await client.redeem(response["code"])).status_code == 200
+    assert not requests

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import multiprocessing
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from bifrost.base import ids
 
+DRAWS = 100
 TEXT = st.text(st.characters(codec="utf-8"))
 
 
@@ -31,9 +33,12 @@ def test_the_prefixes_are_those_of_the_contract() -> None:
 
 
 def test_no_two_secrets_and_no_two_ids_are_equal() -> None:
-    """Contract §6."""
-    assert len({ids.new_secret() for _ in range(500)}) == 500
-    assert len({ids.new_id("x_") for _ in range(500)}) == 500
+    """TC-044, contract §6: of ten thousand of each, and none is a UUID, which promises less."""
+    for made in ([ids.new_secret("bfat_") for _ in range(10_000)], [ids.new_id("flow_") for _ in range(10_000)]):
+        assert len(set(made)) == len(made)
+        bodies = [one.partition("_")[2] for one in made]
+        assert len({body[:8] for body in bodies}) > 9_990, "nothing in front but the prefix is always the same"
+        assert not [body for body in bodies if body.count("-") == 4 and len(body) == 36]
 
 
 def test_an_id_stands_behind_its_prefix_and_needs_no_escaping_in_a_url() -> None:
@@ -63,6 +68,19 @@ def test_two_texts_are_the_same_exactly_when_they_are_equal(left: str, right: st
 
 
 def test_random_bytes_are_as_many_as_asked_for_and_not_repeated() -> None:
-    """AES-GCM nonces come from here."""
+    """TC-180: AES-GCM nonces come from here; of a hundred thousand none comes twice."""
     assert len(ids.random_bytes(12)) == 12
-    assert len({ids.random_bytes(12) for _ in range(500)}) == 500
+    assert len({ids.random_bytes(12) for _ in range(100_000)}) == 100_000
+
+
+def test_processes_that_were_forked_draw_different_values() -> None:
+    """TC-186: randomness comes from the system at each draw; no state of a generator is copied along."""
+    context = multiprocessing.get_context("fork")
+    with context.Pool(4) as pool:
+        drawn = pool.map(_draws, range(8), chunksize=1)
+    secrets = [secret for batch in drawn for secret in batch] + _draws(0)
+    assert len(set(secrets)) == len(secrets) == 9 * DRAWS
+
+
+def _draws(_number: int) -> list[str]:
+    return [ids.new_secret() for _ in range(DRAWS)]
