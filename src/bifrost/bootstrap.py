@@ -10,6 +10,7 @@ from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
 from bifrost.base.sealing import KeyRing, SealBrokenError
 from bifrost.governance.models import Budget, McpConfig, RateLimit
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
+from bifrost.governance.virtual_mcps import NewVirtualMcp, VirtualMcps
 from bifrost.http.tls import Trust
 from bifrost.settings import (
     ConfigurationError,
@@ -17,6 +18,7 @@ from bifrost.settings import (
     Settings,
     UpstreamSettings,
     VirtualKeySettings,
+    VirtualMcpSettings,
 )
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
@@ -84,14 +86,23 @@ async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyR
 
 
 async def seed(
-    settings: Settings, virtual_keys: VirtualKeys, upstreams: Upstreams, clients: ClientRegistry, ring: KeyRing
+    settings: Settings,
+    virtual_keys: VirtualKeys,
+    upstreams: Upstreams,
+    virtual_mcps: VirtualMcps,
+    clients: ClientRegistry,
+    ring: KeyRing,
 ) -> None:
-    """Make upstreams, keys and clients as the configuration says; what was changed otherwise since stays as it is.
+    """Make upstreams, virtual MCPs, keys and clients as the configuration says.
 
-    A MAC of each entry tells whether the file changed. Raises UpstreamInvalid, WeakVirtualKey, ClientInvalid.
+    What was changed otherwise since stays as it is.
+    A MAC of each entry tells whether the file changed. Raises UpstreamInvalid, VirtualMcpInvalid, VirtualMcpTaken,
+    WeakVirtualKey, ClientInvalid.
     """
     for upstream in settings.mcp.client_configs:
         await upstreams.configure(new_upstream(upstream), _mac(upstream, ring))
+    for virtual_mcp in settings.mcp.virtual_mcps:
+        await virtual_mcps.configure(new_virtual_mcp(virtual_mcp), _mac(virtual_mcp, ring))
     for key in settings.governance.virtual_keys:
         await virtual_keys.configure(new_virtual_key(key), _mac(key, ring))
     for client in settings.client.registered_clients:
@@ -115,6 +126,11 @@ def new_upstream(wanted: UpstreamSettings) -> NewUpstream:
     )
 
 
+def new_virtual_mcp(wanted: VirtualMcpSettings) -> NewVirtualMcp:
+    configs = tuple(McpConfig(**msgspec.structs.asdict(config)) for config in wanted.mcp_configs)
+    return NewVirtualMcp(**msgspec.structs.asdict(wanted) | {"mcp_configs": configs})
+
+
 def new_client(wanted: RegisteredClientSettings) -> NewClient:
     return NewClient(**msgspec.structs.asdict(wanted))
 
@@ -132,5 +148,6 @@ def new_virtual_key(wanted: VirtualKeySettings) -> NewVirtualKey:
             for config in wanted.mcp_configs
         ),
         rate_limit=RateLimit(**msgspec.structs.asdict(wanted.rate_limit)) if wanted.rate_limit else None,
+        virtual_mcps=wanted.virtual_mcps,
         budgets=tuple(Budget(**msgspec.structs.asdict(budget)) for budget in wanted.budgets),
     )

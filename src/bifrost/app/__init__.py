@@ -24,6 +24,7 @@ from bifrost.authserver.signing_keys import SigningKeys
 from bifrost.base.clock import Clock, SystemClock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.virtual_keys import VirtualKeys
+from bifrost.governance.virtual_mcps import VirtualMcps
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.middleware import RequestContext
 from bifrost.http.pages import Pages
@@ -50,6 +51,7 @@ class Gateway:
     set_up: SetUp
     trail: Trail
     virtual_keys: VirtualKeys
+    virtual_mcps: VirtualMcps
     clients: ClientRegistry
     upstreams: Upstreams
     credentials: Credentials
@@ -87,6 +89,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         set_up=SetUp(parts.administrators, parts.administrator_store, parts.clock),
         trail=parts.trail,
         virtual_keys=parts.virtual_keys,
+        virtual_mcps=parts.virtual_mcps,
         clients=parts.clients,
         upstreams=parts.upstreams,
         credentials=parts.credentials,
@@ -104,7 +107,9 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
-        await bootstrap.seed(parts.settings, parts.virtual_keys, parts.upstreams, parts.clients, parts.ring)
+        await bootstrap.seed(
+            parts.settings, parts.virtual_keys, parts.upstreams, parts.virtual_mcps, parts.clients, parts.ring
+        )
         await life.reconcile()
         await mcp.letters.catch_up()
         running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run(), mcp.letters.run())]

@@ -58,7 +58,7 @@ def authorization_server(
     requires_par = parts.settings.client.require_pushed_authorization_requests
     pushed = PushedRequests(SqlPushedStore(parts.database), authorize, clock, requires_par)
     consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
-    services = Services(parts.upstreams, identities, parts.credentials)
+    services = Services(parts.upstreams, parts.virtual_mcps, identities, parts.credentials)
     life = administration.life
     connect = _connect(parts, administration, life, consent, identities)
     return AuthorizationServer(

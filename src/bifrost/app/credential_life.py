@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from bifrost.app.foundation import Foundation
 from bifrost.authserver.identities import Identities
-from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.storage.held import SqlHeldStore
 from bifrost.upstreams.accounts import PERSONAL, Owner
 from bifrost.upstreams.credential_life import CredentialLife
@@ -45,7 +44,6 @@ def _access(identities: Identities) -> Callable[[Owner, Upstream], Awaitable[boo
         standing = await identities.standing(identity)
         if standing is None:
             return False
-        policy = ToolPolicy(key_configs=standing.key_configs)
-        return policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+        return standing.policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
 
     return may_use

@@ -1,5 +1,6 @@
 """What both halves, the authorization server and the gateway, stand on."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bifrost import bootstrap
@@ -10,6 +11,7 @@ from bifrost.base.clock import Clock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.limits import Limits
 from bifrost.governance.virtual_keys import VirtualKeys
+from bifrost.governance.virtual_mcps import VirtualMcps
 from bifrost.http.addresses import AllowedNetworks, is_public
 from bifrost.http.client import OutboundClient
 from bifrost.http.public_urls import PublicUrls
@@ -29,6 +31,7 @@ from bifrost.storage.proofs import SqlProofStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
 from bifrost.storage.usage import SqlUsageStore
+from bifrost.storage.virtual_mcps import SqlVirtualMcpStore
 from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
@@ -49,6 +52,7 @@ class Foundation:
     administrator_store: SqlAdministratorStore
     administrators: Administrators
     virtual_keys: VirtualKeys
+    virtual_mcps: VirtualMcps
     client_store: SqlClientStore
     counters: SqlCounterStore
     consents: SqlConsentStore
@@ -73,7 +77,9 @@ class Foundation:
         """The path of the MCP endpoint that a resource indicator names; None when it is not one of ours."""
         path = resource.endpoint_path(indicator, self.public_urls.origins)
         slug = resource.slug(path) if path else None
-        return path if slug is None or await self.upstreams.by_slug(slug) else None
+        if slug is None or await self.upstreams.by_slug(slug) or await self.virtual_mcps.by_slug(slug):
+            return path
+        return None
 
 
 def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
@@ -82,10 +88,9 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     vault = Vault(ring)
     client_store = SqlClientStore(database)
     accounts = SqlUpstreamOAuthStore(database, vault)
-    outbound = OutboundClient(
-        vets=AllowedNetworks(settings.client.allowed_networks).vets, development=public_urls.only_loopback
-    )
+    outbound = _outbound(settings, public_urls)
     upstream_store, usage = SqlUpstreamStore(database), SqlUsageStore(database)
+    upstreams = Upstreams(upstream_store, vault, clock)
     administrator_store = SqlAdministratorStore(database)
     client_key = ClientKey(accounts, clock)
     token_client = TokenClient(outbound, client_key, clock)
@@ -102,13 +107,14 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         trail=Trail(SqlAuditStore(database), clock),
         limits=Limits(usage, clock),
         virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
+        virtual_mcps=VirtualMcps(SqlVirtualMcpStore(database), clock, _unknown(upstreams)),
         client_store=client_store,
         counters=SqlCounterStore(database),
         consents=SqlConsentStore(database),
         clients=ClientRegistry(client_store, settings.app_schemes, clock),
         vault=vault,
         upstream_store=upstream_store,
-        upstreams=Upstreams(upstream_store, vault, clock),
+        upstreams=upstreams,
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
         accounts=accounts,
@@ -125,3 +131,16 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         ),
         proofs=Proofs(SqlProofStore(database), ring, clock, settings.client.dpop_nonces),
     )
+
+
+def _outbound(settings: Settings, public_urls: PublicUrls) -> OutboundClient:
+    vets = AllowedNetworks(settings.client.allowed_networks).vets
+    return OutboundClient(vets=vets, development=public_urls.only_loopback)
+
+
+def _unknown(upstreams: Upstreams) -> Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]]:
+    async def unknown(names: tuple[str, ...]) -> tuple[str, ...]:
+        known = {upstream.name for upstream in await upstreams.all()}
+        return tuple(name for name in names if name not in known)
+
+    return unknown

@@ -12,6 +12,7 @@ from bifrost.app.grant_operations import grant_operations
 from bifrost.app.held_operations import held_operations
 from bifrost.app.key_operations import key_operations
 from bifrost.app.upstream_administration import UpstreamAdministration, upstream_operations
+from bifrost.app.virtual_mcp_operations import virtual_mcp_operations
 from bifrost.audit.endpoints.trail import AuditAnswer, AuditEndpoint, AuditQuery
 from bifrost.authserver.endpoints.clients_api import ClientsApi
 from bifrost.authserver.endpoints.consents_api import ConsentsApi
@@ -19,6 +20,7 @@ from bifrost.authserver.endpoints.held import HeldEndpoints
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.remembered import Remembered
 from bifrost.governance.endpoints.virtual_keys import VirtualKeyEndpoints
+from bifrost.governance.endpoints.virtual_mcps import VirtualMcpEndpoints
 from bifrost.governance.key_administration import KeyAdministration
 from bifrost.http.api import Api
 from bifrost.http.openapi import OpenApi, document
@@ -35,6 +37,7 @@ def management(parts: Foundation, server: AuthorizationServer, upstreams: Upstre
     api = Api(parts.public_urls, sessions.guard)
     _session_operations(api, sessions)
     key_operations(api, _virtual_keys(parts, upstreams))
+    virtual_mcp_operations(api, _virtual_mcps(parts, upstreams))
     grant_operations(api, server.issuing.issued_grants)
     upstream_operations(api, parts, upstreams)
     client_operations(api, ClientsApi(parts.clients))
@@ -77,6 +80,11 @@ def _virtual_keys(parts: Foundation, upstreams: UpstreamAdministration) -> Virtu
     store, accounts = SqlKeyAdministrationStore(parts.database), AccountsOfKeys(upstreams.life)
     administration = KeyAdministration(store, accounts, parts.clock)
     return VirtualKeyEndpoints(parts.virtual_keys, administration, parts.limits)
+
+
+def _virtual_mcps(parts: Foundation, upstreams: UpstreamAdministration) -> VirtualMcpEndpoints:
+    accounts = AccountsOfKeys(upstreams.life)
+    return VirtualMcpEndpoints(parts.virtual_mcps, parts.virtual_keys.all, accounts, parts.public_urls)
 
 
 def _audit_operation(api: Api, audit: AuditEndpoint) -> None:

@@ -69,7 +69,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
         "per_user_headers": PerUserHeaders(parts.accounts, parts.clock),
     }
     sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
-    catalog = Catalog(parts.upstreams, sessions, parts.clock)
+    catalog = Catalog(parts.upstreams, parts.virtual_mcps, sessions, parts.clock)
     letters = Letters(letter_store, parts.ring, parts.clock, shared=_is_shared(parts))
     questions, held = Questions(), HeldCalls()
     elsewhere = HeldElsewhere(held, letters)

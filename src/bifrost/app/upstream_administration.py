@@ -91,8 +91,9 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
 
 def _named_by_keys(parts: Foundation) -> Callable[[str], Awaitable[int]]:
     async def named_by_keys(name: str) -> int:
-        keys = await parts.virtual_keys.all()
-        return sum(any(config.mcp_client_name == name for config in key.mcp_configs) for key in keys)
+        of_keys = [key.mcp_configs for key in await parts.virtual_keys.all()]
+        of_virtual_mcps = [one.mcp_configs for one in await parts.virtual_mcps.all()]
+        return sum(any(one.mcp_client_name == name for one in configs) for configs in (*of_keys, *of_virtual_mcps))
 
     return named_by_keys
 

@@ -61,12 +61,11 @@ class Identities:
         key = await self.virtual_keys.by_id(identity.id) if identity.kind == "vk" else None
         if key is None or key.refusal(self.clock.now()):
             return None
-        return Standing(key_configs=key.mcp_configs)
+        return Standing(key_configs=key.mcp_configs, within=await self.virtual_keys.within(key))
 
     async def policy(self, identity: Identity) -> ToolPolicy:
         """What this identity reaches of the upstreams."""
-        standing = await self.standing(identity)
-        return ToolPolicy(key_configs=standing.key_configs if standing else ())
+        return (await self.standing(identity) or Standing()).policy
 
     async def proof(self, identity: Identity) -> str:
         """What changes when the identity has to be proven anew: of a virtual key, the beginning of its value."""

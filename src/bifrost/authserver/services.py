@@ -1,9 +1,11 @@
 """What a person is shown of the upstreams that an identity may use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from bifrost.authserver.identities import Identities
+from bifrost.governance.virtual_mcps import VirtualMcps
 from bifrost.identity.models import Identity
 from bifrost.protocol import resource
 from bifrost.upstreams.accounts import PERSONAL, Credential, Owner
@@ -31,6 +33,7 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Services:
     upstreams: Upstreams
+    virtual_mcps: VirtualMcps
     identities: Identities
     credentials: Credentials
 
@@ -40,15 +43,24 @@ class Services:
         While a consent is open, what was connected in it counts before what the identity has already.
         """
         policy = await self.identities.policy(identity)
-        slug = resource.slug(endpoint_path)
+        behind = await self._behind(endpoint_path)
         owners = [Owner(identity.kind, identity.id), *([Owner("flow", flow_id)] if flow_id else [])]
         held = {found.upstream_id: found for owner in owners for found in await self.credentials.held(owner)}
         return [
             _service(upstream, held.get(upstream.id))
             for upstream in await self.upstreams.enabled()
-            if slug in (None, upstream.endpoint_slug)
-            and policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+            if behind(upstream) and policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
         ]
+
+    async def _behind(self, endpoint_path: str) -> Callable[[Upstream], bool]:
+        """Whether an upstream is one of those that this endpoint offers."""
+        slug = resource.slug(endpoint_path)
+        if slug is None:
+            return lambda _upstream: True
+        virtual_mcp = await self.virtual_mcps.by_slug(slug)
+        if virtual_mcp is None:
+            return lambda upstream: upstream.endpoint_slug == slug
+        return lambda upstream: virtual_mcp.holds(upstream.name)
 
 
 def _service(upstream: Upstream, credential: Credential | None) -> Service:

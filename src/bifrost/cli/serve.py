@@ -109,7 +109,8 @@ async def _prepared(loaded: Settings) -> str | None:
     gateway = build(loaded, ring=ring)
     try:
         await bootstrap.prepare(loaded, gateway.database, SystemClock(), ring)
-        await bootstrap.seed(loaded, gateway.virtual_keys, gateway.upstreams, gateway.clients, ring)
+        keys, upstreams, virtual_mcps = gateway.virtual_keys, gateway.upstreams, gateway.virtual_mcps
+        await bootstrap.seed(loaded, keys, upstreams, virtual_mcps, gateway.clients, ring)
         return await _set_up_notice(loaded, gateway.set_up)
     finally:
         await gateway.database.close()

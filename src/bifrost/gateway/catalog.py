@@ -14,6 +14,8 @@ from bifrost.base.errors import Unavailable
 from bifrost.base.singleflight import SingleFlight
 from bifrost.gateway.errors import UnknownEndpoint
 from bifrost.gateway.models import KINDS, TOOLS, Call, Endpoint, Entry, Kind
+from bifrost.governance.models import VirtualMcp
+from bifrost.governance.virtual_mcps import VirtualMcps
 from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mirrored_headers, resource
 from bifrost.protocol.jsonrpc import RpcError
@@ -55,6 +57,7 @@ class Catalog:
     """`changed` is told which upstream lists other things of a kind than before."""
 
     upstreams: Upstreams
+    virtual_mcps: VirtualMcps
     sessions: UpstreamSessions
     clock: Clock
     changed: Callable[[str, Kind], None] = field(default=lambda _upstream_id, _kind: None)
@@ -71,9 +74,18 @@ class Catalog:
         if slug is None and path == resource.DEFAULT_PATH:
             return Endpoint(path=path)
         only = await self.upstreams.by_slug(slug) if slug else None
-        if only is None:
+        if only is not None:
+            return Endpoint(path=path, only=only)
+        virtual_mcp = await self.virtual_mcps.by_slug(slug) if slug else None
+        if virtual_mcp is None:
             raise UnknownEndpoint("There is no MCP endpoint at this address.")
-        return Endpoint(path=path, only=only)
+        return await self._virtual(path, virtual_mcp)
+
+    async def _virtual(self, path: str, virtual_mcp: VirtualMcp) -> Endpoint:
+        """One that holds a single upstream looks like it: the names are the upstream's own."""
+        held = [upstream for upstream in await self.upstreams.enabled() if virtual_mcp.holds(upstream.name)]
+        only = held[0] if len(held) == len(virtual_mcp.mcp_configs) == 1 else None
+        return Endpoint(path=path, only=only, within=(virtual_mcp.filter,))
 
     async def reached(self, call: Call) -> list[Upstream]:
         """The upstreams of which this caller may use anything, by name."""

@@ -4,7 +4,7 @@ from bifrost.base.errors import Denied, NotFound
 
 
 class UnknownEndpoint(NotFound):
-    """No upstream has this slug."""
+    """No upstream and no virtual MCP has this slug."""
 
     default_code = "unknown_endpoint"
 

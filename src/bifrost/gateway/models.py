@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import Raw
 
+from bifrost.governance.models import McpConfig
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.identity.callers import Caller
 from bifrost.protocol import jsonrpc, mcp
@@ -54,10 +55,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`/mcp` (no `only`), where names carry their upstream's prefix, or `/mcp/{slug}` of one upstream, where not."""
+    """`/mcp` (no `only`), where names carry their upstream's prefix, or `/mcp/{slug}` of one upstream, where not.
+
+    A virtual MCP is one or the other, and `within` is what it holds.
+    """
 
     path: str
     only: Upstream | None = None
+    within: tuple[tuple[McpConfig, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,28 @@ class UnknownVirtualKey(NotFound):
     default_code = "virtual_key_not_found"
 
 
+class UnknownVirtualMcp(NotFound):
+    default_code = "virtual_mcp_not_found"
+
+
+class VirtualMcpTaken(Conflict):
+    """Another one has its name, or another endpoint its address; `param` names the member."""
+
+    default_code = "virtual_mcp_taken"
+
+
+class VirtualMcpAttached(Conflict):
+    """Virtual keys that it is attached to stand in the way of what was asked for."""
+
+    default_code = "virtual_mcp_attached"
+
+
+class VirtualMcpInvalid(Invalid):
+    """One that cannot be; `param` names the member."""
+
+    default_code = "virtual_mcp_invalid"
+
+
 class WeakVirtualKey(Invalid):
     default_code = "virtual_key_invalid"
 

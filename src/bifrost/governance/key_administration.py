@@ -12,7 +12,7 @@ from bifrost.governance import limits
 from bifrost.governance.errors import UnknownVirtualKey
 from bifrost.governance.models import KeyChanges, VirtualKey
 from bifrost.governance.store import KeyAdministrationStore
-from bifrost.governance.virtual_keys import hint
+from bifrost.governance.virtual_keys import check_virtual_mcps, hint
 
 log = structlog.get_logger()
 
@@ -45,9 +45,11 @@ class KeyAdministration:
     async def change(self, key_id: str, changes: KeyChanges) -> VirtualKey:
         """The key as it is then; from now on the configuration file does not change it any more.
 
-        Raises UnknownVirtualKey, VirtualKeyTaken, InvalidLimit.
+        Raises UnknownVirtualKey, VirtualKeyTaken, InvalidLimit, UnknownVirtualMcp.
         """
         limits.check(changes.rate_limit, changes.budgets or ())
+        if changes.virtual_mcps:
+            check_virtual_mcps(changes.virtual_mcps, await self.store.stored_virtual_mcps())
         key = _known(await self.store.change_virtual_key(key_id, changes, self.clock.now()), key_id)
         log.info("virtual_key_changed", virtual_key_id=key.id, name=key.name)
         await self.accounts.access_changed(key.id)

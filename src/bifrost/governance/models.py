@@ -16,6 +16,42 @@ class McpConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMcp:
+    """Some upstreams, or some of their tools, as one MCP endpoint of its own: `/mcp/{endpoint_slug}`.
+
+    It only ever narrows: what a caller sees of it is what the caller may use anyway. A key to which it is attached is
+    confined to it. Times in milliseconds.
+    """
+
+    id: str
+    name: str
+    description: str
+    endpoint_slug: str
+    mcp_configs: tuple[McpConfig, ...]
+    disabled: bool
+    created_at: int
+    updated_at: int
+
+    @property
+    def filter(self) -> tuple[McpConfig, ...]:
+        return () if self.disabled else self.mcp_configs
+
+    def holds(self, upstream: str) -> bool:
+        return any(config.mcp_client_name == upstream and config.tools_to_execute for config in self.filter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMcpChanges:
+    """What is to be changed; None leaves a member as it is."""
+
+    name: str | None = None
+    description: str | None = None
+    endpoint_slug: str | None = None
+    mcp_configs: tuple[McpConfig, ...] | None = None
+    disabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
     """So many tool calls in so much time, written like `1m` (governance/durations.py)."""
 
@@ -46,6 +82,8 @@ class VirtualKey:
     updated_at: int
     rate_limit: RateLimit | None = None
     budgets: tuple[Budget, ...] = ()
+    virtual_mcps: tuple[str, ...] = ()
+    """Names of the virtual MCPs that are attached to it; with any, it reaches nothing outside of them."""
 
     def refusal(self, now: int) -> str | None:
         """Why the key may not be used now, in words for its owner; None when it may."""
@@ -69,3 +107,4 @@ class KeyChanges:
     sets_rate_limit: bool = False
     rate_limit: RateLimit | None = None
     budgets: tuple[Budget, ...] | None = None
+    virtual_mcps: tuple[str, ...] | None = None

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from bifrost.governance.models import KeyChanges, VirtualKey
+from bifrost.governance.models import KeyChanges, VirtualKey, VirtualMcp, VirtualMcpChanges
 
 
 class GovernanceStore(Protocol):
@@ -22,12 +22,59 @@ class GovernanceStore(Protocol):
 
     async def virtual_keys(self) -> list[VirtualKey]: ...
 
+    async def virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        """All of them, kept in memory while none has changed."""
+        ...
+
+    async def stored_virtual_mcps(self) -> tuple[VirtualMcp, ...]: ...
+
     async def deactivate_virtual_key(self, key_id: str, now: int) -> bool:
         """False when it was not active."""
         ...
 
 
+class VirtualMcpStore(Protocol):
+    async def virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        """All of them, by name, kept in memory while none has changed."""
+        ...
+
+    async def stored_virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        """The same, as the database has them now."""
+        ...
+
+    async def add_virtual_mcp(self, virtual_mcp: VirtualMcp, config_mac: str) -> None:
+        """Raises VirtualMcpTaken when the id or name is another's, or the slug that of another endpoint."""
+        ...
+
+    async def reconfigure_virtual_mcp(self, virtual_mcp: VirtualMcp, config_mac: str) -> bool:
+        """Write it over the one of this name, unless that is as configured already or was changed otherwise.
+
+        False when there is none of this name. At another address, the grants for the old one end.
+        Raises VirtualMcpTaken.
+        """
+        ...
+
+    async def change_virtual_mcp(self, virtual_mcp_id: str, changes: VirtualMcpChanges, now: int) -> VirtualMcp | None:
+        """As it is then. Keys name what is attached to them, so one with keys keeps its name.
+
+        At another address, the grants for the old one end. Raises VirtualMcpTaken, VirtualMcpAttached.
+        """
+        ...
+
+    async def delete_virtual_mcp(self, virtual_mcp_id: str, now: int) -> VirtualMcp | None:
+        """With the grants for its address. Raises VirtualMcpAttached while it is attached to keys."""
+        ...
+
+    async def attach(self, virtual_mcp_id: str, key_id: str, now: int) -> bool:
+        """False when there is no such virtual MCP or no such key. The key no longer follows the configuration file."""
+        ...
+
+    async def detach(self, virtual_mcp_id: str, key_id: str, now: int) -> bool: ...
+
+
 class KeyAdministrationStore(Protocol):
+    async def stored_virtual_mcps(self) -> tuple[VirtualMcp, ...]: ...
+
     async def virtual_key(self, key_id: str) -> VirtualKey | None: ...
 
     async def search_virtual_keys(self, text: str, *, limit: int, offset: int) -> tuple[list[VirtualKey], int]:

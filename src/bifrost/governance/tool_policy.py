@@ -15,6 +15,9 @@ class ToolPolicy:
     """
 
     key_configs: Sequence[McpConfig]
+    within: Sequence[Sequence[McpConfig]] = ()
+    """Each of them narrows: the virtual MCP that is called, and those that are attached to the key."""
+
     include_clients: Collection[str] | None = None
     include_tools: Collection[str] | None = None
 
@@ -24,15 +27,16 @@ class ToolPolicy:
             _lists(offered, tool)
             and self._included(upstream, tool)
             and self._key_allows(upstream, tool, open_to_all_keys=open_to_all_keys)
+            and all(_any_allows(configs, upstream, tool) for configs in self.within)
         )
 
     def reaches(self, upstream: str, *, open_to_all_keys: bool) -> bool:
         """Whether any tool of this upstream can be allowed; spares asking an upstream in vain."""
         if self.include_clients is not None and not _lists(self.include_clients, upstream):
             return False
-        if open_to_all_keys:
-            return True
-        return any(config.mcp_client_name == upstream and config.tools_to_execute for config in self.key_configs)
+        if not all(_any_reaches(configs, upstream) for configs in self.within):
+            return False
+        return open_to_all_keys or _any_reaches(self.key_configs, upstream)
 
     def _included(self, upstream: str, tool: str) -> bool:
         if self.include_clients is not None and not _lists(self.include_clients, upstream):
@@ -44,7 +48,15 @@ class ToolPolicy:
         named = [config for config in self.key_configs if config.mcp_client_name == upstream]
         if not named:
             return open_to_all_keys
-        return any(_lists(config.tools_to_execute, tool) for config in named)
+        return _any_allows(named, upstream, tool)
+
+
+def _any_reaches(configs: Sequence[McpConfig], upstream: str) -> bool:
+    return any(config.mcp_client_name == upstream and config.tools_to_execute for config in configs)
+
+
+def _any_allows(configs: Sequence[McpConfig], upstream: str, tool: str) -> bool:
+    return any(config.mcp_client_name == upstream and _lists(config.tools_to_execute, tool) for config in configs)
 
 
 def _lists(names: Collection[str], name: str) -> bool:

@@ -1,6 +1,7 @@
 """Virtual keys: made once, shown once, stored as a hash."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -8,8 +9,8 @@ import structlog
 from bifrost.base import ids
 from bifrost.base.clock import Clock
 from bifrost.governance import limits
-from bifrost.governance.errors import UnknownVirtualKey, VirtualKeyTaken, WeakVirtualKey
-from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey
+from bifrost.governance.errors import UnknownVirtualKey, UnknownVirtualMcp, VirtualKeyTaken, WeakVirtualKey
+from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey, VirtualMcp
 from bifrost.governance.store import GovernanceStore
 
 HINT_CHARACTERS = 10
@@ -32,6 +33,7 @@ class NewVirtualKey:
     mcp_configs: tuple[McpConfig, ...] = ()
     rate_limit: RateLimit | None = None
     budgets: tuple[Budget, ...] = ()
+    virtual_mcps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,11 @@ class VirtualKeys:
     clock: Clock
 
     async def create(self, wanted: NewVirtualKey) -> tuple[VirtualKey, str]:
-        """The key and, this once, its value. Raises WeakVirtualKey, InvalidLimit, VirtualKeyTaken."""
+        """The key and, this once, its value.
+
+        Raises WeakVirtualKey, InvalidLimit, UnknownVirtualMcp, VirtualKeyTaken.
+        """
+        check_virtual_mcps(wanted.virtual_mcps, await self.store.stored_virtual_mcps() if wanted.virtual_mcps else ())
         value = wanted.value or ids.new_virtual_key()
         key = self._key(wanted, value)
         if not await self.store.add_virtual_key(key, ids.hash_secret(value), ""):
@@ -73,6 +79,7 @@ class VirtualKeys:
             mcp_configs=wanted.mcp_configs,
             rate_limit=wanted.rate_limit,
             budgets=wanted.budgets,
+            virtual_mcps=wanted.virtual_mcps,
             created_at=now,
             updated_at=now,
         )
@@ -85,6 +92,13 @@ class VirtualKeys:
         if not _FORM.fullmatch(value):
             return None
         return await self.store.virtual_key_by_hash(ids.hash_secret(value))
+
+    async def within(self, key: VirtualKey) -> tuple[tuple[McpConfig, ...], ...]:
+        """What confines the key: everything that its virtual MCPs hold together. One that is gone holds nothing."""
+        if not key.virtual_mcps:
+            return ()
+        attached = [one for one in await self.store.virtual_mcps() if one.name in key.virtual_mcps]
+        return (tuple(config for one in attached for config in one.filter),)
 
     async def by_id(self, key_id: str) -> VirtualKey | None:
         return await self.store.virtual_key(key_id)
@@ -100,6 +114,13 @@ class VirtualKeys:
         await self.store.deactivate_virtual_key(key.id, self.clock.now())
         log.info("virtual_key_revoked", virtual_key_id=key.id, name=key.name)
         return key
+
+
+def check_virtual_mcps(names: Sequence[str], known: Sequence[VirtualMcp]) -> None:
+    """Raises UnknownVirtualMcp."""
+    for name in names:
+        if all(one.name != name for one in known):
+            raise UnknownVirtualMcp(f"There is no virtual MCP named {name[:100]}.", param="virtual_mcps")
 
 
 def hint(value: str) -> str:

@@ -47,11 +47,12 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls, and what they may. Without a virtual key there are no `key_configs`."""
+    """Who calls, and what they may, like `Standing`. Without a virtual key there are no `key_configs`."""
 
     identity: Identity
     scope: str
     key_configs: tuple[McpConfig, ...] = ()
+    within: tuple[tuple[McpConfig, ...], ...] = ()
     client_id: str | None = None
 
 
@@ -92,6 +93,7 @@ class Callers:
             identity=facts.identity,
             scope=facts.scope,
             key_configs=facts.standing.key_configs,
+            within=facts.standing.within,
             client_id=facts.client_id,
         )
 
@@ -104,7 +106,8 @@ class Callers:
         refusal = key.refusal(self.clock.now())
         if refusal:
             raise VirtualKeyRefused(refusal)
-        return Caller(identity=Identity("vk", key.id), scope=scope.DEFAULT, key_configs=key.mcp_configs)
+        within = await self.virtual_keys.within(key)
+        return Caller(identity=Identity("vk", key.id), scope=scope.DEFAULT, key_configs=key.mcp_configs, within=within)
 
     async def _token(self, value: str, resource: str) -> AccessTokenFacts:
         facts = await self.access_tokens.verify(value) if self.mode != "headers" else None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bifrost.governance.models import McpConfig
+from bifrost.governance.tool_policy import ToolPolicy
 
 IdentityKind = Literal["vk", "user", "session"]
 
@@ -25,6 +26,12 @@ class Standing:
     """
 
     key_configs: tuple[McpConfig, ...] = ()
+    within: tuple[tuple[McpConfig, ...], ...] = ()
+    """What narrows it further: the virtual MCPs that are attached to the key."""
+
+    @property
+    def policy(self) -> ToolPolicy:
+        return ToolPolicy(key_configs=self.key_configs, within=self.within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from bifrost.settings.models import (
     Settings,
     UpstreamSettings,
     VirtualKeySettings,
+    VirtualMcpSettings,
 )
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Settings",
     "UpstreamSettings",
     "VirtualKeySettings",
+    "VirtualMcpSettings",
     "environment",
     "hand_down",
     "load",

@@ -31,6 +31,7 @@ def check(settings: Settings) -> None:
     _check_unique("mcp.client_configs", "name", [entry.name for entry in settings.mcp.client_configs])
     slugs = [entry.endpoint_slug or entry.name.lower() for entry in settings.mcp.client_configs]
     _check_unique("mcp.client_configs", "endpoint_slug", slugs)
+    _check_virtual_mcps(settings, slugs)
     config_ids = [entry.oauth_config_id for entry in settings.mcp.client_configs if entry.oauth_config_id]
     _check_unique("mcp.client_configs", "oauth_config_id", config_ids)
     ids = [entry.client_id for entry in settings.client.registered_clients]
@@ -62,6 +63,20 @@ def _check_public_urls(urls: tuple[str, ...]) -> None:
             raise ConfigurationError(f"server.public_urls: {url} must be https; plain http is for loopback only.")
     if len({url.partition(":")[0] for url in urls}) > 1:
         raise ConfigurationError("server.public_urls must be all https, or all loopback.")
+
+
+def _check_virtual_mcps(settings: Settings, taken: list[str]) -> None:
+    """Upstreams and virtual MCPs share the addresses below /mcp/."""
+    virtual_mcps = settings.mcp.virtual_mcps
+    _check_unique("mcp.virtual_mcps", "name", [entry.name for entry in virtual_mcps])
+    slugs = [entry.endpoint_slug or entry.name.lower() for entry in virtual_mcps]
+    _check_unique("mcp.virtual_mcps", "endpoint_slug", slugs)
+    for index, slug in enumerate(slugs):
+        if slug in taken:
+            raise ConfigurationError(
+                f"mcp.virtual_mcps: entry {index} has the endpoint_slug of an upstream, mcp.client_configs entry "
+                f"{taken.index(slug)}."
+            )
 
 
 def _check_unique(section: str, member: str, values: list[str]) -> None:

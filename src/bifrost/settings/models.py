@@ -232,6 +232,22 @@ class McpConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
     tools_to_execute: Annotated[tuple[str, ...], Meta(description='`["*"]` all, `[]` none.')] = ()
 
 
+class HeldConfigSettings(msgspec.Struct, frozen=True, kw_only=True):
+    mcp_client_name: Annotated[str, Meta(description="Name of an upstream.")]
+    tools_to_execute: Annotated[tuple[str, ...], Meta(description="Some of its tools. Default: all.")] = ("*",)
+
+
+class VirtualMcpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=100, description="By which virtual keys name it.")]
+    mcp_configs: Annotated[tuple[HeldConfigSettings, ...], Meta(description="The upstreams and tools in it.")]
+    id: Annotated[str, Meta(max_length=100, description="Stable id. Default: made up.")] = ""
+    description: Annotated[str, Meta(max_length=1000, description="For people.")] = ""
+    endpoint_slug: Annotated[str, Meta(description="Its endpoint is /mcp/{slug}. Default: the name in lower case.")] = (
+        ""
+    )
+    disabled: Annotated[bool, Meta(description="Kept, but not offered.")] = False
+
+
 class RateLimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     request_max_limit: Annotated[int, Meta(ge=0, description="So many tool calls.")]
     request_reset_duration: Annotated[str, Meta(description="In so much time: 30s, 1m, 1h, 1d, 1w, 1M or 1Y.")]
@@ -256,10 +272,16 @@ class VirtualKeySettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     rate_limit: Annotated[RateLimitSettings | None, Meta(description="How often it may call tools.")] = None
     budgets: Annotated[tuple[BudgetSettings, ...], Meta(description="How much its tool calls may cost.")] = ()
+    virtual_mcps: Annotated[
+        tuple[str, ...], Meta(description="Names of virtual MCPs that it is confined to; none by default.")
+    ] = ()
 
 
 class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_configs: Annotated[tuple[UpstreamSettings, ...], Meta(description="Upstream MCP servers.")] = ()
+    virtual_mcps: Annotated[
+        tuple[VirtualMcpSettings, ...], Meta(description="Several upstreams, or some of their tools, as one endpoint.")
+    ] = ()
 
 
 class GovernanceSettings(msgspec.Struct, frozen=True, kw_only=True):

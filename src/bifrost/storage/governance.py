@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from bifrost.governance.errors import VirtualKeyTaken
-from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey
+from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey, VirtualMcp
 from bifrost.storage.database import Connection, Database, Queries, Row, queries
 from bifrost.storage.remembered import Remembered
+from bifrost.storage.virtual_mcps import SqlVirtualMcpStore, names_of
 
 
 class SqlGovernanceStore:
@@ -17,6 +18,7 @@ class SqlGovernanceStore:
         self._database = database
         self._queries = queries("governance", database.driver)
         self._remembered = Remembered[VirtualKey](database)
+        self._virtual_mcps = SqlVirtualMcpStore(database)
 
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         async with self._database.transaction() as connection:
@@ -53,6 +55,12 @@ class SqlGovernanceStore:
         async with self._database.read() as connection:
             return [virtual_key_of(row) async for row in self._queries.virtual_keys(connection)]
 
+    async def virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        return await self._virtual_mcps.virtual_mcps()
+
+    async def stored_virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        return await self._virtual_mcps.stored_virtual_mcps()
+
     async def deactivate_virtual_key(self, key_id: str, now: int) -> bool:
         async with self._database.transaction() as connection:
             return await self._queries.deactivate_virtual_key(connection, id=key_id, now=now) is not None
@@ -71,6 +79,7 @@ def _row(key: VirtualKey, value_hash: str, config_mac: str) -> dict[str, Any]:
     return asdict(key) | {
         "value_hash": value_hash,
         "mcp_configs": encoded(key.mcp_configs),
+        "virtual_mcps": encoded(key.virtual_mcps),
         "rate_limit": encoded(key.rate_limit),
         "budgets": encoded(key.budgets),
         "config_mac": config_mac,
@@ -82,6 +91,7 @@ def virtual_key_of(row: Row) -> VirtualKey:
     decoded: dict[str, Any] = {
         "is_active": bool(values["is_active"]),
         "mcp_configs": msgspec.json.decode(values["mcp_configs"], type=tuple[McpConfig, ...]),
+        "virtual_mcps": names_of(values["virtual_mcps"]),
         "rate_limit": msgspec.json.decode(values["rate_limit"] or "null", type=RateLimit | None),
         "budgets": msgspec.json.decode(values["budgets"], type=tuple[Budget, ...]),
     }

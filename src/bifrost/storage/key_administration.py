@@ -4,15 +4,21 @@ import re
 from dataclasses import asdict
 
 from bifrost.governance.errors import VirtualKeyTaken
-from bifrost.governance.models import KeyChanges, VirtualKey
+from bifrost.governance.models import KeyChanges, VirtualKey, VirtualMcp
 from bifrost.storage.database import Connection, Database, is_taken, queries
 from bifrost.storage.governance import SqlGovernanceStore, encoded, forget_key, virtual_key_of
+from bifrost.storage.virtual_mcps import SqlVirtualMcpStore
+
+_IN_JSON = ("mcp_configs", "virtual_mcps", "rate_limit", "budgets")
 
 
 class SqlKeyAdministrationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = queries("governance", database.driver)
+
+    async def stored_virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        return await SqlVirtualMcpStore(self._database).stored_virtual_mcps()
 
     async def virtual_key(self, key_id: str) -> VirtualKey | None:
         return await SqlGovernanceStore(self._database).virtual_key(key_id)
@@ -25,7 +31,7 @@ class SqlKeyAdministrationStore:
             return keys, await self._queries.count_virtual_keys(connection, pattern=pattern)
 
     async def change_virtual_key(self, key_id: str, changes: KeyChanges, now: int) -> VirtualKey | None:
-        members = {name: encoded(getattr(changes, name)) for name in ("mcp_configs", "rate_limit", "budgets")}
+        members = {name: encoded(getattr(changes, name)) for name in _IN_JSON}
         try:
             async with self._database.transaction() as connection:
                 row = await self._queries.change_virtual_key(

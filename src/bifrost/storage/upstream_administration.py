@@ -5,7 +5,7 @@ from typing import Any
 from bifrost.base.clock import SECOND
 from bifrost.storage.database import Connection, Database, Row, queries
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
-from bifrost.storage.upstreams import follow, insert, row_of, upstream_of
+from bifrost.storage.upstreams import claim_slug, follow, insert, row_of, upstream_of
 from bifrost.upstreams.accounts import Owner, setup_owner
 from bifrost.upstreams.administration import (
     Discovery,
@@ -52,15 +52,20 @@ class SqlUpstreamAdministrationStore:
         return ""
 
     async def change(self, upstream: Upstream, revision: int, change: Change, now: int) -> str | None:
-        async with self._database.transaction() as connection:
-            row = row_of(upstream, "", now) | {"revision": revision}
-            await self._of_upstreams.drop_pending(connection, **row)
-            taken = await self._taken(connection, upstream)
-            if taken:
-                return taken
-            if await self._of_upstreams.change_upstream(connection, **row) is None:
-                return None
-            await follow(self._of_upstreams, connection, upstream, change, now)
+        row = row_of(upstream, "", now) | {"revision": revision}
+        try:
+            async with self._database.transaction() as connection:
+                await self._of_upstreams.drop_pending(connection, **row)
+                taken = await self._taken(connection, upstream)
+                if taken:
+                    return taken
+                if await self._of_upstreams.change_upstream(connection, **row) is None:
+                    return None
+                if not await claim_slug(self._of_upstreams, connection, upstream):
+                    raise _OverError
+                await follow(self._of_upstreams, connection, upstream, change, now)
+        except _OverError:
+            return "endpoint_slug"  # a virtual MCP was faster
         return ""
 
     async def delete(self, upstream_id: str) -> bool:
@@ -169,7 +174,7 @@ class SqlUpstreamAdministrationStore:
         row = row_of(upstream, "", 0)
         other = await self._of_upstreams.taken(connection, **row)
         if other is None:
-            return ""
+            return "endpoint_slug" if await self._of_upstreams.slug_of_virtual_mcp(connection, **row) else ""
         return next(member for member in ("name", "endpoint_slug", "oauth_config_id") if other[member] == row[member])
 
     async def _known(self, connection: Connection, upstream_id: str) -> list[KnownTool]:

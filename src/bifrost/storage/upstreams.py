@@ -51,6 +51,11 @@ class SqlUpstreamStore:
                 )
             if await self._queries.reconfigure_upstream(connection, **row) is None:
                 return False
+            if not await claim_slug(self._queries, connection, upstream):
+                raise UpstreamInvalid(
+                    f"The endpoint_slug of {upstream.name!r} is that of a virtual MCP; change one of them first.",
+                    param="endpoint_slug",
+                )
             await follow(self._queries, connection, upstream, change, now)
         return True
 
@@ -76,7 +81,19 @@ async def insert(
     """Inside a transaction. Others of this name or address that nobody has completed make room."""
     row = row_of(upstream, config_mac, now) | {"pending": pending}
     await named.drop_pending(connection, **row)
-    return await named.add_upstream(connection, **row) is not None
+    if await named.add_upstream(connection, **row) is None:
+        return False
+    if await claim_slug(named, connection, upstream):
+        return True
+    await named.take_back(connection, id=upstream.id)  # a virtual MCP has its address
+    return False
+
+
+async def claim_slug(named: Queries, connection: Connection, upstream: Upstream) -> bool:
+    """Inside a transaction: whether /mcp/{slug} is this upstream's now, and no virtual MCP's."""
+    wanted = {"id": upstream.id, "endpoint_slug": upstream.endpoint_slug}
+    await named.leave_slug(connection, **wanted)
+    return await named.claim_slug(connection, **wanted) is not None
 
 
 async def follow(named: Queries, connection: Connection, upstream: Upstream, change: Change, now: int) -> None:

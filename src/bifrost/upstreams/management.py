@@ -42,7 +42,8 @@ _CONTACT = frozenset(("connection_string", "stdio_config", "tls_config", "header
 
 _TAKEN = {
     "name": "Another MCP client has this name already. Choose another one, or change that one.",
-    "endpoint_slug": "Another MCP client has this endpoint_slug, by default the name in lower case. Choose another.",
+    "endpoint_slug": "Another MCP client or a virtual MCP has this endpoint_slug, by default the name in lower case. "
+    "Choose another.",
     "oauth_config_id": "Another MCP client has this oauth_config_id. Leave it out to have one made.",
     "client_id": "There is an MCP client with this client_id already. Leave it out to have one made.",
 }
@@ -117,7 +118,7 @@ class Management:
     vault: Vault
     outbound: OutboundClient
     named_by_keys: Callable[[str], Awaitable[int]]
-    """How many virtual keys name an upstream of this name in their mcp_configs."""
+    """How many virtual keys and virtual MCPs name an upstream of this name in their mcp_configs."""
     clock: Clock
 
     async def page(self, query: Query) -> tuple[list[Shown], int]:
@@ -277,7 +278,8 @@ class Management:
             keys = await self.named_by_keys(name)
             if keys:
                 raise UpstreamInvalid(
-                    f"{keys} virtual key(s) name {name!r} in their mcp_configs. Change those first, or keep the name.",
+                    f"{keys} virtual key(s) or virtual MCP(s) name {name!r} in their mcp_configs. Change those first, "
+                    "or keep the name.",
                     param="name",
                 )
 

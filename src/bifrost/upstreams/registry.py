@@ -49,7 +49,8 @@ class Upstreams:
                 log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
             elif await self.store.named(wanted.name) is None:
                 raise UpstreamInvalid(
-                    f"Another upstream has the endpoint_slug or oauth_config_id of {wanted.name!r} already.",
+                    f"Another upstream or a virtual MCP has the endpoint_slug or oauth_config_id of {wanted.name!r} "
+                    "already.",
                     param="endpoint_slug",
                 )
         else:

@@ -46,6 +46,29 @@ def test_a_tool_is_allowed_exactly_when_every_filter_allows_it(
         assert allowed is (a and b and c and KEYS[key][open_to_all_keys]), (offered, clients, tools)
 
 
+WITHIN: dict[tuple[tuple[McpConfig, ...], ...], bool] = {
+    (): True,
+    (configs(notes=ALL),): True,
+    (configs(notes=("read",)),): True,
+    (configs(notes=("other",)),): False,
+    (configs(tickets=ALL),): False,
+    ((),): False,
+    (configs(tickets=ALL, notes=("read",)), configs(notes=ALL)): True,
+    (configs(notes=ALL), configs(tickets=ALL)): False,
+}
+
+
+@pytest.mark.parametrize("open_to_all_keys", [False, True])
+@pytest.mark.parametrize("within", WITHIN)
+def test_a_virtual_mcp_only_ever_narrows(within: tuple[tuple[McpConfig, ...], ...], *, open_to_all_keys: bool) -> None:
+    """Contract §7: … ∩ bundle; what a key may not use, no virtual MCP gives it."""
+    for key, allows in KEYS.items():
+        policy = ToolPolicy(key_configs=key, within=within)
+        allowed = policy.allows("notes", "read", offered=ALL, open_to_all_keys=open_to_all_keys)
+        assert allowed is (WITHIN[within] and allows[open_to_all_keys])
+        assert policy.reaches("notes", open_to_all_keys=open_to_all_keys) or not allowed
+
+
 def test_a_key_that_names_an_upstream_with_no_tools_gets_none_even_if_it_is_open_to_all_keys() -> None:
     """Contract §9: `[]` is none."""
     policy = ToolPolicy(key_configs=configs(notes=()))

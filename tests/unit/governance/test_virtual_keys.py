@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from bifrost.base.ids import hash_secret
-from bifrost.governance.errors import UnknownVirtualKey, VirtualKeyTaken, WeakVirtualKey
-from bifrost.governance.models import VirtualKey
+from bifrost.governance.errors import UnknownVirtualKey, UnknownVirtualMcp, VirtualKeyTaken, WeakVirtualKey
+from bifrost.governance.models import McpConfig, VirtualKey, VirtualMcp
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys, check_value, looks_like_virtual_key
 from tests.support.clock import FakeClock
 
@@ -20,6 +20,7 @@ class Kept:
     keys: dict[str, VirtualKey] = field(default_factory=dict)
     macs: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    known_virtual_mcps: tuple[VirtualMcp, ...] = ()
 
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         taken = any(key.id == kept.id or key.name == kept.name for kept in self.keys.values())
@@ -55,6 +56,12 @@ class Kept:
                 self.keys[value_hash] = replace(key, is_active=False, updated_at=now)
                 return True
         return False
+
+    async def virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        return self.known_virtual_mcps
+
+    async def stored_virtual_mcps(self) -> tuple[VirtualMcp, ...]:
+        return self.known_virtual_mcps
 
 
 @pytest.fixture
@@ -198,3 +205,43 @@ async def test_a_weak_key_of_the_configuration_is_refused(keys: VirtualKeys) -> 
     """Contract §10."""
     with pytest.raises(WeakVirtualKey):
         await keys.configure(NewVirtualKey(name="Ann", value="sk-bf-short"), "mac")
+
+
+def _virtual_mcp(name: str, upstream: str, *, disabled: bool = False) -> VirtualMcp:
+    return VirtualMcp(
+        id=f"vmcp_{name}",
+        name=name,
+        description="",
+        endpoint_slug=name,
+        mcp_configs=(McpConfig(mcp_client_name=upstream, tools_to_execute=("*",)),),
+        disabled=disabled,
+        created_at=0,
+        updated_at=0,
+    )
+
+
+@pytest.mark.anyio
+async def test_a_key_is_confined_to_all_that_is_attached_to_it_and_what_is_gone_holds_nothing(
+    keys: VirtualKeys, kept: Kept
+) -> None:
+    """Contract §7: a filter that cannot be found must not let everything through."""
+    one, two, off = (
+        _virtual_mcp("one", "notes"),
+        _virtual_mcp("two", "tickets"),
+        _virtual_mcp("off", "x", disabled=True),
+    )
+    kept.known_virtual_mcps = (one, two, off)
+    for attached, within in {
+        (): (),
+        ("one",): (one.mcp_configs,),
+        ("two", "one"): (one.mcp_configs + two.mcp_configs,),
+        ("off",): ((),),
+        ("gone",): ((),),
+        ("gone", "two"): (two.mcp_configs,),
+    }.items():
+        if attached and not set(attached) <= {"one", "two", "off"}:
+            with pytest.raises(UnknownVirtualMcp):
+                await keys.create(NewVirtualKey(name="-".join(attached), virtual_mcps=attached))
+        name = "-".join(attached) or "free"
+        key, _ = await keys.create(NewVirtualKey(name=name))
+        assert await keys.within(replace(key, virtual_mcps=attached)) == within

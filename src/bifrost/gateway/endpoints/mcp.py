@@ -69,6 +69,7 @@ class McpEndpoint:
         caller = await self.callers.authenticate(credentials(request), endpoint.path)
         policy = ToolPolicy(
             key_configs=caller.key_configs,
+            within=(*caller.within, *endpoint.within),
             include_clients=listed(request, INCLUDE_CLIENTS),
             include_tools=listed(request, INCLUDE_TOOLS),
         )

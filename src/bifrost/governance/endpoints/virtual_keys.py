@@ -56,6 +56,10 @@ _Configs = Annotated[
     tuple[McpConfigBody, ...], Meta(max_length=200, description="The upstreams and tools that it may use.")
 ]
 
+_VirtualMcps = Annotated[
+    tuple[_Text, ...], Meta(max_length=100, description="Names of virtual MCPs; with any, it is confined to them.")
+]
+
 
 class KeysQuery(Paging, frozen=True, kw_only=True):
     search: Annotated[str, Meta(max_length=100, description="Part of the id, name or description.")] = ""
@@ -72,6 +76,7 @@ class NewKeyBody(Command, frozen=True, kw_only=True):
     mcp_configs: _Configs = ()
     rate_limit: RateLimitBody | None = None
     budgets: _Budgets = ()
+    virtual_mcps: _VirtualMcps = ()
 
 
 class KeyChangesBody(Command, frozen=True, kw_only=True):
@@ -86,6 +91,7 @@ class KeyChangesBody(Command, frozen=True, kw_only=True):
     mcp_configs: _Configs | UnsetType = UNSET
     rate_limit: RateLimitBody | UnsetType | None = UNSET
     budgets: _Budgets | UnsetType = UNSET
+    virtual_mcps: _VirtualMcps | UnsetType = UNSET
     created_at: str | UnsetType = UNSET
     updated_at: str | UnsetType = UNSET
 
@@ -114,6 +120,7 @@ class KeyAnswer(Struct, frozen=True, kw_only=True):
     mcp_configs: tuple[McpConfig, ...]
     rate_limit: RateLimitAnswer | None
     budgets: tuple[BudgetAnswer, ...]
+    virtual_mcps: tuple[str, ...]
     created_at: str
     updated_at: str
 
@@ -153,6 +160,7 @@ class VirtualKeyEndpoints:
                 mcp_configs=_configs(wanted.mcp_configs),
                 rate_limit=_rate_limit(wanted.rate_limit),
                 budgets=_budgets(wanted.budgets),
+                virtual_mcps=wanted.virtual_mcps,
             )
         )
         return await self._answer(key, value)
@@ -173,6 +181,7 @@ class VirtualKeyEndpoints:
             sets_rate_limit=wanted.rate_limit is not UNSET,
             rate_limit=_rate_limit(_sent(wanted.rate_limit)),
             budgets=None if wanted.budgets is UNSET else _budgets(wanted.budgets),
+            virtual_mcps=_sent(wanted.virtual_mcps),
         )
         return await self._answer(await self.administration.change(key.id, changes))
 
@@ -194,6 +203,7 @@ class VirtualKeyEndpoints:
             mcp_configs=key.mcp_configs,
             rate_limit=_rate_limit_answer(key.rate_limit, windows),
             budgets=tuple(_budget_answer(budget, windows) for budget in key.budgets),
+            virtual_mcps=key.virtual_mcps,
             created_at=rfc3339(key.created_at),
             updated_at=rfc3339(key.updated_at),
         )

@@ -87,6 +87,20 @@ UPDATE upstreams SET state = :state, state_reason = :reason
 WHERE id = :id AND connection_string = :connection_string AND (state <> :state OR state_reason <> :reason)
 RETURNING id;
 
+-- name: leave_slug!
+DELETE FROM endpoint_slugs WHERE upstream_id = :id AND slug <> :endpoint_slug;
+
+-- name: claim_slug$
+INSERT INTO endpoint_slugs (slug, upstream_id) VALUES (:endpoint_slug, :id)
+ON CONFLICT (slug) DO UPDATE SET slug = excluded.slug WHERE endpoint_slugs.upstream_id = excluded.upstream_id
+RETURNING slug;
+
+-- name: slug_of_virtual_mcp$
+SELECT slug FROM endpoint_slugs WHERE slug = :endpoint_slug AND virtual_mcp_id IS NOT NULL;
+
+-- name: take_back!
+DELETE FROM upstreams WHERE id = :id;
+
 -- name: managed
 SELECT * FROM upstreams WHERE NOT pending ORDER BY name;
 
