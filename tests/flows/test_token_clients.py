@@ -71,6 +71,8 @@ async def test_a_damaged_client_id_is_unknown_whatever_is_damaged(running: TestG
 
 GARBAGE = {
     "no base64": "Basic %%%",
+    "a NUL in the name": basic("a\x00", "secret"),
+    "a line feed in the secret": basic("client", "sec\nret"),
     "no value": "Basic",
     "no colon": basic_raw(b"client"),
     "no id": basic_raw(b":secret"),

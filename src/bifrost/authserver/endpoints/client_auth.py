@@ -136,8 +136,8 @@ def _basic(request: Request) -> _Presented | None:
         client_id, client_secret = unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
     except ValueError as error:
         raise broken from error
-    if not separator or not client_id:
-        raise broken
+    if not separator or not client_id or not (client_id + client_secret).isprintable():
+        raise broken  # RFC 6749 appendix A: no control characters, which not every database would take either
     return _Presented(client_id, client_secret or None, basic=True)
 
 

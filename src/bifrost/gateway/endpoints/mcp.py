@@ -9,7 +9,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bifrost.base.errors import DomainError, MethodNotAllowed, StorageFault, Unexpected
+from bifrost.base.errors import DomainError, MethodNotAllowed, StorageFault, TooLarge, Unexpected
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.client_sessions import ClientSession
 from bifrost.gateway.endpoints import modern, surface
@@ -24,11 +24,12 @@ from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http import body
 from bifrost.http.surface import Renderer
 from bifrost.identity.callers import Callers
-from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol import jsonrpc, mcp, strict_jsonrpc
 from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 50
+MAX_BATCH_BYTES = 1024 * 1024
 OPERATION = "mcp"
 
 _MODERN_STATUS = {
@@ -97,7 +98,7 @@ class McpEndpoint:
 
     async def _posted(self, request: Request, raw: bytes, call: Call) -> Response:
         try:
-            message = jsonrpc.decode(raw)
+            message = strict_jsonrpc.message(raw)
         except RpcError as error:
             return surface.rpc_error(error, None, 400)
         try:
@@ -181,13 +182,12 @@ class McpEndpoint:
 
     async def _batch(self, request: Request, raw: bytes, call: Call) -> Response:
         """JSON-RPC 2.0 §6, as 2025-03-26 has it: the answers to the requests in it, in one array; no streams."""
+        if len(raw) > MAX_BATCH_BYTES:
+            raise TooLarge(f"A batch is larger than {MAX_BATCH_BYTES} bytes.")
         try:
-            parts = [bytes(part) for part in jsonrpc.items(raw)]
-        except (ValueError, RecursionError):
-            parts = []
-        if not parts or len(parts) > MAX_BATCH:
-            wrong = RpcError(jsonrpc.INVALID_REQUEST, f"A batch holds 1 to {MAX_BATCH} messages.")
-            return surface.rpc_error(wrong, None, 400)
+            parts = strict_jsonrpc.batch(raw, MAX_BATCH)
+        except RpcError as error:
+            return surface.rpc_error(error, None, 400)
         session = self.legacy.session(request, call)
         answers = await asyncio.gather(*(self._part(request, part, call, session) for part in parts))
         bodies = [answer for answer in answers if answer]
@@ -195,7 +195,7 @@ class McpEndpoint:
 
     async def _part(self, request: Request, raw: bytes, call: Call, session: ClientSession | None) -> bytes:
         try:
-            message = jsonrpc.decode(raw)
+            message = strict_jsonrpc.message(raw)
         except RpcError as error:
             return jsonrpc.error_response(None, error)
         if message.method is UNSET or message.id is UNSET:
