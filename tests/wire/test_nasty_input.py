@@ -115,7 +115,7 @@ def refused(serving: Installation, method: str, target: str | bytes, headers: He
     ],
 )
 def test_the_management_api_reads_json_strictly(serving: Installation, method: str, path: str, body: str) -> None:
-    """Contract §§2, 9, TC-167: the gateway's error, with every member."""
+    """Contract §§2, 9, TC-169: the gateway's error, with every member."""
     answer = json.loads(refused(serving, method, path, (JSON, ADMIN), BODIES[body]))
     assert answer["is_bifrost_error"] is True
     assert answer["error"]["code"]
@@ -123,7 +123,7 @@ def test_the_management_api_reads_json_strictly(serving: Installation, method: s
 
 @pytest.mark.parametrize("body", BODIES)
 def test_registration_reads_json_strictly(serving: Installation, body: str) -> None:
-    """Contract §3: RFC 7591 errors."""
+    """Contract §3, TC-169: RFC 7591 errors."""
     answer = json.loads(refused(serving, "POST", REGISTER, (JSON,), BODIES[body]))
     assert answer["error"] in ("invalid_request", "invalid_client_metadata", "invalid_redirect_uri")
 
@@ -151,7 +151,7 @@ MESSAGES: dict[str, bytes] = {
 @pytest.mark.parametrize("more", [(), (("Mcp-Session-Id", b"bogus\xff"),), (("MCP-Protocol-Version", "2026-07-28"),)])
 @pytest.mark.parametrize("message", MESSAGES)
 def test_the_mcp_endpoints_read_messages_strictly(serving: Installation, message: str, more: Headers) -> None:
-    """Contract §§2, 7, TC-167: JSON-RPC errors, in both eras and with a session that is none."""
+    """Contract §§2, 7, TC-169: JSON-RPC errors, in both eras and with a session that is none."""
     answer = json.loads(refused(serving, "POST", "/mcp", (JSON, CALLER, *more), MESSAGES[message]))
     assert answer["jsonrpc"] == "2.0"
     assert answer["error"]["code"] < 0
@@ -232,6 +232,28 @@ def test_forms_are_read_strictly(serving: Installation, client_id: str, path: st
     body = raw % client_id.encode() if b"%s" in raw else raw.replace(b"%%", b"%")
     headers = (FORM, ADMIN) if path.endswith("introspect") else (FORM,)
     assert json.loads(refused(serving, "POST", path, headers, body))["error"]
+
+
+FLOODS = {
+    "a million fields": b"a=b&" * 1_000_000,
+    "many small fields": b"a=b&" * 16_000,
+    "many empty fields": b"&" * 65_000,
+    "an enormous field": b"grant_type=" + b"a" * 10_000_000,
+    "an enormous name": b"a" * 65_000 + b"=",
+    "escapes": b"a=" + b"%41" * 21_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("path", [TOKEN, f"{OAUTH}/introspect", f"{OAUTH}/par", f"{CONSENT}/vk"])
+def test_a_form_without_end_is_refused_and_keeps_nobody_waiting(serving: Installation, path: str, flood: str) -> None:
+    """TC-167: counted before it is cut, and by its length before it is read; multipart is not read at all."""
+    headers = (FORM, ADMIN) if path.endswith("introspect") else (FORM,)
+    began = time.monotonic()
+    refused(serving, "POST", path, headers, FLOODS[flood])
+    parts = (("Content-Type", "multipart/form-data; boundary=x"), *headers[1:])
+    refused(serving, "POST", path, parts, b"--x\r\n" + b"X-Field: a\r\n" * 100_000)
+    assert time.monotonic() - began < QUICKLY
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ is refused here never reaches the application, so it is said in plain text. Bodi
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
@@ -35,6 +36,17 @@ class _Stage(Enum):
 
 class _HeadTooLarge(Exception):
     """Stops the parser where it is."""
+
+
+class _Unhurried:
+    """A connection that is not closed under a client that still sends: that could lose the answer (RFC 9112 §9.6)."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self.close = close
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -168,7 +180,15 @@ class LimitedProtocol(HttpToolsProtocol):
                     cycle.disconnected = True
                     cycle.transport.close()
 
+        cycle.transport = cast("asyncio.Transport", _Unhurried(cycle.transport, self._close_when_read))
         super()._start_asgi_task(cycle, stoppable)
+
+    def _close_when_read(self) -> None:
+        """After the last answer; a body that nobody wanted is still on its way then, and is thrown away for a while."""
+        if self._stage is _Stage.BODY and not self.transport.is_closing():
+            self._refused = True  # nothing more is read from this connection
+        else:
+            self.transport.close()
 
     @property
     def _answering(self) -> bool:
@@ -196,6 +216,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
+        self._expect_nothing()
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
             return

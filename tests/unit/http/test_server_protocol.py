@@ -307,6 +307,31 @@ async def test_the_rest_of_a_body_is_not_waited_for_when_its_request_is_answered
         assert await client.rest() == b""
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_an_answer_before_the_end_of_a_body_is_not_lost_when_the_connection_ends_with_it(
+    serve: Serve, version: str
+) -> None:
+    """RFC 9112 §9.6: closing while the client sends would reset what it has not read yet."""
+    server = await serve(linger_seconds=1.0)
+    async with server.connected() as client:
+        head = f"POST /now HTTP/{version}\r\nConnection: close\r\nContent-Length: {ENDLESS * 8}\r\n\r\n"
+        await client.send(head.encode() + b"a")
+        await _until(lambda: server.made[0]._refused)
+        await client.send(b"a" * ENDLESS * 4)
+        assert await client.answer() == b"/now"
+        assert await client.rest() == b""
+    assert len(server.application.heads) == 1
+
+
+async def test_a_connection_that_ends_with_its_answer_is_closed_at_once_when_all_was_read(serve: Serve) -> None:
+    """RFC 9112 §9.6: and nobody waits."""
+    server = await serve(linger_seconds=PATIENCE * 2)
+    async with server.connected() as client:
+        await client.send(b"POST /body HTTP/1.1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc")
+        assert await client.answer() == b"3"
+        assert await client.rest() == b""
+
+
 async def test_a_connection_rests_again_when_the_end_of_a_body_comes_after_the_answer(serve: Serve) -> None:
     """A body that nobody needed costs no connection."""
     server = await serve()

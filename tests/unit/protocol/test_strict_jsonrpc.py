@@ -148,7 +148,7 @@ def test_a_batch_is_cut_into_the_bytes_of_its_items() -> None:
     ids=range(17),
 )
 def test_a_batch_that_is_none_or_too_long_is_refused_at_once(raw: bytes) -> None:
-    """TC-167: what is behind the last allowed item is not even read."""
+    """TC-169: what is behind the last allowed item is not even read."""
     with pytest.raises(RpcError) as error:
         strict_jsonrpc.batch(raw, 2)
     assert error.value.code == jsonrpc.INVALID_REQUEST
