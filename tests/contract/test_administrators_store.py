@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bifrost.identity.errors import AdministratorTokenTaken
 from bifrost.identity.models import AdminSession, AdminToken
 from bifrost.storage.administrators import SqlAdministratorStore
 from bifrost.storage.database import Database
@@ -141,6 +142,29 @@ async def test_a_link_is_used_once_over_processes(database_url: str) -> None:
         used = await together([store.use_link("link", _token(n), f"hash {n}", NOW) for n, store in enumerate(stores)])
         assert sorted(used) == [False] * 7 + [True]
         assert [token.id for token in await stores[0].tokens()] == [f"adm_{used.index(True)}"]
+
+
+async def test_a_link_whose_token_cannot_be_written_is_not_consumed(store: SqlAdministratorStore) -> None:
+    """Contract §9: the link and its token are one, or nothing happened."""
+    await store.new_link("link", UNTIL, NOW)
+    assert await store.add_token(_token(1, name="taken"), "hash 1")
+    with pytest.raises(AdministratorTokenTaken):
+        await store.use_link("link", _token(2, name="taken"), "hash 2", NOW)
+    assert await store.link_is_open("link", NOW)
+    assert [token.id for token in await store.tokens()] == ["adm_1"]
+    assert await store.use_link("link", _token(2), "hash 2", NOW)
+
+
+async def test_a_first_link_is_none_any_more_once_there_is_a_token(database_url: str) -> None:
+    """Ours: also when it was printed at the moment at which another process made the token."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        for number in range(10):
+            first, second = SqlAdministratorStore(one), SqlAdministratorStore(two)
+            await together([first.first_link("link", UNTIL, NOW), second.add_token(_token(number), f"hash {number}")])
+            assert not await first.link_is_open("link", NOW)
+            assert not await second.use_link("link", _token(99), "hash", NOW)
+            await second.remove_token(f"adm_{number}")
+            await first.end_first_link()
 
 
 async def test_an_expired_link_makes_no_token(store: SqlAdministratorStore) -> None:

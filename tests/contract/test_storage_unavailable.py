@@ -112,6 +112,7 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "session_seen": lambda d: SqlAdministratorStore(d).session_seen(HASH, NOW),
     "end_sessions": lambda d: SqlAdministratorStore(d).end_sessions((HASH,)),
     "first_link": lambda d: SqlAdministratorStore(d).first_link(HASH, NOW, NOW),
+    "end_first_link": lambda d: SqlAdministratorStore(d).end_first_link(),
     "new_link": lambda d: SqlAdministratorStore(d).new_link(HASH, NOW, NOW),
     "link_is_open": lambda d: SqlAdministratorStore(d).link_is_open(HASH, NOW),
     "use_link": lambda d: SqlAdministratorStore(d).use_link(HASH, _ADMIN, HASH, NOW),

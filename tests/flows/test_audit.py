@@ -155,6 +155,44 @@ async def test_a_replayed_code_is_an_event(running: TestGateway, admin: httpx2.A
     assert (await _one(admin, "authorization_code_replayed"))["result"] == "failure"
 
 
+async def test_a_refresh_token_that_comes_again_is_an_event(
+    running: TestGateway, admin: httpx2.AsyncClient, clock: FakeClock
+) -> None:
+    """TC-178, contract §6: answered once more, presented by another client, and at last the end of the grant."""
+    async with running.browser() as browser:
+        client, tokens = await oauth.signed_in(running.http, browser)
+    thief = await oauth.register(running.http, client_name="Thief")
+    await thief.refresh(tokens["refresh_token"])
+    other = await _one(admin, "refresh_token_of_another")
+    assert (other["result"], other["details"]) == ("failure", {"whose": "another_client"})
+    pair = (await client.refresh(tokens["refresh_token"])).json()
+    assert (await client.refresh(tokens["refresh_token"])).json() == pair
+    again = await _one(admin, "refresh_token_replayed")
+    assert again["target"] == other["target"]
+    assert (again["result"], again["actor"]) == ("success", f"client:{client.client_id}"[:500])
+    await client.refresh(pair["refresh_token"])
+    clock.advance(seconds=30)
+    for _ in range(3):
+        await client.refresh(tokens["refresh_token"])
+    assert (await _one(admin, "refresh_token_reused"))["target"] == other["target"]
+    told = str(await _events(admin))
+    for secret in (tokens["refresh_token"], pair["refresh_token"], pair["access_token"]):
+        assert secret not in told
+
+
+async def test_a_token_that_is_given_back_is_told_once(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """TC-178: a client that revokes the same token again and again changes nothing, and so fills nothing."""
+    async with running.browser() as browser:
+        client, tokens = await oauth.signed_in(running.http, browser)
+    for name in ("access_token", "refresh_token"):
+        for _ in range(3):
+            await running.http.post(
+                "/api/oauth/per-user/revoke", data={"client_id": client.client_id, "token": tokens[name]}
+            )
+    grant = (await _one(admin, "grant_revoked"))["target"]
+    assert (await _one(admin, "access_token_revoked"))["target"] == grant
+
+
 async def test_the_trail_is_filtered_by_time_and_paged(admin: httpx2.AsyncClient, clock: FakeClock) -> None:
     """Contract §9."""
     for name in ("a", "b", "c"):

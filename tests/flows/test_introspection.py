@@ -69,8 +69,15 @@ async def test_a_hint_is_only_a_hint(asked: TestGateway, hint: str) -> None:
     """RFC 7662 §2.1."""
     _client, tokens = await signed_in(asked)
     for kind in ("access_token", "refresh_token"):
-        assert (await _ask(asked, tokens[kind], token_type_hint=hint))["active"] is True
-    assert "token_type" not in await _ask(asked, tokens["refresh_token"], token_type_hint=hint)
+        assert (await _ask(asked, tokens[kind], ADMINISTRATOR, token_type_hint=hint))["active"] is True
+    assert "token_type" not in await _ask(asked, tokens["refresh_token"], ADMINISTRATOR, token_type_hint=hint)
+
+
+async def test_a_refresh_token_is_no_token_for_a_resource_server(asked: TestGateway) -> None:
+    """RFC 7662 §§2.2, 4; RFC 9700 §2.2: a server that trusts "active" would take it as an access token."""
+    _client, tokens = await signed_in(asked)
+    assert await _ask(asked, tokens["refresh_token"]) == INACTIVE
+    assert await _ask(asked, tokens["refresh_token"], token_type_hint="refresh_token") == INACTIVE
 
 
 @pytest.mark.parametrize("why", ["unknown", "expired", "revoked", "used", "key gone", "a virtual key", "its hash"])

@@ -12,7 +12,7 @@ from bifrost.authserver.grants.backoff import MAX_REFUSALS, WAIT_SECONDS
 from tests.flows._tokens import error_of, opens, signed_in
 from tests.support import oauth
 from tests.support.clock import FakeClock
-from tests.support.gateway import TestGateway, running_gateway
+from tests.support.gateway import KEY_ID, TestGateway, running_gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -106,15 +106,30 @@ async def test_a_lost_answer_is_kept_for_a_day(running: TestGateway, clock: Fake
     await _is_over(running, client, lost)
 
 
-async def test_repeating_is_bounded_in_number(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
-    """R5: a thief cannot hide behind the window; one repetition too many ends the grant."""
+async def test_repeating_is_bounded_in_number(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """R5: a thief cannot hide behind a lost answer; one repetition too many ends the grant."""
     rules = {"refresh_token_replay_limit": 3}
-    async with running_gateway(sqlite_url, tmp_path, clock=clock, client=rules) as running:
+    async with running_gateway(database_url, tmp_path, clock=clock, client=rules) as running:
         client, tokens = await signed_in(running)
-        pairs = [await _pair(client, tokens["refresh_token"]) for _ in range(4)]
+        pairs = [await _pair(client, tokens["refresh_token"])]
+        clock.advance(seconds=WINDOW)
+        pairs += [await _pair(client, tokens["refresh_token"]) for _ in range(3)]
         assert len(set(pairs)) == 1
         assert error_of(await client.refresh(tokens["refresh_token"])) == "invalid_grant"
         await _is_over(running, client, pairs[0])
+
+
+async def test_no_number_of_programs_that_share_a_token_is_too_many(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """R1, contract §6: within the window only time counts, so nobody is logged out because of a limit."""
+    rules = {"refresh_token_replay_limit": 3}
+    async with running_gateway(database_url, tmp_path, clock=clock, client=rules) as running:
+        client, tokens = await signed_in(running)
+        pairs = [await _pair(client, tokens["refresh_token"]) for _ in range(12)]
+        assert len(set(pairs)) == 1
+        clock.advance(seconds=WINDOW)
+        assert await _pair(client, tokens["refresh_token"]) == pairs[0], "what came in the window counts for nothing"
 
 
 async def test_the_figures_are_settings(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
@@ -185,19 +200,36 @@ async def test_a_refresh_without_its_grant_in_memory_goes_on_after_a_restart(
 
 
 async def test_a_client_that_hammers_a_dead_token_is_asked_to_wait(running: TestGateway, clock: FakeClock) -> None:
-    """R10: 429 with Retry-After after some refusals; other clients and other tokens do not feel it."""
+    """R7, R10, contract §6: always 400 invalid_grant, after some refusals with Retry-After and without the database.
+
+    Other clients and other tokens do not feel it. A 429 would keep a client trying that has to authorize again.
+    """
     client, tokens = await signed_in(running)
     _same_program, living = await signed_in(running)
     await running.http.post(
         "/api/oauth/per-user/revoke", data={"client_id": client.client_id, "token": tokens["refresh_token"]}
     )
     answers = [await client.refresh(tokens["refresh_token"]) for _ in range(100)]
-    assert [answer.status_code for answer in answers] == [400] * MAX_REFUSALS + [429] * (100 - MAX_REFUSALS)
-    assert error_of(answers[-1], 429) == "temporarily_unavailable"
-    assert answers[-1].headers["retry-after"] == str(WAIT_SECONDS)
+    assert {error_of(answer) for answer in answers} == {"invalid_grant"}
+    waits = [answer.headers.get("retry-after") for answer in answers]
+    assert waits == [None] * MAX_REFUSALS + [str(WAIT_SECONDS)] * (100 - MAX_REFUSALS)
     await _pair(client, living["refresh_token"])
     clock.advance(seconds=WAIT_SECONDS)
-    assert error_of(await client.refresh(tokens["refresh_token"])) == "invalid_grant"
+    assert "retry-after" not in (await client.refresh(tokens["refresh_token"])).headers
+
+
+async def test_a_token_that_may_come_alive_again_is_never_refused_for_the_count(
+    sqlite_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """R10: a key that is switched off and on again, and a client that asked many times in between."""
+    async with running_gateway(sqlite_url, tmp_path, clock=clock) as running, running.administrator() as administrator:
+        client, tokens = await signed_in(running)
+        key = f"/api/governance/virtual-keys/{KEY_ID}"
+        assert (await administrator.put(key, json={"is_active": False})).status_code == 200
+        for _ in range(2 * MAX_REFUSALS):
+            assert error_of(await client.refresh(tokens["refresh_token"])) == "invalid_grant"
+        assert (await administrator.put(key, json={"is_active": True})).status_code == 200
+        await _pair(client, tokens["refresh_token"])
 
 
 async def test_the_pair_is_kept_only_for_who_has_its_predecessor(running: TestGateway) -> None:

@@ -116,6 +116,35 @@ async def test_there_is_no_link_once_there_is_an_administrator(fresh: TestGatewa
     assert await fresh.rows("setup_links") == []
 
 
+async def test_a_first_link_that_nobody_used_ends_with_the_first_token(fresh: TestGateway) -> None:
+    """Ours: it stands in the log of the first start, and an administrator who came another way never opens it."""
+    link = await _link(fresh)
+    await fresh.gateway.admin_tokens.create("operations")
+    assert await fresh.rows("setup_links") == []
+    assert (await _pressed(fresh.http, link)).status_code == 410
+
+
+async def test_a_first_link_that_nobody_used_ends_when_a_token_is_configured(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Ours: with the next start."""
+    async with running_gateway(database_url, tmp_path, clock=clock, admin_token="") as fresh:
+        link = await _link(fresh)
+    async with running_gateway(database_url, tmp_path, clock=clock) as running:
+        assert await running.gateway.set_up.first_link() is None
+        assert (await _pressed(running.http, link)).status_code == 410
+        asked_for = await running.gateway.set_up.new_link()
+        assert await running.gateway.set_up.first_link() is None
+        assert (await _pressed(running.http, asked_for)).status_code == 200
+
+
+async def test_a_link_that_was_asked_for_outlives_a_new_token(fresh: TestGateway) -> None:
+    """Ours: `bifrost admin setup-link` is a decision of somebody who may already administrate."""
+    link = await fresh.gateway.set_up.new_link()
+    await fresh.gateway.admin_tokens.create("operations")
+    assert (await _pressed(fresh.http, link)).status_code == 200
+
+
 async def test_there_is_no_link_when_a_token_is_configured(running: TestGateway) -> None:
     """Contract §9, §11: BIFROST_ADMIN_TOKEN."""
     assert await running.gateway.set_up.first_link() is None

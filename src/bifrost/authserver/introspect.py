@@ -43,7 +43,7 @@ class Introspect:
         row = await self._row(token)
         if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
             return None
-        if not asking.may_ask_about(row.resource) or await self.identities.standing(row.identity) is None:
+        if not _may_know(asking, row) or await self.identities.standing(row.identity) is None:
             return None
         return row
 
@@ -54,3 +54,10 @@ class Introspect:
             return await self.store.access_token(token_hash)
         row = await self.store.refresh_token(token_hash)
         return row if row is not None and row.used_at is None else None
+
+
+def _may_know(asking: ResourceServer, row: AccessTokenRow | RefreshTokenRow) -> bool:
+    """A refresh token is no token for a resource server: one that is told "active" would take it (RFC 7662 §4)."""
+    if isinstance(row, RefreshTokenRow):
+        return asking is ADMINISTRATOR
+    return asking.may_ask_about(row.resource)

@@ -293,7 +293,7 @@ class ReplayRules:
     cap_seconds: int = 86_400
     """After its use, as long as its successor was not used: a lost answer can be fetched again."""
     limit: int = 100
-    """How often altogether."""
+    """How often after the window. In it no number counts: many programs may share a token, and all get one pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

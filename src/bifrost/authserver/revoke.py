@@ -26,11 +26,17 @@ class Revoke:
         if token.startswith(ids.REFRESH_TOKEN):
             row = await self.store.refresh_token(token_hash)
             if row is not None and row.client_id == client.client_id:
-                await self.store.revoke_grant(row.grant_id, "revoked_by_client", self.clock.now())
-                events.tell("grant_revoked", actor=f"client:{client.client_id}", target=row.grant_id)
-                log.info("grant_revoked", grant=row.grant_id, client=client.client_name)
+                await self._revoke_grant(client, row.grant_id)
             return
         access = await self.store.access_token(token_hash)
-        if access is not None and access.client_id == client.client_id:
-            await self.store.end_access_token(token_hash, self.clock.now())
+        if access is None or access.client_id != client.client_id:
+            return
+        if await self.store.end_access_token(token_hash, self.clock.now()):
+            events.tell("access_token_revoked", actor=f"client:{client.client_id}", target=access.grant_id)
             log.info("access_token_revoked", grant=access.grant_id, client=client.client_name)
+
+    async def _revoke_grant(self, client: Client, grant_id: str) -> None:
+        """Told once, however often the token is given back."""
+        if await self.store.revoke_grant(grant_id, "revoked_by_client", self.clock.now()):
+            events.tell("grant_revoked", actor=f"client:{client.client_id}", target=grant_id)
+            log.info("grant_revoked", grant=grant_id, client=client.client_name)

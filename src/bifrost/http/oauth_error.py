@@ -22,6 +22,8 @@ def render(_request: Request, error: errors.DomainError, _operation: str) -> JSO
         code, http_status = error.code, error.status
         if error.basic:
             headers["WWW-Authenticate"] = 'Basic realm="token"'
+        if error.retry_after:
+            headers["Retry-After"] = str(error.retry_after)
         if error.nonce:
             headers[dpop.NONCE_HEADER] = error.nonce
     else:

@@ -19,7 +19,10 @@ SEEN_EVERY_SECONDS = 60
 
 MAX_WRONG_TOKENS = 10
 LOCK_SECONDS = 5 * 60
+KNOWN_SECONDS = 30 * 24 * 3_600
+"""An address that the configured token came from stays known for this long after, and up to twice that."""
 _USE = "admin_session"
+_KNOWN_USE = "administrator_address"
 
 log = structlog.get_logger()
 
@@ -35,16 +38,17 @@ class Administrators:
     async def by_token(self, value: str, *, address: str) -> Administrator:
         """Raises AdministratorNeeded, TooManyAdministratorGuesses.
 
-        A made token cannot be guessed, so a lock never keeps it out; a configured one is as strong as it was chosen,
-        and while an address is locked nobody there learns whether it was right.
+        A made token cannot be guessed, so a lock never keeps it out. A configured one is as strong as it was chosen:
+        while an address is locked nobody there learns whether it was right, unless it came from there before. So
+        strangers get few guesses, and nobody who shares an address with the administrator can lock the administrator
+        out by guessing.
         """
         made = await self.store.token_by_hash(ids.hash_secret(value)) if _looks_made(value) else None
         if made:
             return made.administrator
         bucket, now = f"administrator:{address}", self.clock.now()
         if self.configured and ids.same(value, self.configured):
-            if await self.store.guesses_locked(bucket, limit=MAX_WRONG_TOKENS, now=now):
-                raise TooManyAdministratorGuesses(LOCK_SECONDS)
+            await self._come_from(address, bucket, now)
             return CONFIGURED
         until = now + LOCK_SECONDS * SECOND
         told = await self.store.count_guess(bucket, limit=MAX_WRONG_TOKENS, until=until, now=now)
@@ -54,6 +58,24 @@ class Administrators:
         else:
             raise TooManyAdministratorGuesses(LOCK_SECONDS)
         raise AdministratorNeeded("This is not an administrator's token.")
+
+    async def _come_from(self, address: str, bucket: str, now: int) -> None:
+        """The configured token, from here. Raises TooManyAdministratorGuesses when the address is locked and unknown.
+
+        What is known is kept in periods, so that an address in use is written down once in each.
+        """
+        period = now // (KNOWN_SECONDS * SECOND)
+        this, last = (f"administrator at:{self._known(address, number)}" for number in (period, period - 1))
+        if await self.store.guesses_locked(this, limit=1, now=now):
+            return
+        known = await self.store.guesses_locked(last, limit=1, now=now)
+        if not known and await self.store.guesses_locked(bucket, limit=MAX_WRONG_TOKENS, now=now):
+            raise TooManyAdministratorGuesses(LOCK_SECONDS)
+        await self.store.count_guess(this, limit=1, until=(period + 2) * KNOWN_SECONDS * SECOND, now=now)
+
+    def _known(self, address: str, period: int) -> str:
+        """Another configured token knows no address yet."""
+        return self.ring.mac(f"{period} {address} {self.configured}", use=_KNOWN_USE)
 
     async def by_session(self, secrets: list[str]) -> Administrator | None:
         """The administrator of the first of these secrets that is a session; None when none of them is."""

@@ -25,8 +25,12 @@ class SetUp:
     clock: Clock
 
     async def first_link(self) -> str | None:
-        """The secret of the one link that the first start prints; None when it is not needed, or printed already."""
+        """The secret of the one link that the first start prints; None when it is not needed, or printed already.
+
+        A gateway that has a configured token now also forgets the one that an earlier start printed.
+        """
         if self.administrators.configured:
+            await self.store.end_first_link()
             return None
         secret, now = ids.new_secret(ids.SETUP_LINK), self.clock.now()
         expires_at = now + LINK_SECONDS * SECOND
@@ -49,7 +53,10 @@ class SetUp:
             raise SetUpLinkOver
 
     async def use(self, secret: str) -> tuple[AdminToken, str, str]:
-        """Consume the link: a new token, its value this once, and a session's secret. Raises SetUpLinkOver."""
+        """Consume the link: a new token, its value this once, and a session's secret.
+
+        Raises SetUpLinkOver, AdministratorTokenTaken.
+        """
         now = self.clock.now()
         token_id, value = ids.new_id("adm_"), ids.new_secret(ids.ADMIN_TOKEN)
         # every link makes a token, so its name must not be taken: the part of the id tells several apart

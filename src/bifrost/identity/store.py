@@ -7,7 +7,7 @@ from bifrost.identity.models import AdminSession, AdminToken
 
 class AdministratorStore(Protocol):
     async def add_token(self, token: AdminToken, token_hash: str) -> bool:
-        """False when the name is taken; then nothing was written."""
+        """False when the name is taken; then nothing was written. A first link that nobody has used ends."""
         ...
 
     async def token_by_hash(self, token_hash: str) -> AdminToken | None: ...
@@ -35,10 +35,16 @@ class AdministratorStore(Protocol):
     async def new_link(self, link_hash: str, expires_at: int, now: int) -> None:
         """Keep this link in the place of any other."""
 
+    async def end_first_link(self) -> None:
+        """End the link that a first start printed; one that somebody asked for stays."""
+
     async def link_is_open(self, link_hash: str, now: int) -> bool: ...
 
     async def use_link(self, link_hash: str, token: AdminToken, token_hash: str, now: int) -> bool:
-        """Consume the link and write its token, or nothing. Of parallel calls exactly one returns True."""
+        """Consume the link and write its token, or nothing. Of parallel calls exactly one returns True.
+
+        A first link is none any more once there is a token. Raises AdministratorTokenTaken.
+        """
         ...
 
     async def count_guess(self, bucket: str, *, limit: int, until: int, now: int) -> bool:

@@ -98,7 +98,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=86_400, description="The same, in seconds, as long as its successor was not used either."),
     ] = 86_400
     refresh_token_replay_limit: Annotated[
-        int, Meta(ge=1, le=1_000, description="How often altogether; one more ends the grant.")
+        int, Meta(ge=1, le=1_000, description="How often after the window; one more ends the grant.")
     ] = 100
     require_pushed_authorization_requests: Annotated[
         bool, Meta(description="Refuse authorization requests that were not pushed before (RFC 9126).")

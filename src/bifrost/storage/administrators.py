@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from bifrost.identity.errors import AdministratorTokenTaken
 from bifrost.identity.models import AdminSession, AdminToken
 from bifrost.storage.database import Database, queries
 
@@ -14,7 +15,10 @@ class SqlAdministratorStore:
 
     async def add_token(self, token: AdminToken, token_hash: str) -> bool:
         async with self._database.transaction() as connection:
-            return await self._queries.add_token(connection, **asdict(token), token_hash=token_hash) is not None
+            if await self._queries.add_token(connection, **asdict(token), token_hash=token_hash) is None:
+                return False
+            await self._queries.end_first_link(connection)
+        return True
 
     async def token_by_hash(self, token_hash: str) -> AdminToken | None:
         async with self._database.read() as connection:
@@ -62,6 +66,10 @@ class SqlAdministratorStore:
         async with self._database.transaction() as connection:
             await self._queries.new_link(connection, link_hash=link_hash, expires_at=expires_at, now=now)
 
+    async def end_first_link(self) -> None:
+        async with self._database.transaction() as connection:
+            await self._queries.end_first_link(connection)
+
     async def link_is_open(self, link_hash: str, now: int) -> bool:
         async with self._database.read() as connection:
             return await self._queries.open_link(connection, link_hash=link_hash, now=now) is not None
@@ -70,7 +78,9 @@ class SqlAdministratorStore:
         async with self._database.transaction() as connection:
             if await self._queries.use_link(connection, link_hash=link_hash, now=now) is None:
                 return False
-            await self._queries.add_token(connection, **asdict(token), token_hash=token_hash)
+            if await self._queries.add_token(connection, **asdict(token), token_hash=token_hash) is None:
+                # what is raised takes the consumption of the link back as well
+                raise AdministratorTokenTaken(f"There is an administrator's token of this name already: {token.name}")
         return True
 
     async def count_guess(self, bucket: str, *, limit: int, until: int, now: int) -> bool:

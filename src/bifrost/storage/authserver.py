@@ -137,9 +137,9 @@ class SqlAuthServerStore:
             )
         return sealed
 
-    async def end_access_token(self, token_hash: str, now: int) -> None:
+    async def end_access_token(self, token_hash: str, now: int) -> bool:
         async with self._database.transaction() as connection:
-            await self._queries.end_access_token(connection, token_hash=token_hash, now=now)
+            return await self._queries.end_access_token(connection, token_hash=token_hash, now=now) is not None
 
     async def grant(self, grant_id: str) -> IssuedGrant | None:
         row = await self._one("grant", id=grant_id)

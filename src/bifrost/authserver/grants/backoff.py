@@ -1,10 +1,9 @@
-"""A client that presents a dead token again and again is asked to wait, without asking the storage each time."""
+"""A client that presents a dead token again and again is asked to wait, and answered without the storage meanwhile."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from bifrost.base.clock import SECOND, Clock
-from bifrost.base.errors import TooMany
 
 MAX_REFUSALS = 10
 WAIT_SECONDS = 60
@@ -22,21 +21,17 @@ class _Refused:
 class Backoff:
     """Counts by client *and* token: many people share a client id, and none shall wait for another's dead token.
 
-    Each process counts for itself; a token that came alive meanwhile is let through after the wait.
+    Each process counts for itself. Only what can never be good again is counted, so nobody is refused for the count.
     """
 
     clock: Clock
     _refused: OrderedDict[tuple[str, str], _Refused] = field(default_factory=OrderedDict)
 
-    def check(self, client_id: str, token_hash: str) -> None:
-        """Raises TooMany when this client has heard often enough that this token is dead."""
+    def wait(self, client_id: str, token_hash: str) -> int:
+        """For how many seconds this client need not ask again: it has heard often enough that this token is dead."""
         known = self._refused.get((client_id, token_hash))
         left = known.until - self.clock.now() if known and known.times >= MAX_REFUSALS else 0
-        if left > 0:
-            raise TooMany(
-                "This refresh token is dead and was refused many times. Start a new authorization.",
-                retry_after=-(-left // SECOND),
-            )
+        return max(0, -(-left // SECOND))
 
     def refused(self, client_id: str, token_hash: str) -> None:
         """Remember one more refusal; they count together while no more than the wait lies between two of them."""

@@ -19,6 +19,9 @@ from bifrost.base.clock import Clock
 from bifrost.protocol import oauth, scope
 from bifrost.protocol.oauth import OAuthError
 
+_ANOTHER_CLIENT = "another_client"
+_NOT_VALID = "The refresh token is not valid: unknown, expired, revoked or not yours."
+
 log = structlog.get_logger()
 
 
@@ -33,17 +36,22 @@ class RefreshTokenGrant:
     backoff: Backoff
 
     async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
-        """Raises OAuthError, and TooMany for a dead token that is presented again and again."""
+        """Raises OAuthError. A dead token stays `invalid_grant` however often it is presented (contract §6).
+
+        A client that is told anything else, a 429 above all, takes it for a passing trouble and never asks its person
+        to sign in again. So who hammers is told how long to wait besides, and costs no more than a look into memory.
+        """
         presented = parameters.get("refresh_token")
         if presented is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter refresh_token is missing.", param="refresh_token")
         token_hash = ids.hash_secret(presented)
-        self.backoff.check(client.client_id, token_hash)
+        wait = self.backoff.wait(client.client_id, token_hash)
+        if wait:
+            raise _DeadTokenError(retry_after=wait)
         try:
             return await self._redeem(client, parameters, presented, token_hash, jkt)
-        except OAuthError as error:
-            if error.code == oauth.INVALID_GRANT:
-                self.backoff.refused(client.client_id, token_hash)
+        except _DeadTokenError:
+            self.backoff.refused(client.client_id, token_hash)
             raise
 
     async def _redeem(
@@ -51,7 +59,7 @@ class RefreshTokenGrant:
     ) -> TokenResponse:
         row = await self._living(token_hash)
         if row.client_id != client.client_id:
-            raise await self._foreign(row, "another_client")
+            raise await self._foreign(row, _ANOTHER_CLIENT)
         if row.jkt not in ("", jkt):
             raise await self._foreign(row, "another_key")
         granted = scope.narrowed(parameters.get("scope"), row.scope)
@@ -67,9 +75,9 @@ class RefreshTokenGrant:
         """The token, used or not, of a grant that stands. Raises OAuthError."""
         row = await self.store.refresh_token(token_hash)
         if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
-            raise _invalid_grant()
+            raise _DeadTokenError
         if await self.identities.standing(row.identity) is None:
-            raise _invalid_grant()
+            raise _invalid_grant()  # a key may be switched on again
         return row
 
     async def _rotated(
@@ -94,6 +102,7 @@ class RefreshTokenGrant:
         response = self.tokens.unseal(presented, sealed)
         if response.jkt != jkt:
             raise await self._reused(row, "refresh_token_reused_by_another_key")
+        events.tell("refresh_token_replayed", actor=f"client:{row.client_id}", target=row.grant_id)
         log.info("refresh_token_replayed", grant=row.grant_id)
         return response
 
@@ -103,16 +112,24 @@ class RefreshTokenGrant:
         One that was used is in two hands; one that was not has harmed nobody yet.
         """
         if row.used_at is None:
+            events.tell("refresh_token_of_another", target=row.grant_id, result="failure", whose=whose)
             log.warning("refresh_token_of_another", whose=whose, grant=row.grant_id)
-            return _invalid_grant()
+            return _DeadTokenError() if whose == _ANOTHER_CLIENT else _invalid_grant()
         return await self._reused(row, f"refresh_token_reused_by_{whose}")
 
     async def _reused(self, row: RefreshTokenRow, reason: str) -> OAuthError:
         if await self.store.revoke_grant(row.grant_id, reason, self.clock.now()):
             events.tell(reason, target=row.grant_id, result="failure")
             log.warning(reason, grant=row.grant_id)
-        return _invalid_grant()
+        return _DeadTokenError()
+
+
+class _DeadTokenError(OAuthError):
+    """A token that will never be good again for this client."""
+
+    def __init__(self, *, retry_after: int = 0) -> None:
+        super().__init__(oauth.INVALID_GRANT, _NOT_VALID, retry_after=retry_after)
 
 
 def _invalid_grant() -> OAuthError:
-    return OAuthError(oauth.INVALID_GRANT, "The refresh token is not valid: unknown, expired, revoked or not yours.")
+    return OAuthError(oauth.INVALID_GRANT, _NOT_VALID)

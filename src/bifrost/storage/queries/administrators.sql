@@ -36,24 +36,36 @@ UPDATE admin_sessions SET seen_at = :now WHERE session_hash = :session_hash AND 
 DELETE FROM admin_sessions WHERE session_hash = :session_hash;
 
 -- name: first_link$
-INSERT INTO setup_links (slot, link_hash, created_at, expires_at)
-SELECT 'link', :link_hash, CAST(:now AS BIGINT), CAST(:expires_at AS BIGINT)
+INSERT INTO setup_links (slot, link_hash, created_at, expires_at, is_first)
+SELECT 'link', :link_hash, CAST(:now AS BIGINT), CAST(:expires_at AS BIGINT), TRUE
 WHERE NOT EXISTS (SELECT 1 FROM admin_tokens)
 ON CONFLICT (slot) DO UPDATE SET
-    link_hash = excluded.link_hash, created_at = excluded.created_at, expires_at = excluded.expires_at
+    link_hash = excluded.link_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
+    is_first = excluded.is_first
 WHERE setup_links.expires_at <= :now
 RETURNING slot;
 
 -- name: new_link!
-INSERT INTO setup_links (slot, link_hash, created_at, expires_at) VALUES ('link', :link_hash, :now, :expires_at)
+INSERT INTO setup_links (slot, link_hash, created_at, expires_at, is_first)
+VALUES ('link', :link_hash, :now, :expires_at, FALSE)
 ON CONFLICT (slot) DO UPDATE SET
-    link_hash = excluded.link_hash, created_at = excluded.created_at, expires_at = excluded.expires_at;
+    link_hash = excluded.link_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
+    is_first = excluded.is_first;
+
+-- name: end_first_link!
+DELETE FROM setup_links WHERE is_first;
 
 -- name: open_link$
-SELECT slot FROM setup_links WHERE link_hash = :link_hash AND expires_at > :now;
+SELECT slot FROM setup_links
+WHERE link_hash = :link_hash AND expires_at > :now
+  AND (NOT is_first OR NOT EXISTS (SELECT 1 FROM admin_tokens));
 
 -- name: use_link$
-DELETE FROM setup_links WHERE link_hash = :link_hash AND expires_at > :now RETURNING slot;
+-- The second condition is for a link that was printed while the first token was being made.
+DELETE FROM setup_links
+WHERE link_hash = :link_hash AND expires_at > :now
+  AND (NOT is_first OR NOT EXISTS (SELECT 1 FROM admin_tokens))
+RETURNING slot;
 
 -- name: sweep_sessions!
 DELETE FROM admin_sessions WHERE expires_at <= :before;

@@ -88,8 +88,8 @@ SELECT t.scope, t.jkt, t.created_at, t.expires_at, g.id AS grant_id, g.client_id
 FROM access_tokens t JOIN grants g ON g.id = t.grant_id
 WHERE t.token_hash = :token_hash;
 
--- name: end_access_token!
-UPDATE access_tokens SET expires_at = :now WHERE token_hash = :token_hash AND expires_at > :now;
+-- name: end_access_token^
+UPDATE access_tokens SET expires_at = :now WHERE token_hash = :token_hash AND expires_at > :now RETURNING grant_id;
 
 -- name: add_refresh_token!
 INSERT INTO refresh_tokens (token_hash, grant_id, jkt, created_at, expires_at, used_at)
@@ -108,10 +108,11 @@ WHERE token_hash = :token_hash AND used_at IS NULL AND expires_at > :now
 RETURNING grant_id;
 
 -- name: replay_refresh_token$
-UPDATE refresh_tokens SET replays = replays + 1
-WHERE token_hash = :token_hash AND used_at IS NOT NULL AND sealed_successors <> '' AND replays < :limit
+-- What is sent at once is not counted: no number of programs that share a token may end their grant.
+UPDATE refresh_tokens SET replays = replays + CASE WHEN used_at > :window_began THEN 0 ELSE 1 END
+WHERE token_hash = :token_hash AND used_at IS NOT NULL AND sealed_successors <> ''
   AND (used_at > :window_began
-       OR (used_at > :cap_began AND NOT EXISTS (
+       OR (replays < :limit AND used_at > :cap_began AND NOT EXISTS (
            SELECT 1 FROM refresh_tokens successor
            WHERE successor.token_hash = refresh_tokens.successor_hash AND successor.used_at IS NOT NULL)))
 RETURNING sealed_successors;
