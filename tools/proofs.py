@@ -63,7 +63,7 @@ TABLES = (
 
 Every attack and fault that this project holds itself to, and the tests that carry it out. P0 must hold in every
 version, P1 in every release, P2 is looked at before one. What is defended and how is in
-[security.md](security.md).
+[SECURITY.md](../SECURITY.md).
 """,
     ),
     Table(
