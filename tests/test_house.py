@@ -316,7 +316,10 @@ def test_there_is_a_changelog_with_something_in_it() -> None:
     )
 
 
-PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")) + [Path("README.md"), Path("SECURITY.md")]
+PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")) + [
+    Path("README.md"),
+    Path("SECURITY.md"),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

@@ -1,9 +1,12 @@
 """Structured logs on stderr, one JSON object a line, with secrets taken out before anything is written."""
 
+import io
 import logging
+import os
 import re
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -46,8 +49,43 @@ def _cleaned(value: Any) -> Any:
     return _SECRET_VALUES.sub(_HIDDEN, str(value))[:MAX_CHARACTERS]
 
 
+class _Lines:
+    """A stream for whole lines. One that cannot be written, for want of room for example, is lost.
+
+    Nobody's request fails because of it, and nothing is kept back that would fail again when the process ends.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._has_descriptor = _has_descriptor(stream)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # the latter says of a stream that it is closed
+            if self._has_descriptor:
+                _written(self._stream.fileno(), text.encode(errors="backslashreplace"))
+            else:
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held."""
+
+
+def _has_descriptor(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() >= 0
+    except io.UnsupportedOperation:
+        return False
+
+
+def _written(fd: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(fd, line) :]
+
+
 def configure(level: str) -> None:
     """Ours and the libraries' records leave by the same processors."""
+    lines = cast(TextIO, _Lines(sys.stderr))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -62,10 +100,10 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -5,6 +5,7 @@ import json
 import logging as standard
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,15 +121,23 @@ def test_a_value_that_is_too_long_for_a_line_is_cut_after_its_secrets_are_out() 
 
 
 @pytest.fixture
-def written_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Logging as `bifrost serve` sets it up, onto a page of paper; undone afterwards."""
-    root, paper = standard.getLogger(), io.StringIO()
+def root_logger() -> Iterator[standard.Logger]:
+    """As it was, afterwards."""
+    root = standard.getLogger()
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(sys, "stderr", paper)
-    logging.configure("info")
-    yield lambda: [json.loads(line) for line in paper.getvalue().splitlines()]
+    yield root
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def written_lines(monkeypatch: pytest.MonkeyPatch, root_logger: standard.Logger) -> Callable[[], list[dict[str, Any]]]:
+    """Logging as `bifrost serve` sets it up, onto a page of paper; undone afterwards."""
+    assert root_logger
+    paper = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", paper)
+    logging.configure("info")
+    return lambda: [json.loads(line) for line in paper.getvalue().splitlines()]
 
 
 def test_a_line_is_json_with_its_level_and_time(written_lines: Lines) -> None:
@@ -187,3 +196,41 @@ def test_a_fault_is_logged_with_its_cause_and_without_its_secrets(written_lines:
     (line,) = written_lines()
     assert "LookupError: the cause at the end" in line["exception"]
     assert core(PLANTED["access token"]) not in str(line)
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_a_line_that_cannot_be_written_is_lost_and_the_next_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """TC-200: no error for whoever wanted to say something, and nothing kept back that fails when the process ends."""
+    full, log = open("/dev/full", "w"), open(tmp_path / "log", "w")  # noqa: SIM115, PTH123 - replaced in its place
+    with full, log:
+        monkeypatch.setattr("sys.stderr", full)
+        logging.configure("info")
+        structlog.get_logger().info("lost")
+        standard.getLogger("library").warning("lost too")
+        monkeypatch.setattr("sys.stderr", log)
+        logging.configure("info")
+        structlog.get_logger().info("kept")
+        standard.getLogger("library").warning("kept too")
+    lines = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines == ["kept", "kept too"]
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_a_line_leaves_in_one_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ours: several processes share one stream, and no line may stand inside another."""
+    written: list[bytes] = []
+
+    def write(_fd: int, line: bytes) -> int:
+        written.append(line)
+        return len(line)
+
+    monkeypatch.setattr("bifrost.telemetry.logging.os.write", write)
+    with (tmp_path / "log").open("w") as log:
+        monkeypatch.setattr("sys.stderr", log)
+        logging.configure("info")
+        structlog.get_logger().info("one", text="x\ny")
+        standard.getLogger("library").warning("two")
+    assert [line.count(b"\n") for line in written] == [1, 1]
+    assert all(line.endswith(b"\n") for line in written)
