@@ -210,10 +210,9 @@ def _says_skip(parts: Sequence[ast.AST]) -> bool:
 
 def page(table: Table) -> str:
     listed, shown = list(rows(table)), proofs(table)
-    with_test = sum(bool(shown[row.id]) for row in listed)
-    count = f"\n{len(listed)} rows: {with_test} shown by {len({str(t) for ts in shown.values() for t in ts})} tests"
+    without = sum(not shown[row.id] for row in listed)
     parts = [NOTE.format(data=table.data), table.introduction, READING]
-    parts.append(f"{count}, {len(listed) - with_test} without a test, which say why.\n")
+    parts.append(f"\n{len(listed)} rows; {without} have no test and say why.\n")
     section = ""
     for row in listed:
         if row.section != section:
