@@ -19,11 +19,13 @@ from bifrost.settings import (
     UpstreamSettings,
     VirtualKeySettings,
     VirtualMcpSettings,
+    environment,
 )
 from bifrost.storage.database import Database, queries
 from bifrost.storage.migrate import migrate
 from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.transports.stdio.command import AllowedCommands
 
 KEY_FILE = "keyring.json"
 _CHECK_USE = "installation"
@@ -111,6 +113,11 @@ async def seed(
 
 def _mac(entry: msgspec.Struct, ring: KeyRing) -> str:
     return ring.mac(msgspec.json.encode(entry).decode(), use="configuration")
+
+
+def allowed_commands(settings: Settings) -> AllowedCommands:
+    """The programs that upstreams may be, and what they may see of our environment."""
+    return AllowedCommands(settings.mcp.stdio_allowed_commands, environment())
 
 
 def new_upstream(wanted: UpstreamSettings) -> NewUpstream:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -25,6 +26,32 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     if message["method"] == "environment":
         return dict(os.environ)
     return {"params": message.get("params"), "process": os.getpid(), "children": CHILDREN}
+
+
+def server() -> None:
+    """An MCP server of the older era whose tools tell of its process, or end it."""
+    for line in sys.stdin:
+        message: dict[str, Any] = json.loads(line)
+        if "id" in message:
+            say({"jsonrpc": "2.0", "id": message["id"], "result": served(message["method"], message.get("params", {}))})
+
+
+def served(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    if method == "initialize":
+        info = {"name": "hostile", "version": "1"}
+        return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": info}
+    if method == "tools/list":
+        return {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]}
+    return {"content": [{"type": "text", "text": TOOLS[params["name"]]()}]}
+
+
+def leave() -> str:
+    sys.exit(7)
+
+
+def multiply() -> str:
+    breed()
+    return json.dumps([os.getpid(), *CHILDREN])
 
 
 def say(message: object) -> None:
@@ -87,6 +114,11 @@ def stubborn() -> None:
 
 
 def forks() -> None:
+    breed()
+    echo()
+
+
+def breed() -> None:
     """Three children: one plain, one in a session of its own, one whose parent ends at once."""
     nap = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"]
     quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -94,11 +126,16 @@ def forks() -> None:
     CHILDREN.append(subprocess.Popen(nap, start_new_session=True, **quiet).pid)
     detach = f"import subprocess, sys; print(subprocess.Popen({nap!r}, start_new_session=True, stdin=-3, stdout=-3, stderr=-3).pid)"
     CHILDREN.append(int(subprocess.check_output([sys.executable, "-W", "ignore", "-c", detach])))
-    echo()
 
 
 CHILDREN: list[int] = []
-MODES = (echo, exits, garbage, banner, half, endless, talkative, deaf, stubborn, forks)
+TOOLS: dict[str, Callable[[], str]] = {
+    "process": lambda: str(os.getpid()),
+    "environment": lambda: json.dumps(dict(os.environ)),
+    "exit": leave,
+    "fork": multiply,
+}
+MODES = (echo, server, exits, garbage, banner, half, endless, talkative, deaf, stubborn, forks)
 
 if __name__ == "__main__":
     {mode.__name__: mode for mode in MODES}[sys.argv[1]]()

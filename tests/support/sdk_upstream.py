@@ -1,8 +1,9 @@
 """A small MCP server made with the official Python SDK, for tests that want an upstream nobody here wrote.
 
-    python tests/support/sdk_upstream.py PORT
+    python tests/support/sdk_upstream.py PORT     http://127.0.0.1:PORT/mcp, in both protocol eras
+    python tests/support/sdk_upstream.py stdio    messages on standard input and output
 
-It answers at http://127.0.0.1:PORT/mcp in both protocol eras and asks for no credentials.
+It asks for no credentials.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def build() -> MCPServer:
 
 
 def main() -> int:
+    if sys.argv[1] == "stdio":
+        anyio.run(build().run_stdio_async)
+        return 0
     port = int(sys.argv[1])
     anyio.run(lambda: build().run_streamable_http_async(host="127.0.0.1", port=port))
     return 0

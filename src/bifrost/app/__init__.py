@@ -36,6 +36,7 @@ from bifrost.storage.sweeper import Sweeper
 from bifrost.upstreams.credential_life import CredentialLife
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.transports.stdio.programs import StdioPrograms
 from bifrost.upstreams.upkeep import Upkeep
 
 __all__ = ["Gateway", "build"]
@@ -59,6 +60,7 @@ class Gateway:
     life: CredentialLife
     sweeper: Sweeper
     signing_keys: SigningKeys
+    stdio: StdioPrograms
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
 
@@ -97,6 +99,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         life=server.life,
         sweeper=sweeper,
         signing_keys=server.issuing.signing_keys,
+        stdio=parts.stdio.programs,
         lifespan=lifespan,
     )
 
@@ -112,7 +115,8 @@ def _lifespan(
         )
         await life.reconcile()
         await mcp.letters.catch_up()
-        running = [asyncio.create_task(task) for task in (sweeper.run(), upkeep.run(), mcp.letters.run())]
+        background = (sweeper.run(), upkeep.run(), mcp.letters.run(), parts.stdio.programs.run(lambda: _enabled(parts)))
+        running = [asyncio.create_task(task) for task in background]
         try:
             yield
         finally:
@@ -120,8 +124,13 @@ def _lifespan(
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await mcp.close()
+            await parts.stdio.programs.close()
             await parts.outbound.close()
             await parts.strangers.close()
             await parts.database.close()
 
     return lifespan
+
+
+async def _enabled(parts: Foundation) -> frozenset[str]:
+    return frozenset(upstream.id for upstream in await parts.upstreams.enabled())

@@ -102,7 +102,7 @@ def _connect(
     return Connect(
         SqlConnectStore(parts.database),
         administration.admin_sign_ins.sign_ins,
-        Submissions(parts.accounts, StreamableHttp(parts.outbound), parts.clock),
+        Submissions(parts.accounts, StreamableHttp(parts.outbound.inside), parts.clock),
         parts.credentials,
         life,
         parts.upstreams,

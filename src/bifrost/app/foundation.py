@@ -36,6 +36,9 @@ from bifrost.upstreams.oauth.client_key import ClientKey
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.oauth.token_client import TokenClient
 from bifrost.upstreams.registry import Upstreams
+from bifrost.upstreams.transports.stdio.command import AllowedCommands
+from bifrost.upstreams.transports.stdio.pipes import StdioPipes
+from bifrost.upstreams.transports.stdio.programs import StdioLimits, StdioPrograms
 from bifrost.upstreams.vault import Vault
 
 
@@ -66,6 +69,7 @@ class Foundation:
     outbound: OutboundClient
     strangers: OutboundClient
     """For addresses that clients name: the networks opened for upstreams are closed to it."""
+    stdio: StdioPipes
     accounts: SqlUpstreamOAuthStore
     client_key: ClientKey
     token_client: TokenClient
@@ -88,9 +92,10 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     vault = Vault(ring)
     client_store = SqlClientStore(database)
     accounts = SqlUpstreamOAuthStore(database, vault)
+    commands = bootstrap.allowed_commands(settings)
     outbound = _outbound(settings, public_urls)
     upstream_store, usage = SqlUpstreamStore(database), SqlUsageStore(database)
-    upstreams = Upstreams(upstream_store, vault, clock)
+    upstreams = Upstreams(upstream_store, vault, clock, commands)
     administrator_store = SqlAdministratorStore(database)
     client_key = ClientKey(accounts, clock)
     token_client = TokenClient(outbound, client_key, clock)
@@ -117,19 +122,24 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         upstreams=upstreams,
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
+        stdio=_stdio(settings, commands, clock),
         accounts=accounts,
         client_key=client_key,
         token_client=token_client,
         credentials=Credentials(accounts, token_client, clock),
-        config=AuthServerConfig(
-            issuer=public_urls.issuer,
-            allow_anonymous=not settings.enforce_auth,
-            access_token_seconds=settings.client.access_token_ttl,
-            refresh_token_idle_seconds=settings.client.refresh_token_idle_ttl,
-            refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
-            jwt_for=frozenset(settings.client.jwt_access_tokens_for),
-        ),
+        config=_config(settings, public_urls),
         proofs=Proofs(SqlProofStore(database), ring, clock, settings.client.dpop_nonces),
+    )
+
+
+def _config(settings: Settings, public_urls: PublicUrls) -> AuthServerConfig:
+    return AuthServerConfig(
+        issuer=public_urls.issuer,
+        allow_anonymous=not settings.enforce_auth,
+        access_token_seconds=settings.client.access_token_ttl,
+        refresh_token_idle_seconds=settings.client.refresh_token_idle_ttl,
+        refresh_token_absolute_seconds=settings.client.refresh_token_absolute_ttl,
+        jwt_for=frozenset(settings.client.jwt_access_tokens_for),
     )
 
 
@@ -144,3 +154,13 @@ def _unknown(upstreams: Upstreams) -> Callable[[tuple[str, ...]], Awaitable[tupl
         return tuple(name for name in names if name not in known)
 
     return unknown
+
+
+def _stdio(settings: Settings, commands: AllowedCommands, clock: Clock) -> StdioPipes:
+    mcp = settings.mcp
+    limits = StdioLimits(
+        per_upstream=mcp.stdio_max_processes_per_upstream,
+        in_all=mcp.stdio_max_processes,
+        idle_seconds=mcp.stdio_idle_seconds,
+    )
+    return StdioPipes(commands, StdioPrograms(limits, clock))

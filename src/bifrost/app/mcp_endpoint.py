@@ -39,6 +39,7 @@ from bifrost.upstreams.auth.static_headers import StaticHeaders
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.sessions import UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
+from bifrost.upstreams.transports.http_sse import HttpSse
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 
@@ -68,7 +69,12 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
         "per_user_oauth": PerUserOAuth(parts.credentials),
         "per_user_headers": PerUserHeaders(parts.accounts, parts.clock),
     }
-    sessions = UpstreamSessions(StreamableHttp(parts.outbound), auth)
+    sessions = UpstreamSessions(
+        StreamableHttp(parts.outbound.inside),
+        auth,
+        pipes={"sse": HttpSse(), "stdio": parts.stdio},
+        shared=frozenset(parts.settings.mcp.stdio_shared_upstreams),
+    )
     catalog = Catalog(parts.upstreams, parts.virtual_mcps, sessions, parts.clock)
     letters = Letters(letter_store, parts.ring, parts.clock, shared=_is_shared(parts))
     questions, held = Questions(), HeldCalls()

@@ -36,6 +36,8 @@ from bifrost.upstreams.probe import Probe
 from bifrost.upstreams.sessions import Questions, UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.submissions import Submissions
+from bifrost.upstreams.transports.base import Pipes
+from bifrost.upstreams.transports.http_sse import HttpSse
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 from bifrost.upstreams.upkeep import Upkeep
 
@@ -52,7 +54,8 @@ class UpstreamAdministration:
 def upstream_administration(parts: Foundation) -> UpstreamAdministration:
     store = SqlUpstreamAdministrationStore(parts.database, parts.accounts)
     states = UpstreamStates(parts.upstream_store, parts.clock)
-    transport = StreamableHttp(parts.outbound)
+    transport = StreamableHttp(parts.outbound.inside)
+    pipes: dict[str, Pipes] = {"sse": HttpSse(), "stdio": parts.stdio}
     as_gateway: dict[str, UpstreamAuth] = {
         "none": NoAuth(),
         "headers": StaticHeaders(parts.vault),
@@ -65,11 +68,11 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
         store,
         parts.upstreams,
         _sign_ins(parts),
-        Inspection(Questions(UpstreamSessions(transport, tried_out))),
+        Inspection(Questions(UpstreamSessions(transport, tried_out, pipes))),
         states,
         parts.clock,
     )
-    inspection = Inspection(Questions(UpstreamSessions(transport, as_gateway)))
+    inspection = Inspection(Questions(UpstreamSessions(transport, as_gateway, pipes)))
     upkeep = Upkeep(store, parts.upstreams, inspection, parts.credentials, states, parts.clock)
     life = credential_life(parts)
     management = Management(
@@ -113,7 +116,7 @@ def _sign_ins(parts: Foundation) -> SignIns:
             key=parts.client_key,
         ),
         tokens=parts.token_client,
-        probe=Probe(StreamableHttp(parts.outbound)),
+        probe=Probe(StreamableHttp(parts.outbound.inside)),
         vault=parts.vault,
         clock=parts.clock,
     )

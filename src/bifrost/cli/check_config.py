@@ -25,6 +25,8 @@ def run(chosen: argparse.Namespace) -> int:
     loaded = load(chosen.config)
     for upstream in loaded.mcp.client_configs:
         check(bootstrap.new_upstream(upstream))
+        if upstream.connection_type == "stdio":
+            bootstrap.allowed_commands(loaded).program(bootstrap.new_upstream(upstream).stdio_config)
     for key in loaded.governance.virtual_keys:
         check_value(key.value)
     for client in loaded.client.registered_clients:

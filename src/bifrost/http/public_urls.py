@@ -1,5 +1,6 @@
 """The origins under which the server is known. Absolute URLs come from here and never from a request's headers."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -32,8 +33,7 @@ class PublicUrls:
         hosts = request.headers.getlist("host")
         if len(hosts) != 1:
             return None
-        host = hosts[0].lower()
-        return next((origin for origin in self.origins if host in _hosts(origin)), None)
+        return _origin_named(self.origins, hosts[0].lower())
 
     def sent_from_here(self, request: Request) -> bool:
         """Whether one of our own pages sent it: the Origin is ours, exactly (SameSite does not stop a sibling host)."""
@@ -47,6 +47,11 @@ def is_loopback(origin: str) -> bool:
 
 def _authority(origin: str) -> str:
     return origin.partition("://")[2]
+
+
+@functools.lru_cache(maxsize=1_024)
+def _origin_named(origins: tuple[str, ...], host: str) -> str | None:
+    return next((origin for origin in origins if host in _hosts(origin)), None)
 
 
 def _hosts(origin: str) -> tuple[str, ...]:

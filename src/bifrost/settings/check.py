@@ -8,6 +8,7 @@ from bifrost.http.client_address import TrustedProxies
 from bifrost.http.public_urls import is_loopback
 from bifrost.settings.models import ConfigurationError, Settings
 from bifrost.storage.database import is_postgresql_url
+from bifrost.upstreams.transports.stdio.command import is_command_path
 
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?")
 _ADMIN_TOKEN = re.compile(r"[\x21-\x7e]{24,512}")
@@ -39,6 +40,9 @@ def check(settings: Settings) -> None:
     for member in ("id", "name", "value"):
         values = [getattr(key, member) for key in settings.governance.virtual_keys]
         _check_unique("governance.virtual_keys", member, [value for value in values if value])
+    for path in settings.mcp.stdio_allowed_commands:
+        if not is_command_path(path):
+            raise ConfigurationError(f"mcp.stdio_allowed_commands: {path!r} is not an absolute path without detours.")
     try:
         TrustedProxies(server.trusted_proxies)
         AllowedNetworks(settings.client.allowed_networks)

@@ -13,6 +13,7 @@ from bifrost.settings.check import check
 from bifrost.settings.models import ConfigurationError, Settings
 
 ENVIRONMENT_PREFIX = "BIFROST_"
+_LISTS = ("public_urls", "trusted_proxies", "allowed_origins", "encryption_keys", "stdio_allowed_commands")
 _LATER = {"identity": "signing in with an OpenID provider", "server.tls": "serving TLS itself"}
 
 
@@ -102,7 +103,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _value(text: str, member: str) -> Any:
     if member == "admin_token":
         return text  # a secret is never anything but text
-    if member in ("public_urls", "trusted_proxies", "allowed_origins", "encryption_keys") and not text.startswith("["):
+    if member in _LISTS and not text.startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
     if member in ("port", "workers") or text[:1] in ("[", "{") or text in ("true", "false", "null"):
         try:
@@ -132,6 +133,10 @@ def _referenced(value: Any, environment: Mapping[str, str], where: str) -> Any:
     if isinstance(value, list):
         return [_referenced(member, environment, f"{where}[{index}]") for index, member in enumerate(value)]
     if isinstance(value, str) and value.startswith("env."):
+        if ".stdio_config.args[" in where:
+            raise ConfigurationError(
+                f"{where.lstrip('.')}: everybody on the machine can read arguments; name the variable in envs instead."
+            )
         name = value.removeprefix("env.")
         if name not in environment:
             raise ConfigurationError(

@@ -282,6 +282,19 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
     virtual_mcps: Annotated[
         tuple[VirtualMcpSettings, ...], Meta(description="Several upstreams, or some of their tools, as one endpoint.")
     ] = ()
+    stdio_allowed_commands: Annotated[
+        tuple[str, ...],
+        Meta(description="Absolute paths of the programs that stdio upstreams may be; none by default."),
+    ] = ()
+    stdio_shared_upstreams: Annotated[
+        tuple[str, ...],
+        Meta(description="Names of stdio upstreams of which one process serves everybody; else each has one."),
+    ] = ()
+    stdio_max_processes: Annotated[int, Meta(ge=1, le=1_000, description="Programs of one worker process.")] = 64
+    stdio_max_processes_per_upstream: Annotated[int, Meta(ge=1, le=1_000, description="Of these, one upstream's.")] = 16
+    stdio_idle_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="A program that nobody used for so long is ended.")
+    ] = 600
 
 
 class GovernanceSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.models import BY_OAUTH, AuthType, Change, NewUpstream, Upstream, UpstreamState
 from bifrost.upstreams.rules import check
 from bifrost.upstreams.store import UpstreamStore
+from bifrost.upstreams.transports.stdio.command import AllowedCommands
 from bifrost.upstreams.vault import Vault
 
 MAX_AGE_MILLISECONDS = 1 * SECOND
@@ -36,6 +37,7 @@ class Upstreams:
     store: UpstreamStore
     vault: Vault
     clock: Clock
+    commands: AllowedCommands = field(default_factory=lambda: AllowedCommands(()))
     _listed: list[Upstream] = field(default_factory=list)
     _listed_at: int = -MAX_AGE_MILLISECONDS
 
@@ -64,7 +66,9 @@ class Upstreams:
         self._listed_at = self.clock.now() - MAX_AGE_MILLISECONDS
 
     def made(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
-        """A new upstream, its secrets sealed for it."""
+        """A new upstream, its secrets sealed for it. Raises UpstreamInvalid for a program that may not be started."""
+        if wanted.connection_type == "stdio":
+            self.commands.program(wanted.stdio_config)
         state, reason = _FIRST_STATES[wanted.auth_type]
         return Upstream(
             id=upstream_id,

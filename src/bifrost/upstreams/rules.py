@@ -12,8 +12,6 @@ from bifrost.upstreams.extra_headers import RESERVED_HEADERS
 from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig
 
 NOT_OFFERED: dict[tuple[str, str], str] = {
-    ("connection_type", "sse"): "use http: most servers speak Streamable HTTP too",
-    ("connection_type", "stdio"): "run the program behind an HTTP endpoint and use http",
     ("auth_type", "token_exchange"): "use per_user_oauth",
 }
 """Member and value that this version does not offer, and what to do instead: the one place that says so."""
@@ -23,6 +21,11 @@ MIN_SYNC_SECONDS = 30
 MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
 MAX_PRICE = 1_000_000
+_NEVER_SENT = frozenset(
+    ("accept-encoding", "connection", "content-length", "expect", "host", "te", "transfer-encoding", "upgrade")
+)
+"""What the HTTP client says by itself or not at all."""
+
 _NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _URL = re.compile(
@@ -76,6 +79,8 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     yield "endpoint_slug", _matches(_SLUG, slug), "a-z, 0-9, - and _, beginning with a letter or digit"
     yield "oauth_config_id", _matches(_ID, wanted.oauth_config_id), "letters, digits, - and _, at most 100"
     yield "headers", all(is_header(*pair) for pair in wanted.headers.items()), "header names with visible ASCII values"
+    sendable = not {name.lower() for name in wanted.headers} & _NEVER_SENT
+    yield "headers", sendable, "none of " + ", ".join(sorted(_NEVER_SENT))
     yield "per_user_header_keys", all(map(is_header_name, wanted.per_user_header_keys)), "names of headers"
     distinct = len({name.lower() for name in wanted.per_user_header_keys}) == len(wanted.per_user_header_keys)
     free = not {name.lower() for name in wanted.per_user_header_keys} & RESERVED_HEADERS

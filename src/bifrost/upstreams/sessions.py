@@ -45,6 +45,7 @@ MAX_LINKS_OF_ONE_OWNER = 64
 
 Key = tuple[str, str, str, bytes, str]
 NOBODY = Nobody()
+_EVERYBODY = "everybody"
 
 log = structlog.get_logger()
 
@@ -58,6 +59,9 @@ class UpstreamSessions:
     pipes: Mapping[str, Pipes] = field(default_factory=dict)
     opened: Callable[[Peer], None] = field(default=lambda _peer: None)
     """Told of every new link."""
+
+    shared: frozenset[str] = frozenset()
+    """Names of upstreams on a pipe that everybody shares: what they remember, they remember for all."""
 
     _links: OrderedDict[Key, Link] = field(default_factory=OrderedDict)
     _modern: dict[str, Facts | None] = field(default_factory=dict)
@@ -80,6 +84,8 @@ class UpstreamSessions:
         capabilities: bytes = b"{}",
         log_level: str = "",
     ) -> Peer:
+        if upstream.connection_type == "stdio" and upstream.name in self.shared:
+            return Peer(upstream=upstream, identity=identity, owner=_EVERYBODY)
         return Peer(
             upstream=upstream,
             identity=identity,
@@ -184,13 +190,12 @@ class UpstreamSessions:
         return known
 
     async def _open(self, peer: Peer) -> Link:
-        auth = self.auth[peer.upstream.auth_type]
+        channel = HttpChannel(peer, self.transport, self.auth[peer.upstream.auth_type])
         pipes = self.pipes.get(peer.upstream.connection_type)
         if pipes is not None:
-            pipe = await pipes.open(peer.upstream, lambda: auth.headers(peer.upstream, peer.identity))
-            link: Link = await duplex.open_link(peer, pipe)
+            link: Link = await duplex.open_link(peer, await pipes.open(peer.upstream, peer.owner, channel))
         else:
-            link = await self._open_http(HttpChannel(peer, self.transport, auth))
+            link = await self._open_http(channel)
         self._links[peer.key] = link
         self._make_room(peer)
         self.opened(peer)

@@ -2,24 +2,10 @@
 
 import pytest
 
-from bifrost.http import client as module
 from bifrost.http.client import OutboundClient, OutsideUrlRefused
 
 STRICT = OutboundClient(vets=lambda _address: True, development=False)
 DEVELOPMENT = OutboundClient(vets=lambda _address: True, development=True)
-
-
-@pytest.mark.anyio
-async def test_the_client_follows_no_proxy_variables_and_keeps_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Contract §8: no proxy variables; a jar shared by everybody would mix people up."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    session = module._session()
-    try:
-        assert not session.trust_env
-        session.cookie_jar.update_cookies({"a": "1"})
-        assert len(session.cookie_jar) == 0
-    finally:
-        await session.close()
 
 
 @pytest.mark.anyio

@@ -92,6 +92,14 @@ def test_a_header_that_could_become_two_is_refused_without_showing_its_value(hea
     assert len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize("name", ["Host", "connection", "Content-Length", "Transfer-Encoding", "Accept-Encoding"])
+def test_a_header_that_frames_or_addresses_a_request_is_refused(name: str) -> None:
+    """RFC 9110 §7.6.1: said when it is configured, and not by an upstream that cannot be reached."""
+    with pytest.raises(UpstreamInvalid, match="none of accept-encoding") as caught:
+        check(replace(WANTED, auth_type="headers", headers={name: "x"}))
+    assert caught.value.param == "headers"
+
+
 def test_headers_that_would_never_be_sent_are_refused() -> None:
     """Contract §8: auth_type none sends nothing, and a secret nobody uses is a mistake."""
     with pytest.raises(UpstreamInvalid) as caught:

@@ -11,17 +11,21 @@ KEY_HEADERS = ("x-bf-vk", "x-api-key", "x-goog-api-key", "api-key")
 SESSION_HEADER = "x-bf-mcp-session-id"
 INCLUDE_CLIENTS = "x-bf-mcp-include-clients"
 INCLUDE_TOOLS = "x-bf-mcp-include-tools"
+_AUTHORIZATION, _SESSION, _PROOF = b"authorization", SESSION_HEADER.encode(), dpop.HEADER.lower().encode()
+_KEYS = frozenset(name.encode() for name in KEY_HEADERS)
+_PRESENTED = _KEYS | {_AUTHORIZATION, _SESSION, _PROOF}
 
 
 def credentials(request: Request) -> Credentials:
     """Everything that was presented, so that two can be noticed. Query parameters are never looked at."""
-    headers = request.headers
-    sessions = headers.getlist(SESSION_HEADER)
+    presented = [(name, value.decode("latin-1")) for name, value in request.scope["headers"] if name in _PRESENTED]
+    proofs = tuple(value for name, value in presented if name == _PROOF)
+    sessions = [value for name, value in presented if name == _SESSION]
     return Credentials(
-        authorization=tuple(headers.getlist("authorization")),
-        keys=tuple(value for name in KEY_HEADERS for value in headers.getlist(name)),
+        authorization=tuple(value for name, value in presented if name == _AUTHORIZATION),
+        keys=tuple(value for name, value in presented if name in _KEYS),
         session_id=", ".join(sessions) if sessions else None,
-        proofs=SentProofs(values=tuple(headers.getlist(dpop.HEADER)), method=request.method, url=public_url(request)),
+        proofs=SentProofs(values=proofs, method=request.method, url=public_url(request)),
     )
 
 

@@ -33,6 +33,7 @@ MAX_QUESTIONS = 32
 """That an upstream may have open towards one requester."""
 
 Params = Mapping[str, Any]
+_ENVELOPE = frozenset((mcp.META_VERSION, mcp.META_CLIENT_INFO, mcp.META_CAPABILITIES, mcp.META_LOG_LEVEL))
 Respond = Callable[[bytes], Awaitable[None]]
 
 log = structlog.get_logger()
@@ -282,6 +283,18 @@ def wanted(uris: tuple[str, ...]) -> dict[str, Any]:
     if uris:
         return {"resourceSubscriptions": list(uris)}
     return {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+
+
+def legacy_meta(params: Params) -> Params:
+    """Without what only the stateless revision says in `_meta`: servers of the older era may refuse it."""
+    sent = params.get("_meta")
+    if not isinstance(sent, Raw | dict):
+        return params
+    meta = jsonrpc.object_members(sent)
+    kept = {name: value for name, value in meta.items() if name not in _ENVELOPE}
+    if len(kept) == len(meta):
+        return params
+    return {**params, "_meta": kept} if kept else {name: value for name, value in params.items() if name != "_meta"}
 
 
 def result_of(peer: Peer, message: Message) -> Raw:

@@ -32,6 +32,7 @@ from bifrost.upstreams.links.base import (
     Requester,
     Running,
     facts_of,
+    legacy_meta,
     modern_meta,
     result_of,
     wanted,
@@ -39,6 +40,9 @@ from bifrost.upstreams.links.base import (
 )
 from bifrost.upstreams.links.legacy import accepted
 from bifrost.upstreams.transports.base import Duplex
+
+GREETING_SECONDS = 30.0
+"""A program has to be loaded before it can say anything."""
 
 log = structlog.get_logger()
 
@@ -190,7 +194,7 @@ class DuplexLink:
         return None if self._modern else self.pipe.send
 
     def _with_meta(self, params: Params) -> Params:
-        return modern_meta(self.peer, params) if self._modern else params
+        return modern_meta(self.peer, params) if self._modern else legacy_meta(params)
 
     def _alone(self) -> AbstractAsyncContextManager[object]:
         shared = self.peer.session or self.peer.capabilities == b"{}" or self._modern
@@ -244,7 +248,7 @@ async def _greeted(link: DuplexLink) -> Facts:
         "clientInfo": CLIENT_INFO,
     }
     try:
-        result = await link.request(mcp.INITIALIZE, greeting, Nobody(), HANDSHAKE_SECONDS)
+        result = await link.request(mcp.INITIALIZE, greeting, Nobody(), GREETING_SECONDS)
     except RpcError:
         link.facts = Facts(version=mcp.MODERN)
         return facts_of(mcp.MODERN, await link.request(mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS))

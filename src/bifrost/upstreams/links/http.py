@@ -21,25 +21,29 @@ class HttpChannel:
     auth: UpstreamAuth
 
     @asynccontextmanager
-    async def open(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> AsyncIterator[Reply]:
-        """Raises UpstreamUnavailable, ConnectionRequired."""
+    async def open(
+        self, method: str, headers: Mapping[str, str], body: bytes | None = None, *, url: str = ""
+    ) -> AsyncIterator[Reply]:
+        """To the configured URL, unless another is given. Raises UpstreamUnavailable, ConnectionRequired."""
         peer = self.peer
         credentials = await self.auth.headers(peer.upstream, peer.identity)
-        async with self._once(method, {**credentials, **headers}, body) as reply:
+        async with self._once(method, url, {**credentials, **headers}, body) as reply:
             if reply.status != _UNAUTHORIZED or not await self.auth.refused(peer.upstream, peer.identity, credentials):
                 await self._check(reply)
                 yield reply
                 return
         credentials = await self.auth.headers(peer.upstream, peer.identity)
-        async with self._once(method, {**credentials, **headers}, body) as reply:
+        async with self._once(method, url, {**credentials, **headers}, body) as reply:
             await self._check(reply)
             yield reply
 
-    def _once(self, method: str, headers: Mapping[str, str], body: bytes | None) -> AbstractAsyncContextManager[Reply]:
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AbstractAsyncContextManager[Reply]:
         upstream = self.peer.upstream
         return self.transport.open(
             method,
-            upstream.connection_string,
+            url or upstream.connection_string,
             body=body,
             headers=headers,
             upstream=upstream.name,

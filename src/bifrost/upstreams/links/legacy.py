@@ -25,6 +25,7 @@ from bifrost.upstreams.links.base import (
     Requester,
     Running,
     facts_of,
+    legacy_meta,
     result_of,
     with_own_token,
 )
@@ -65,7 +66,7 @@ class LegacyLink:
         fields: Fields = NO_FIELDS,
     ) -> Raw:
         request_id = next(self._ids)
-        sent, token = with_own_token(params, request_id)
+        sent, token = with_own_token(legacy_meta(params), request_id)
         patience = Patience(seconds)
         running = Running(self.peer, request_id, requester, patience, self._respond, token)
         try:

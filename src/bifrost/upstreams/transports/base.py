@@ -1,9 +1,11 @@
 """What every pipe to an upstream has in common."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.transports.streamable_http import Reply
 
 
 class Duplex(Protocol):
@@ -25,13 +27,19 @@ class Duplex(Protocol):
         ...
 
 
-Headers = Callable[[], Awaitable[Mapping[str, str]]]
-"""What authenticates one HTTP request, asked for anew before each: a sign-in may have been renewed since the last."""
+class Channel(Protocol):
+    """Authenticated HTTP requests to one upstream for one owner; credentials it refuses are renewed once."""
+
+    def open(
+        self, method: str, headers: Mapping[str, str], body: bytes | None = None, *, url: str = ""
+    ) -> AbstractAsyncContextManager[Reply]:
+        """The answer as far as its head; `url` instead of the configured one. Raises UpstreamUnavailable."""
+        ...
 
 
 class Pipes(Protocol):
     """One way to reach upstreams over a pipe; the link that uses a pipe is opened again when the pipe has ended."""
 
-    async def open(self, upstream: Upstream, headers: Headers) -> Duplex:
+    async def open(self, upstream: Upstream, owner: str, channel: Channel) -> Duplex:
         """A new pipe; nothing has been said on it yet. Raises UpstreamUnavailable, ConnectionRequired."""
         ...

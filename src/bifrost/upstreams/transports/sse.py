@@ -21,23 +21,25 @@ class Event:
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Event]:
     """Every event that has data, an id or a time to wait before reconnecting; comments are passed over."""
-    fields: dict[bytes, list[bytes]] = {}
+    fields: dict[bytes, bytearray] = {}
     async for line in _lines(chunks):
         if line:
             name, _, value = line.partition(b":")
-            if name in _FIELDS:
-                fields.setdefault(name, []).append(value.removeprefix(b" "))
+            if name in fields and name == b"data":
+                fields[name] += b"\n" + value.removeprefix(b" ")
+            elif name in _FIELDS:
+                fields[name] = bytearray(value.removeprefix(b" "))
         elif fields:
             yield _event(fields)
             fields = {}
 
 
-def _event(fields: dict[bytes, list[bytes]]) -> Event:
-    last_id = fields[b"id"][-1].decode(errors="replace") if b"id" in fields else None
-    retry = fields.get(b"retry", [b""])[-1]
+def _event(fields: dict[bytes, bytearray]) -> Event:
+    last_id = fields[b"id"].decode(errors="replace") if b"id" in fields else None
+    retry = fields.get(b"retry", b"")
     return Event(
-        data=b"\n".join(fields[b"data"]) if b"data" in fields else None,
-        name=fields.get(b"event", [b""])[-1],
+        data=bytes(fields[b"data"]) if b"data" in fields else None,
+        name=bytes(fields.get(b"event", b"")),
         id=last_id if last_id and last_id.isprintable() and last_id.isascii() else None,
         retry=int(retry) if retry.isdigit() and len(retry) <= MAX_RETRY_DIGITS else None,
     )
@@ -45,7 +47,7 @@ def _event(fields: dict[bytes, list[bytes]]) -> Event:
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Lines end with LF, CR LF or CR. Only what is new is looked at: a long line in many pieces stays cheap."""
-    pieces: list[bytes] = []
+    half = bytearray()
     begun = after_cr = False
     async for chunk in chunks:
         new = chunk
@@ -58,7 +60,6 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         after_cr = after_cr or new.endswith(b"\r")
         *ends, rest = new.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         for end in ends:
-            yield b"".join((*pieces, end))
-            pieces = []
-        if rest:
-            pieces.append(rest)
+            yield bytes(half + end) if half else end
+            half.clear()
+        half += rest

@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 from msgspec import UNSET
 
-from bifrost.http.client import OutboundClient
+from bifrost.http.client_connection import Answer, Headers, TooLarge
+from bifrost.http.pooled_client import PooledClient
 from bifrost.http.tls import MACHINE, Trust
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.transports import sse
+from bifrost.upstreams.transports.sse import Event
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Of everything that answers one request; on a stream that answers none, of one event."""
@@ -23,7 +24,7 @@ LISTEN = {"Accept": "text/event-stream"}
 _HTTP_OK = 200
 _HTTP_ACCEPTED = 202
 OnMessage = Callable[[Message], Awaitable[None]]
-_FAULTS = (aiohttp.ClientError, OSError, ValueError)
+_FAULTS = (OSError, ValueError)
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Reply:
     """The head of an answer, and its messages as they come. `last_event_id` is where to resume a broken stream."""
 
     upstream: str
-    response: aiohttp.ClientResponse
+    response: Answer
     last_event_id: str | None = None
     retry_milliseconds: int | None = None
     _size: int = field(default=0, init=False)
@@ -41,54 +42,75 @@ class Reply:
         return self.response.status
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> Headers:
         return self.response.headers
 
     @property
     def challenges(self) -> tuple[str, ...]:
         """The values of WWW-Authenticate."""
-        return tuple(self.response.headers.getall("WWW-Authenticate", ()))
+        return self.response.headers.all("WWW-Authenticate")
 
     @property
     def streams(self) -> bool:
-        return self.response.content_type == "text/event-stream" and self.response.status == _HTTP_OK
+        return self.response.media_type == "text/event-stream" and self.response.status == _HTTP_OK
 
     async def messages(self, *, endless: bool = False) -> AsyncIterator[bytes]:
         """Each message as its bytes; none when the answer carries none. `endless`: the limit is for one event.
 
         Raises UpstreamUnavailable.
         """
+        if not self.streams:
+            raw = await self._whole()
+            if raw is not None:
+                yield raw
+            return
+        async for event in self.events(endless=endless):
+            if event.data:  # an event may only give the id to resume from (2025-11-25, transports)
+                yield event.data
+
+    async def events(self, *, endless: bool = False) -> AsyncIterator[Event]:
+        """Raises UpstreamUnavailable."""
         try:
-            if self.streams:
-                async for event in sse.events(self._chunks()):
-                    self.last_event_id = event.id or self.last_event_id
-                    self.retry_milliseconds = event.retry if event.retry is not None else self.retry_milliseconds
-                    self._size = 0 if endless else self._size
-                    if event.data:  # an event may only give the id to resume from (2025-11-25, transports)
-                        yield event.data
-                return
-            raw = b"".join([chunk async for chunk in self._chunks()])
+            async for event in sse.events(self._chunks()):
+                self.last_event_id = event.id or self.last_event_id
+                self.retry_milliseconds = event.retry if event.retry is not None else self.retry_milliseconds
+                self._size = 0 if endless else self._size
+                yield event
         except _FAULTS as error:
-            raise UpstreamUnavailable(f"{self.upstream} cannot be reached.") from error
-        if self.response.content_type == "application/json" and self.status != _HTTP_ACCEPTED:
-            yield raw
+            raise self._unreachable() from error
 
     async def answer(self, request_id: int | None, on_message: OnMessage | None = None) -> Message | None:
         """The answer to this request; what else a stream carries before it goes to `on_message`, in order.
 
         None when there is none: the status says why, or a stream ended early. Raises UpstreamUnavailable.
         """
+        if not self.streams:
+            raw = await self._whole()
+            message = None if raw is None or request_id is None else self._decoded(raw)
+            return None if message is None else self._placed(message, request_id)
         async for raw in self.messages():
             message = self._decoded(raw)
             if message is None or request_id is None:
                 return None
             if message.id == request_id and (message.result is not UNSET or message.error is not UNSET):
                 return message
-            if not self.streams:
-                return self._misplaced(message, request_id)
             if on_message:
                 await on_message(message)
         return None
+
+    async def finish(self) -> None:
+        """Takes the rest of an answer that says nothing, so that its connection can be used again."""
+        await self._whole()
+
+    async def _whole(self) -> bytes | None:
+        """The body, when it is a message. Raises UpstreamUnavailable."""
+        try:
+            raw = await self.response.read(MAX_ANSWER_BYTES)
+        except TooLarge as error:
+            raise self._too_large() from error
+        except _FAULTS as error:
+            raise self._unreachable() from error
+        return raw if self.response.media_type == "application/json" and self.status != _HTTP_ACCEPTED else None
 
     def _decoded(self, raw: bytes) -> Message | None:
         try:
@@ -98,8 +120,8 @@ class Reply:
                 return None
             raise UpstreamUnavailable(f"{self.upstream} answered with something that is not JSON-RPC.") from error
 
-    def _misplaced(self, message: Message, request_id: int) -> Message | None:
-        """In a bad status an error about the exchange as a whole: the status says it."""
+    def _placed(self, message: Message, request_id: int | None) -> Message | None:
+        """Only an answer to the request is one; in a bad status others are errors about the exchange as a whole."""
         if message.id == request_id:
             return message
         if self.status == _HTTP_OK:
@@ -107,11 +129,17 @@ class Reply:
         return None
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self.response.content.iter_any():
+        async for chunk in self.response.chunks():
             self._size += len(chunk)
             if self._size > MAX_ANSWER_BYTES:
-                raise UpstreamUnavailable(f"{self.upstream} answered with more than {MAX_ANSWER_BYTES} bytes.")
+                raise self._too_large()
             yield chunk
+
+    def _too_large(self) -> UpstreamUnavailable:
+        return UpstreamUnavailable(f"{self.upstream} answered with more than {MAX_ANSWER_BYTES} bytes.")
+
+    def _unreachable(self) -> UpstreamUnavailable:
+        return UpstreamUnavailable(f"{self.upstream} cannot be reached.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +147,14 @@ class Exchange:
     """What came back: `message` is None when the answer carried none (a 202, or a status without a JSON-RPC body)."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     message: Message | None
     challenges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StreamableHttp:
-    client: OutboundClient
+    client: PooledClient
 
     @asynccontextmanager
     async def open(
@@ -144,17 +172,14 @@ class StreamableHttp:
         Raises UpstreamUnavailable, in words that name the upstream and nothing else.
         """
         own = ACCEPT if body is not None else LISTEN
-        opened = self.client.open(method, url, body=body, headers={**own, **headers}, trust=trust)
         try:
-            response = await opened.__aenter__()
+            answer = await self.client.ask(method, url, body=body or b"", headers={**headers, **own}, trust=trust)
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} does not answer.") from error
         except _FAULTS as error:
             raise UpstreamUnavailable(f"{upstream} cannot be reached.") from error
-        try:
-            yield Reply(upstream, response)
-        finally:
-            await opened.__aexit__(None, None, None)
+        with answer:
+            yield Reply(upstream, answer)
 
     async def exchange(
         self,

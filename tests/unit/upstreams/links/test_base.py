@@ -19,6 +19,7 @@ from bifrost.upstreams.links.base import (
     answered,
     declares,
     facts_of,
+    legacy_meta,
     modern_meta,
     result_of,
     with_own_token,
@@ -217,3 +218,17 @@ def test_facts_that_are_none_are_no_fault_of_ours(capabilities: str) -> None:
     assert not facts.offers("tools")
     assert facts.instructions == ""
     assert Facts(version="x", capabilities={"tools": {}}).offers("tools")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ({"_meta": {"progressToken": 1}}, {"_meta": {"progressToken": 1}}),
+        ({"a": 1, "_meta": {mcp.META_VERSION: mcp.MODERN, mcp.META_CAPABILITIES: {}}}, {"a": 1}),
+        ({"_meta": {mcp.META_CLIENT_INFO: {}, "mine": 2}}, {"_meta": {"mine": 2}}),
+    ],
+)
+def test_an_older_upstream_is_not_shown_the_envelope_of_the_stateless_revision(sent: Any, kept: Any) -> None:
+    """Contract §7: any client era against any upstream era; the official SDK's servers refuse the other's envelope."""
+    assert legacy_meta(sent) == kept

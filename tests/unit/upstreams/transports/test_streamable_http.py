@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from bifrost.http.client_connection import TooLarge
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.transports.streamable_http import MAX_ANSWER_BYTES, Reply
@@ -17,22 +18,22 @@ ERROR = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"No."}}'
 NOTICE = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{}}'
 
 
-class Content:
-    def __init__(self, *chunks: bytes) -> None:
-        self._chunks = chunks
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
-            yield chunk
-
-
 class Response:
-    """As much of aiohttp's response as is looked at."""
+    """As much of an answer as is looked at."""
 
     def __init__(self, *chunks: bytes, status: int = 200, content_type: str = "application/json") -> None:
         self.status = status
-        self.content_type = content_type
-        self.content = Content(*chunks)
+        self.media_type = content_type
+        self._chunks = chunks
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+    async def read(self, limit: int) -> bytes:
+        if sum(map(len, self._chunks)) > limit:
+            raise TooLarge
+        return b"".join(self._chunks)
 
 
 async def message(response: Any) -> Message | None:

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bifrost.upstreams.errors import UpstreamInvalid
+from bifrost.upstreams.models import StdioConfig
 
 INHERITED = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 """All that a program sees of the gateway's own environment."""
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_ARGUMENTS, MAX_ENVS = 100, 100
-MAX_CHARACTERS = 8_192
-"""Of one argument or one value."""
+MAX_CHARACTERS = 4_096
+"""Of one argument."""
 
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _ENV_REFUSED = re.compile(
     r"PATH|ENV|BASH_ENV|SHELLOPTS|IFS|(?:LD|DYLD|BIFROST)_.*|PYTHON(?:PATH|HOME|STARTUP|INSPECT|BREAKPOINT|USERBASE)"
     r"|NODE_(?:OPTIONS|PATH)|PERL5(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)|_?JAVA_(?:TOOL_)?OPTIONS|JDK_JAVA_OPTIONS|GIT_.*"
@@ -31,7 +31,7 @@ _ENV_REFUSED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`path` is absolute and allowed. `env` is its whole environment; the configured part may be secret."""
+    """`path` is absolute and allowed. `env` is its whole environment; what was asked for by name may be secret."""
 
     path: str
     arguments: tuple[str, ...] = ()
@@ -42,19 +42,23 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class AllowedCommands:
-    """`paths` are absolute; `environment` is the gateway's own, of which a program gets `INHERITED`."""
+    """`paths` are absolute; of `environment`, the gateway's own, a program gets `INHERITED` and what `envs` names."""
 
     paths: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def program(self, command: str, arguments: Sequence[str], envs: Mapping[str, str]) -> Program:
+    def program(self, config: StdioConfig) -> Program:
         """The command is an allowed path, or the last part of exactly one. Raises UpstreamInvalid with its member."""
-        path = self._path(command)
-        check_arguments(arguments)
-        check_envs(envs)
+        path = self._path(config.command)
+        check_arguments(config.args)
+        check_envs(config.envs)
+        missing = [name for name in config.envs if name not in self.environment]
+        if missing:
+            raise _invalid("envs", f"the environment of the gateway has no {missing[0]}")
+        envs = {name: self.environment[name] for name in config.envs}
         inherited = {name: self.environment[name] for name in INHERITED if name in self.environment}
         env = {**inherited, "PATH": SEARCH_PATH, **envs}
-        return Program(path, tuple(arguments), env, tuple(sorted(filter(None, envs.values()), key=len, reverse=True)))
+        return Program(path, config.args, env, tuple(sorted(filter(None, envs.values()), key=len, reverse=True)))
 
     def _path(self, command: str) -> str:
         if not self.paths:
@@ -88,15 +92,13 @@ def check_arguments(arguments: Sequence[str]) -> None:
         raise _invalid("args", "everybody on the machine can read arguments; secrets belong into envs")
 
 
-def check_envs(envs: Mapping[str, str]) -> None:
-    """Raises UpstreamInvalid. The values may be secrets, so only names are told."""
-    if len(envs) > MAX_ENVS:
+def check_envs(names: Sequence[str]) -> None:
+    """Raises UpstreamInvalid."""
+    if len(names) > MAX_ENVS:
         raise _invalid("envs", f"at most {MAX_ENVS}")
-    for name, value in envs.items():
-        if not _ENV_NAME.fullmatch(name) or len(value) > MAX_CHARACTERS or "\0" in value:
-            raise _invalid("envs", "names of letters, digits and _, values without NUL")
+    for name in names:
         if _ENV_REFUSED.fullmatch(name):
-            raise _invalid("envs", f"{name} would change which code the program runs")
+            raise _invalid("envs", f"{name} would change which code the program runs, or is the gateway's own")
 
 
 def _invalid(member: str, rule: str) -> UpstreamInvalid:

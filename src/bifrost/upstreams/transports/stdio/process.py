@@ -48,6 +48,7 @@ class StdioPipe:
         self._printed = b""
         self._listening = asyncio.ensure_future(self._listen())
         self._closing: asyncio.Future[None] | None = None
+        self._left = False
         self.fault = ""
         """Why the gateway ended it, when that was the program's own doing."""
         self.started_at = self.used_at = clock.now()
@@ -87,7 +88,8 @@ class StdioPipe:
 
     @property
     def asked_to_end(self) -> bool:
-        return self._closing is not None
+        """Whether the gateway wanted it to end, before it did."""
+        return self._closing is not None and not self._left
 
     async def send(self, message: bytes) -> None:
         """Raises UpstreamUnavailable."""
@@ -151,6 +153,7 @@ class StdioPipe:
     async def close(self) -> None:
         """End of input, SIGTERM, SIGKILL, as far as it takes; when this returns there is no process any more."""
         if self._closing is None:
+            self._left = self._process.returncode is not None
             self._closing = asyncio.ensure_future(self._end())
         await asyncio.shield(self._closing)
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from bifrost.base.clock import SECOND, Clock
+from bifrost.base.errors import Unavailable
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.transports.stdio.command import Program
 from bifrost.upstreams.transports.stdio.process import StdioPipe
@@ -93,11 +95,21 @@ class StdioPrograms:
         """End every program of an upstream: it was changed, disabled or deleted."""
         await self._close(self._of(upstream_id))
 
-    async def run(self) -> None:
-        """Look after idle programs until cancelled."""
+    async def run(self, enabled: Callable[[], Awaitable[frozenset[str]]]) -> None:
+        """Until cancelled: end what is idle, and what belongs to an upstream that is not enabled any more."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self.end_idle()
+            if self._running:
+                await self._end_all_but(enabled)
+
+    async def _end_all_but(self, enabled: Callable[[], Awaitable[frozenset[str]]]) -> None:
+        try:
+            wanted = await enabled()
+        except Unavailable:
+            return  # nobody knows; the next look comes soon
+        for upstream_id in {key[0] for key in self._running.values()} - wanted:
+            await self.end(upstream_id)
 
     async def close(self) -> None:
         """End all; nothing is started any more."""
