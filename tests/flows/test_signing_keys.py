@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from bifrost.authserver.errors import NextKeyTooYoung
@@ -153,3 +154,76 @@ async def _signs(running: TestGateway, state: str) -> bool:
     except SealBrokenError:
         return False
     return True
+
+
+async def test_the_schedule_drops_what_has_ended(running: TestGateway, clock: FakeClock) -> None:
+    """TC-183: a private key that is not needed any more is not kept."""
+    await signed_in(running)
+    await running.gateway.signing_keys.rotate(force=True)
+    clock.advance(seconds=TTL + PUBLISHED_SECONDS - 1)
+    await running.gateway.sweeper.sweep()
+    assert "retiring" in (await _states(running)).values()
+    clock.advance(seconds=1)
+    await running.gateway.sweeper.sweep()
+    assert sorted((await _states(running)).values()) == ["active", "next"]
+
+
+async def test_a_key_outlives_the_tokens_of_a_time_when_they_lived_longer(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """TC-183: also when the time to live was made shorter before the rotation."""
+    async with running_gateway(
+        database_url, tmp_path, clock=clock, client={**JWT, "access_token_ttl": 9 * DAY}
+    ) as before:
+        await signed_in(before)
+        (old,) = [kid for kid, state in (await _states(before)).items() if state == "active"]
+    async with running_gateway(database_url, tmp_path, clock=clock, client={**JWT, "access_token_ttl": 60}) as running:
+        await running.gateway.signing_keys.rotate(force=True)
+        clock.advance(seconds=9 * DAY + PUBLISHED_SECONDS - 1)
+        assert old in {key["kid"] for key in await _published(running)}
+        clock.advance(seconds=1)
+        assert old not in {key["kid"] for key in await _published(running)}
+
+
+async def test_keys_that_leaked_are_gone_at_once(on_both: TestGateway, clock: FakeClock) -> None:
+    """Contract §6, TC-183: nobody elsewhere believes them any more; here tokens are looked up and stay good."""
+    client, tokens = await signed_in(on_both)
+    await on_both.gateway.signing_keys.rotate(force=True)
+    before = set(await _states(on_both))
+    assert len(before) == 3
+    active = await on_both.gateway.signing_keys.replace()
+    states = await _states(on_both)
+    assert not before & states.keys()
+    assert sorted(states.values()) == ["active", "next"]
+    assert {key["kid"] for key in await _published(on_both)} == set(states)
+    fresh = (await client.refresh(tokens["refresh_token"])).json()
+    assert jwt.get_unverified_header(fresh["access_token"])["kid"] == active.kid
+    assert await opens(on_both, tokens["access_token"]) == 200
+
+
+async def test_a_key_of_an_algorithm_that_is_not_used_any_more_retires_in_its_time(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Contract §6: after the setting was changed, the old key is published until its tokens have expired."""
+    async with running_gateway(database_url, tmp_path, clock=clock, client=JWT) as before:
+        await signed_in(before)
+        old = {kid for kid, state in (await _states(before)).items() if state == "active"}
+    changed = {**JWT, "jwt_signing_alg": "RS256"}
+    async with running_gateway(database_url, tmp_path, clock=clock, client=changed) as running:
+        await signed_in(running)
+        await running.gateway.sweeper.sweep()
+        assert sorted((await _states(running)).values()) == ["active", "active", "next", "next"]
+        clock.advance(seconds=30 * DAY)
+        await running.gateway.sweeper.sweep()
+        assert {kid for kid, state in (await _states(running)).items() if state == "retiring"} >= old
+        algorithms = sorted((row["alg"], row["state"]) for row in await running.rows("signing_keys"))
+        assert algorithms == [("ES256", "retiring"), ("RS256", "active"), ("RS256", "next"), ("RS256", "retiring")]
+        clock.advance(seconds=TTL + PUBLISHED_SECONDS)
+        await running.gateway.sweeper.sweep()
+        assert {row["alg"] for row in await running.rows("signing_keys")} == {"RS256"}
+
+
+@pytest.fixture
+async def on_both(database_url: str, tmp_path: Path, clock: FakeClock) -> AsyncIterator[TestGateway]:
+    async with running_gateway(database_url, tmp_path, clock=clock, client=JWT) as started:
+        yield started

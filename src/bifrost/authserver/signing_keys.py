@@ -43,6 +43,14 @@ class SigningKey:
     ends_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When a key that retires goes: at this time, or so long after the last access token ends, if that is later."""
+
+    earliest: int
+    after_tokens: int
+
+
 class SigningKeyStore(Protocol):
     async def signing_keys(self) -> list[SigningKey]:
         """All that are published."""
@@ -52,9 +60,15 @@ class SigningKeyStore(Protocol):
         """Add those for whose algorithm there is none in that state yet: of several processes one makes them."""
         ...
 
-    async def rotate_signing_key(self, old: SigningKey, fresh: SigningKey, *, now: int, ends_at: int) -> bool:
+    async def rotate_signing_key(self, old: SigningKey, fresh: SigningKey, *, now: int, ends: "Ends") -> bool:
         """The old one retires, the next one signs, the fresh one is the next; or nothing, when somebody was faster."""
         ...
+
+    async def end_signing_keys(self, alg: str, ends: "Ends") -> None:
+        """The one of this algorithm that signs retires, and the next one goes: nobody signs with it any more."""
+
+    async def replace_signing_keys(self, keys: tuple[SigningKey, ...]) -> None:
+        """All that there are go, retiring ones too; these are there instead."""
 
     async def drop_signing_keys(self, now: int) -> None:
         """Those that have ended."""
@@ -93,20 +107,53 @@ class SigningKeys:
             raise NextKeyTooYoung(
                 f"The next signing key was published less than {PUBLISHED_SECONDS} seconds ago; wait, or use --force."
             )
-        ends_at = now + (self.token_seconds + PUBLISHED_SECONDS) * SECOND
-        if await self.store.rotate_signing_key(active, self._made("next"), now=now, ends_at=ends_at):
+        if await self.store.rotate_signing_key(active, self._made("next"), now=now, ends=self._ends()):
             log.info("signing_key_rotated", retiring=active.kid, active=following.kid if following else "")
         await self.store.drop_signing_keys(now)
         return await self._active()
 
+    async def replace(self) -> SigningKey:
+        """For keys that leaked: none of them is published any more, and two fresh ones take their place at once.
+
+        Who checks tokens elsewhere refuses what the old keys have signed as soon as they read the key set again. Here
+        tokens are looked up, so those that are out stay good. Gives the key that signs from now on.
+        Raises StorageUnavailable.
+        """
+        active = self._made("active")
+        await self.store.replace_signing_keys((active, self._made("next")))
+        log.warning("signing_keys_replaced", active=active.kid)
+        return active
+
+    async def all(self) -> list[SigningKey]:
+        """Those that there are, also ended ones that nobody has dropped yet."""
+        return await self.store.signing_keys()
+
     async def sweep(self, _before: int) -> None:
-        """Called every minute: rotate when it is time. Nothing while no token was signed. Raises StorageUnavailable."""
-        active = await self._one("active")
-        if active is None or not self.rotate_days:
+        """Called every minute: rotate what is due and drop what has ended. Raises StorageUnavailable."""
+        now = self.clock.now()
+        keys = await self.store.signing_keys()
+        if any(key.ends_at is not None and key.ends_at <= now for key in keys):
+            await self.store.drop_signing_keys(now)
+        for key in keys:
+            if key.state == "active" and self._is_due(key):
+                await self._succeed(key)
+
+    async def _succeed(self, key: SigningKey) -> None:
+        """The next one takes over; of an algorithm that is not used here any more, none does."""
+        if key.alg != self.alg:
+            await self.store.end_signing_keys(key.alg, self._ends())
+            log.info("signing_key_retired", retiring=key.kid)
             return
-        if (active.activated_at or active.created_at) + self.rotate_days * DAY_SECONDS * SECOND <= self.clock.now():
-            with contextlib.suppress(NextKeyTooYoung):  # then a minute later
-                await self.rotate()
+        with contextlib.suppress(NextKeyTooYoung):  # then a minute later
+            await self.rotate()
+
+    def _is_due(self, key: SigningKey) -> bool:
+        since = key.activated_at or key.created_at
+        return bool(self.rotate_days) and since + self.rotate_days * DAY_SECONDS * SECOND <= self.clock.now()
+
+    def _ends(self) -> Ends:
+        """Longer than the tokens that are being signed now, and than those of a time when they lived longer."""
+        return Ends(self.clock.now() + (self.token_seconds + PUBLISHED_SECONDS) * SECOND, PUBLISHED_SECONDS * SECOND)
 
     async def _active(self) -> SigningKey:
         """The one that signs; with the first token both it and its successor are made."""

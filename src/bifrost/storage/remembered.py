@@ -41,3 +41,7 @@ class Remembered(Generic[T]):
             if len(self._rows) > MAX_ROWS:
                 self._rows.popitem(last=False)
         return found
+
+    def forget(self, key: Hashable) -> None:
+        """What this process has changed in a way of which no mark tells, for example a row that was added."""
+        self._rows.pop(key, None)
