@@ -1,8 +1,9 @@
 """mcp-remote (npm): the stdio-to-HTTP bridge of Claude Desktop, Cursor and others, driven as they drive it.
 
-    mcp_remote_client.py http://127.0.0.1:8080/mcp [--tool whoami] [--mode legacy]
+    mcp_remote_client.py http://127.0.0.1:8080/mcp [--tool whoami] [--mode legacy] [--package mcp-remote-0.1.30]
 
-An MCP stdio client starts mcp-remote; mcp-remote opens a browser, which is autobrowser.py by BROWSER.
+An MCP stdio client starts mcp-remote; mcp-remote opens a browser, which is autobrowser.py by BROWSER. The older release
+asks for the scopes `openid email profile`, whatever the server offers.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 async def run(args: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="mcp-remote-") as state:
         server = StdioServerParameters(
-            command="mcp-remote",
+            command="node",
             args=[
+                f"{os.environ['CLIENTS_DIR']}/node_modules/{args.package}/dist/proxy.js",
                 args.url,
                 *(["--allow-http"] if args.url.startswith("http:") else []),
                 *args.extra,
@@ -42,7 +44,7 @@ async def run(args: argparse.Namespace) -> dict[str, object]:
             tools = await client.list_tools()
             result = await client.call_tool(args.tool, json.loads(args.arguments))
             return {
-                "client": "mcp-remote",
+                "client": args.package,
                 "protocol": client.protocol_version,
                 "tools": [t.name for t in tools.tools],
                 "result": [c.model_dump(mode="json", exclude_none=True) for c in result.content],
@@ -56,6 +58,7 @@ def main() -> int:
     parser.add_argument("--tool", default="whoami")
     parser.add_argument("--arguments", default="{}")
     parser.add_argument("--mode", default="legacy")
+    parser.add_argument("--package", default="mcp-remote")
     parser.add_argument("--extra", nargs="*", default=[])
     out = asyncio.run(asyncio.wait_for(run(parser.parse_args()), 60))
     print(json.dumps(out))

@@ -22,12 +22,14 @@ from engines import find_chromium
 
 HERE = Path(__file__).resolve().parent
 CLIENT_SECONDS = 100
+VENVS = {"mcp_sdk_1_client.py": "mcp-1.20"}
+"""The virtual environment of a driver whose library cannot be beside the others."""
 
 
 def command(words: list[str], installed: Path) -> list[str]:
     driver, *arguments = words
     if driver.endswith(".py"):
-        return [sys.executable, str(HERE / driver), *arguments]
+        return [f"{installed}/{VENVS.get(driver, 'venv')}/bin/python", str(HERE / driver), *arguments]
     if driver.endswith(".sh"):
         return ["sh", str(HERE / driver), *arguments]
     # by this link to the drivers, and not by the files it leads to, Node finds node_modules
@@ -40,6 +42,7 @@ def environment(installed: Path, home: str) -> dict[str, str]:
     return {
         "AUTOBROWSER_LOG": f"{home}/pages.log",
         **kept,
+        "CLIENTS_DIR": str(installed),
         "HOME": home,
         "PATH": ":".join(places),
         "PYTHON": sys.executable,

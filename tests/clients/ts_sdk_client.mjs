@@ -1,24 +1,27 @@
 // The official TypeScript MCP SDKs through OAuth to a tool call.
 //
 //   node ts_sdk_client.mjs http://127.0.0.1:8080/mcp --sdk v2 [--mode legacy|auto|2026-07-28] [--tool whoami]
-//   node ts_sdk_client.mjs http://127.0.0.1:8080/mcp --sdk v1
+//   node ts_sdk_client.mjs http://127.0.0.1:8080/mcp --sdk v1 | v1.17
 //
-// v1 is @modelcontextprotocol/sdk (what Inspector 0.x, mcp-remote 0.1 and most hosts ship), v2 is
-// @modelcontextprotocol/client. Prints one JSON object; exit 0 only when the tool call worked.
+// v1 is @modelcontextprotocol/sdk (what Inspector 0.x, mcp-remote 0.1 and most hosts ship), v1.17 an older release of
+// it, v2 is @modelcontextprotocol/client. A second call is made with an access token that is no longer good. Prints one
+// JSON object; exit 0 only when both calls worked and the second one needed no browser.
 import { randomUUID } from "node:crypto";
 import { approve, loopback, options } from "./browser.mjs";
 
 const args = options();
 const url = new URL(args._[0]);
-const v2 = (args.sdk ?? "v2") === "v2";
+const sdk = args.sdk ?? "v2";
+const v2 = sdk === "v2";
+const v1 = sdk === "v1.17" ? "mcp-sdk-1.17" : "@modelcontextprotocol/sdk";
 const mode = args.mode ?? (v2 ? "auto" : "legacy");
 
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } = v2
   ? await import("@modelcontextprotocol/client")
   : {
-      ...(await import("@modelcontextprotocol/sdk/client/index.js")),
-      ...(await import("@modelcontextprotocol/sdk/client/streamableHttp.js")),
-      ...(await import("@modelcontextprotocol/sdk/client/auth.js")),
+      ...(await import(`${v1}/client/index.js`)),
+      ...(await import(`${v1}/client/streamableHttp.js`)),
+      ...(await import(`${v1}/client/auth.js`)),
     };
 
 const callback = await loopback();
@@ -29,7 +32,7 @@ const provider = {
   },
   get clientMetadata() {
     return {
-      client_name: `ts-sdk-${v2 ? "v2" : "v1"} driver`,
+      client_name: `ts-sdk-${sdk} driver`,
       redirect_uris: [callback.redirectUri],
       grant_types: ["authorization_code", "refresh_token"],
       response_types: ["code"],
@@ -56,7 +59,7 @@ const provider = {
 const transport = () => new StreamableHTTPClientTransport(url, { authProvider: provider });
 const client = () =>
   new Client(
-    { name: `ts-sdk-${v2 ? "v2" : "v1"}-driver`, version: "1.0.0" },
+    { name: `ts-sdk-${sdk}-driver`, version: "1.0.0" },
     v2 ? { versionNegotiation: { mode: /^\d/.test(mode) ? { pin: mode } : mode } } : {},
   );
 
@@ -82,15 +85,20 @@ let code = 1;
 try {
   const mcp = await connect();
   const { tools } = await mcp.listTools();
-  const result = await mcp.callTool({ name: args.tool ?? "whoami", arguments: JSON.parse(args.arguments ?? "{}") });
-  code = result.isError ? 1 : 0;
+  const call = () => mcp.callTool({ name: args.tool ?? "whoami", arguments: JSON.parse(args.arguments ?? "{}") });
+  const first = await call();
+  kept.tokens = { ...kept.tokens, access_token: "ended" };
+  const result = await call();
+  const refreshed = kept.tokens.access_token !== "ended" && kept.browserSteps === 1;
+  code = first.isError || result.isError || !refreshed ? 1 : 0;
   console.log(
     JSON.stringify({
-      client: `typescript-sdk-${v2 ? "v2" : "v1"}`,
+      client: `typescript-sdk-${sdk}`,
       protocol: mcp.getNegotiatedProtocolVersion?.() ?? mcp.transport?.protocolVersion,
       tools: tools.map((tool) => tool.name),
       result: result.content,
       is_error: Boolean(result.isError),
+      refreshed,
       browser_steps: kept.browserSteps,
       client_id: kept.client?.client_id,
     }),
