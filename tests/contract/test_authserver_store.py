@@ -35,7 +35,7 @@ UNKNOWN = hash_secret("nothing has this hash")
 
 async def _submit(store: SqlAuthServerStore, flow_id: str, now: int) -> bool:
     given = grant()
-    return await store.submit_flow(flow_id, given, code_of(given), now)
+    return await store.submit_flow(flow_id, given, code_of(given), now) is not None
 
 
 async def _deny(store: SqlAuthServerStore, flow_id: str, now: int) -> bool:

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from bifrost.base.ids import hash_secret
+from tests.contract._stores import fetch
 from tests.flows._documents import SigningKey, published
 from tests.flows._tokens import basic, error_of, opens, secret_of
 from tests.support import oauth
@@ -143,6 +144,55 @@ async def test_a_block_wins_over_a_consent_at_the_same_moment(database_url: str,
         assert all(grant["revoked_at"] for grant in await running.rows("grants"))
         for browser in browsers:
             await browser.aclose()
+
+
+async def test_a_client_that_was_allowed_before_rows_were_written_can_be_blocked(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Contract §3: the next start finds it by its grant; also one whose id no key opens any more."""
+    async with running_gateway(database_url, tmp_path, clock=clock) as running:
+        client = await oauth.register(running.http, client_name="Old friend")
+        tokens = await tokens_of(running, client)
+        await _sql(running, "DELETE FROM oauth_clients")
+        await _sql(
+            running,
+            "INSERT INTO grants SELECT 'grant_of_nobody', 'bfcl_lost', identity_kind, identity_id, scope, "
+            "resource, created_at, expires_at, NULL, NULL FROM grants",
+        )
+    async with (
+        running_gateway(database_url, tmp_path, clock=clock) as running,
+        running.administrator() as administrator,
+    ):
+        shown = {one["client_name"]: one for one in await listed(administrator)}
+        assert set(shown) == {"Old friend", "A client of an earlier key"}
+        assert await opens(running, tokens["access_token"]) == 200
+        for one in shown.values():
+            assert (one["grants"], one["origin"]) == (1, "self_registered")
+            await administrator.put(f"{CLIENTS}/{one['id']}", json={"blocked": True})
+        assert await opens(running, tokens["access_token"]) == 401
+        assert all(grant["revoked_at"] for grant in await running.rows("grants"))
+
+
+async def _sql(running: TestGateway, statement: str) -> None:
+    async with running.gateway.database.transaction() as connection:
+        await fetch(connection, statement)
+
+
+async def test_a_client_that_is_deleted_while_somebody_consents_is_gone(
+    running: TestGateway, administrator: httpx2.AsyncClient
+) -> None:
+    """Contract §5: the consent says so, and writes nothing."""
+    made = (await administrator.post(CLIENTS, json=entry(client_id=""))).json()
+    async with running.browser() as browser:
+        waiting = await oauth.begin(browser, OAuthClient(running.http, made))
+        csrf = await oauth.csrf_of(browser, waiting)
+        await oauth.press(browser, "vk", waiting, csrf=csrf, virtual_key=VIRTUAL_KEY)
+        await administrator.delete(f"{CLIENTS}/{made['id']}")
+        answer = await oauth.press(browser, "submit", waiting, csrf=csrf)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+    assert not await running.rows("grants")
+    assert not await running.rows("oauth_clients")
 
 
 async def test_a_limited_client_gets_no_more_than_its_limit(

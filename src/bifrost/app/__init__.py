@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from bifrost import bootstrap
-from bifrost.app.authorization_server import authorization_server
+from bifrost.app.authorization_server import AuthorizationServer, authorization_server
 from bifrost.app.foundation import Foundation, foundation
 from bifrost.app.management import management
 from bifrost.app.mcp_endpoint import McpServer, mcp_server
@@ -75,7 +75,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     stores = (parts.store, parts.administrator_store, administration.store, mcp.letter_store, parts.usage)
     swept = (*stores, server.par.requests.store, server.issuing.signing_keys, server.life, parts.proofs)
     sweeper = Sweeper(swept, parts.clock)
-    lifespan = _lifespan(parts, server.life, sweeper, administration.upkeep, mcp)
+    lifespan = _lifespan(parts, server, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
     starlette = Starlette(
@@ -105,7 +105,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
 
 
 def _lifespan(
-    parts: Foundation, life: CredentialLife, sweeper: Sweeper, upkeep: Upkeep, mcp: McpServer
+    parts: Foundation, server: AuthorizationServer, sweeper: Sweeper, upkeep: Upkeep, mcp: McpServer
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -113,7 +113,8 @@ def _lifespan(
         await bootstrap.seed(
             parts.settings, parts.virtual_keys, parts.upstreams, parts.virtual_mcps, parts.clients, parts.ring
         )
-        await life.reconcile()
+        await server.clients.adopt(parts.clock.now())
+        await server.life.reconcile()
         await mcp.letters.catch_up()
         background = (sweeper.run(), upkeep.run(), mcp.letters.run(), parts.stdio.programs.run(lambda: _enabled(parts)))
         running = [asyncio.create_task(task) for task in background]

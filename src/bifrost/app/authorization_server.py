@@ -9,6 +9,7 @@ from bifrost.app.issuing import Issuing, issuing
 from bifrost.app.upstream_administration import UpstreamAdministration
 from bifrost.authserver.authorize import Authorize
 from bifrost.authserver.browser import PERSON_USE, BrowserSecrets
+from bifrost.authserver.clients import Clients
 from bifrost.authserver.connect import Connect
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.endpoints.admin_sign_in import AdminSignInEndpoints
@@ -34,6 +35,7 @@ from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationServer:
+    clients: Clients
     metadata: Metadata
     register: RegisterEndpoint
     authorize: AuthorizeEndpoint
@@ -62,6 +64,7 @@ def authorization_server(
     life = administration.life
     connect = _connect(parts, administration, life, consent, identities)
     return AuthorizationServer(
+        clients=clients,
         metadata=Metadata(
             parts.public_urls, parts.endpoint_of, parts.settings.client.client_id_metadata_documents, requires_par
         ),

@@ -1,8 +1,9 @@
 """What is remembered of clients: those an administrator registered, and those that somebody has allowed once."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from bifrost.authserver.models import ClientChange, ClientPage, ClientRecord
+from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord
 
 
 class ClientStore(Protocol):
@@ -32,4 +33,11 @@ class ClientStore(Protocol):
         ...
 
     async def remove_client(self, row_id: str, now: int) -> None:
-        """With every grant it has."""
+        """With every grant it has, and what is remembered of consents to it."""
+
+    async def without_row(self, now: int) -> list[str]:
+        """Ids of clients that have a living grant and no row."""
+        ...
+
+    async def adopt(self, clients: Sequence[Client], now: int) -> None:
+        """Write a row for each that has none."""

@@ -7,12 +7,16 @@ administrator can give neither.
 
 from dataclasses import dataclass
 
+import structlog
+
 from bifrost.authserver.client_documents import ClientDocuments
 from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import ClientRefused
 from bifrost.authserver.models import Client, ClientRecord, ClientStanding
 from bifrost.authserver.sealed_clients import PREFIX, SealedClients
-from bifrost.protocol import client_id_metadata
+from bifrost.protocol import client_id_metadata, oauth
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,28 @@ class Clients:
             raise ClientRefused("This client is blocked by whoever runs this gateway.")
         return ClientStanding(label=record.label, scope_limit=record.scope_limit)
 
+    async def adopt(self, now: int) -> None:
+        """A row for whoever has a living grant and none, from before rows were written: it can be limited and blocked.
+
+        Called at the start. Raises StorageUnavailable.
+        """
+        found = await self.store.without_row(now)
+        if found:
+            await self.store.adopt([self.sealed.open(client_id) or _forgotten(client_id) for client_id in found], now)
+            log.info("clients_adopted", clients=len(found))
+
     def record_of(self, client: Client) -> ClientRecord:
         """What is kept of a client from its first consent on; of a document, with how long it may be used."""
         copy = self.documents.copy_of(client.client_id) if client.origin == "document" else None
         return copy if copy and copy.client == client else ClientRecord(client=client)
+
+
+def _forgotten(client_id: str) -> Client:
+    """One whose id no key opens any more: it can do nothing new, but its tokens live on until somebody blocks it."""
+    return Client(
+        client_id=client_id,
+        client_name="A client of an earlier key",
+        redirect_uris=(),
+        grant_types=(),
+        token_endpoint_auth_method=oauth.NONE,
+    )

@@ -110,10 +110,11 @@ class Consent:
             person_hash=ids.hash_secret(secret),
             proof=await self.identities.proof(identity),
         )
-        if not await self.store.submit_flow(flow.id, grant, row, now, approval=approval):
+        written = await self.store.submit_flow(flow.id, grant, row, now, approval=approval)
+        if written is None:
             raise FlowFinished
         who = f"{identity.kind}:{identity.id}"
-        events.tell("consent_given", actor=who, target=grant.id, client=client.client_name, scope=grant.scope)
+        events.tell("consent_given", actor=who, target=grant.id, client=client.client_name, scope=written.scope)
         log.info("consent_given", flow=flow.id, client=client.client_name, grant=grant.id, identity=identity.id)
         return redirect.success(flow, code, self.config.issuer)
 

@@ -33,11 +33,11 @@ class AuthServerStore(Protocol):
 
     async def submit_flow(
         self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int, *, approval: Approval | None = None
-    ) -> bool:
-        """Consume the flow and create its grant and code, or nothing. Of parallel calls exactly one returns True.
+    ) -> Grant | None:
+        """Consume the flow and create its grant and code, or nothing. Of parallel calls exactly one returns the grant.
 
-        With an approval the client gets its row, if it has none yet, and the consent is remembered; False also when the
-        client has been blocked.
+        With an approval the client gets its row, if it has none yet, its scope_limit of this moment holds, and the
+        consent is remembered; None also when the client has been blocked or removed.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bifrost.authserver.models import (
@@ -21,6 +21,7 @@ from bifrost.authserver.models import (
 )
 from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
+from bifrost.protocol import scope
 from bifrost.storage import database as db
 from bifrost.storage.clients import SqlClientStore
 from bifrost.storage.consents import SqlConsentStore
@@ -66,12 +67,15 @@ class SqlAuthServerStore:
 
     async def submit_flow(
         self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int, *, approval: Approval | None = None
-    ) -> bool:
+    ) -> Grant | None:
         async with self._database.transaction() as connection:
             if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
-                return False
-            if approval and not await self._clients.record_consent(connection, approval.client, now):
-                return False
+                return None
+            if approval:
+                limit = await self._clients.record_consent(connection, approval.client, now)
+                if limit is None:
+                    return None
+                grant, code, approval = _limited(limit, grant, code, approval)
             await self._queries.add_grant(connection, **_without(_flat_identity(grant), "identity"))
             await self._queries.add_authorization_code(
                 connection, **_without(asdict(code), "used_at", "failed_attempts")
@@ -80,7 +84,7 @@ class SqlAuthServerStore:
             await self._accounts.move_credentials(connection, connected, owner, now)
             if approval:
                 await self._consents.remember(connection, approval, now)
-        return True
+        return grant
 
     async def deny_flow(self, flow_id: str, now: int) -> bool:
         async with self._database.transaction() as connection:
@@ -213,6 +217,18 @@ class SqlAuthServerStore:
         async with self._database.read() as connection:
             row: Row | None = await getattr(self._queries, name)(connection, **values)
         return dict(row) if row else None
+
+
+def _limited(
+    limit: str, grant: Grant, code: AuthorizationCode, approval: Approval
+) -> tuple[Grant, AuthorizationCode, Approval]:
+    """No more than the client may have at this moment, whatever it might have when the person was asked."""
+    consent = replace(approval.consent, scope=scope.limited(approval.consent.scope, limit))
+    return (
+        replace(grant, scope=scope.limited(grant.scope, limit)),
+        replace(code, scope=scope.limited(code.scope, limit)),
+        replace(approval, consent=consent),
+    )
 
 
 class _BucketFullError(Exception):

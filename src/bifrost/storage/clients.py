@@ -1,5 +1,6 @@
 """Clients in SQL."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +85,8 @@ class SqlClientStore:
             row = await self._queries.lock_client(connection, id=row_id, now=now)
             if row is not None:
                 await self._revoke(connection, _record(row), "client_removed", "%", now)
+                # whoever gets this client_id next is another client
+                await self._queries.forget_consents_of_client(connection, client_id=row["client_id"])
                 await self._queries.remove_client(connection, id=row_id)
 
     async def _revoke(self, connection: Connection, record: ClientRecord, reason: str, scopes: str, now: int) -> None:
@@ -107,10 +110,34 @@ class SqlClientStore:
             used = await self._queries.use_assertion(connection, assertion_hash=assertion_hash, expires_at=expires_at)
         return used is not None
 
-    async def record_consent(self, connection: Connection, record: ClientRecord, now: int) -> bool:
-        """Inside the transaction that writes a grant: the row, from the first consent on. False when blocked."""
+    async def without_row(self, now: int) -> list[str]:
+        async with self._database.read() as connection:
+            return [row["client_id"] async for row in self._queries.clients_without_row(connection, now=now)]
+
+    async def adopt(self, clients: Sequence[Client], now: int) -> None:
+        async with self._database.transaction() as connection:
+            for client in clients:
+                await self._queries.adopt_client(
+                    connection,
+                    id=ids.new_id("client_"),
+                    client_id=client.client_id,
+                    origin=client.origin,
+                    client_name=client.client_name,
+                    metadata=_metadata(client),
+                    now=now,
+                )
+
+    async def record_consent(self, connection: Connection, record: ClientRecord, now: int) -> str | None:
+        """Inside the transaction that writes a grant: the row, from the first consent on.
+
+        The client's scope_limit as it is now; None when it was blocked, or an administrator's own was deleted. An
+        administrator who changes the client at the same moment waits for this transaction, or this one for that.
+        """
         client = record.client
-        recorded = await self._queries.record_consent(
+        if client.origin == "preregistered":
+            known = await self._queries.record_registered_consent(connection, client_id=client.client_id, now=now)
+            return None if known is None else str(known)
+        limit = await self._queries.record_consent(
             connection,
             id=ids.new_id("client_"),
             client_id=client.client_id,
@@ -121,7 +148,7 @@ class SqlClientStore:
             fresh_until=record.fresh_until,
             now=now,
         )
-        return recorded is not None
+        return None if limit is None else str(limit)
 
     async def sweep(self, connection: Connection, before: int) -> None:
         await self._queries.sweep_assertions(connection, before=before)

@@ -56,8 +56,8 @@ WHERE client_id = :client_id AND revoked_at IS NULL AND scope LIKE :scope;
 -- name: remove_client!
 DELETE FROM oauth_clients WHERE id = :id;
 
--- name: record_consent^
--- A client that is blocked meanwhile gives no row, and so no grant.
+-- name: record_consent$
+-- A client that is blocked meanwhile gives no row, and so no grant. What is returned is the limit of its scope.
 INSERT INTO oauth_clients
     (id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
      consented_at, config_mac, created_at, updated_at)
@@ -65,7 +65,29 @@ VALUES
     (:id, :client_id, :origin, :client_name, :metadata, '', '', '', NULL, :fetched_at, :fresh_until, :now, '', :now, :now)
 ON CONFLICT (client_id) DO UPDATE SET consented_at = excluded.consented_at
 WHERE oauth_clients.blocked_at IS NULL
-RETURNING id;
+RETURNING scope_limit;
+
+-- name: record_registered_consent$
+-- An administrator's own client has its row before any consent: one that was deleted meanwhile does not come back.
+UPDATE oauth_clients SET consented_at = :now
+WHERE client_id = :client_id AND origin = 'preregistered' AND blocked_at IS NULL
+RETURNING scope_limit;
+
+-- name: forget_consents_of_client!
+DELETE FROM remembered_consents WHERE client_id = :client_id;
+
+-- name: clients_without_row
+SELECT DISTINCT client_id FROM grants
+WHERE revoked_at IS NULL AND expires_at > :now
+  AND NOT EXISTS (SELECT 1 FROM oauth_clients WHERE oauth_clients.client_id = grants.client_id);
+
+-- name: adopt_client!
+INSERT INTO oauth_clients
+    (id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, blocked_at, fetched_at, fresh_until,
+     consented_at, config_mac, created_at, updated_at)
+VALUES
+    (:id, :client_id, :origin, :client_name, :metadata, '', '', '', NULL, 0, 0, NULL, '', :now, :now)
+ON CONFLICT (client_id) DO NOTHING;
 
 -- name: renew_document!
 UPDATE oauth_clients
