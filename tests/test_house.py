@@ -106,8 +106,6 @@ COVERED_BY_STORIES = {
     "gateway/methods.py": "tests/flows/test_mcp_upstreams.py",
     "gateway/client_sessions.py": "tests/flows/test_mcp_sessions.py",
     "gateway/discovery.py": "tests/flows/test_mcp_conversations.py",
-    "gateway/held_elsewhere.py": "tests/flows/test_mcp_processes.py",
-    "gateway/letters.py": "tests/flows/test_mcp_processes.py",
     "storage/letters.py": "tests/contract/test_letter_store.py",
     "gateway/forward.py": "tests/flows/test_mcp_conversations.py",
     "gateway/held.py": "tests/flows/test_mcp_conversations.py",

@@ -21,10 +21,14 @@ async def test_a_letter_is_read_by_every_process_until_it_expires(database_url: 
         await SqlLetterStore(mine).add_letter(LETTER)
         for database in (mine, other):
             store = SqlLetterStore(database)
-            assert await store.letters(0, NOW) == [LETTER, later]
-            assert await store.letters(NOW + 10, NOW) == [later]
-            assert await store.letters(0, NOW + 1_000) == [later]
-            assert await store.letters(NOW + 11, NOW) == []
+            assert await store.letters(NOW) == [LETTER, later]
+            assert await store.letters(NOW + 1_000) == [later]
+            assert [one.id for one in await store.envelopes(0, NOW)] == [LETTER.id, later.id]
+            assert [one.session for one in await store.envelopes(NOW + 10, NOW)] == [later.session]
+            assert await store.envelopes(0, NOW + 60_000) == []
+            assert await store.envelopes(NOW + 11, NOW) == []
+            assert await store.opened([later.id, "none", LETTER.id]) == [later, LETTER]
+            assert await store.opened([]) == []
 
 
 async def test_an_expired_letter_is_swept(database_url: str) -> None:
@@ -33,6 +37,6 @@ async def test_an_expired_letter_is_swept(database_url: str) -> None:
         store = SqlLetterStore(database)
         await store.add_letter(LETTER)
         await store.sweep(NOW + 1_000)
-        assert await store.letters(0, NOW) == [LETTER]
+        assert await store.letters(NOW) == [LETTER]
         await store.sweep(NOW + 1_001)
-        assert await store.letters(0, NOW) == []
+        assert await store.letters(NOW) == []

@@ -94,6 +94,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     client_sessions = ClientSessions(parts.ring, parts.clock, letters)
     legacy = Legacy(table, client_sessions, discovery, subscriptions, Recordings(parts.clock))
     letters.handlers |= {**legacy.reads(), **streams.reads(), **elsewhere.reads()}
+    letters.concerns |= elsewhere.concerns()
     endpoint = McpEndpoint(
         callers=_callers(parts, server),
         catalog=catalog,

@@ -1,6 +1,6 @@
 """What can go wrong at the MCP endpoints."""
 
-from bifrost.base.errors import Denied, NotFound
+from bifrost.base.errors import Denied, NotFound, TooLarge
 
 
 class UnknownEndpoint(NotFound):
@@ -23,3 +23,12 @@ class UnknownSession(NotFound):
     """An `Mcp-Session-Id` that this caller has no session under: the client initializes anew (2025-11-25)."""
 
     default_code = "unknown_session"
+
+
+class LetterTooLarge(TooLarge):
+    """Something that another process has to know is larger than what is passed on between them."""
+
+    default_code = "too_large_between_processes"
+
+    def __init__(self) -> None:
+        super().__init__("This is too large to be passed on between processes of this gateway.")

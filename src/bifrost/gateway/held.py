@@ -68,6 +68,8 @@ class HeldCall:
             await asyncio.wait({self.task, asked}, return_when=asyncio.FIRST_COMPLETED)
             if not self.task.done():
                 await asyncio.wait({self.task}, timeout=GATHER_SECONDS)
+            if self.task.cancelled():
+                raise gone()  # somebody else who waited for the same call has left
             if self.task.done():
                 return self.task.result()
         except asyncio.CancelledError:

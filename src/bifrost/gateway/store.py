@@ -16,11 +16,29 @@ class Letter:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A letter without what is in it."""
+
+    id: str
+    session: str
+    kind: str
+    created_at: int
+
+
 class LetterStore(Protocol):
-    async def add_letter(self, letter: Letter) -> None:
-        """Raises StorageUnavailable."""
+    """Every method raises StorageUnavailable."""
+
+    async def add_letter(self, letter: Letter) -> None: ...
+
+    async def letters(self, now: int) -> list[Letter]:
+        """All that have not expired, the oldest first."""
         ...
 
-    async def letters(self, since: int, now: int) -> list[Letter]:
-        """Those that were written since then and have not expired, the oldest first. Raises StorageUnavailable."""
+    async def envelopes(self, since: int, now: int) -> list[Envelope]:
+        """Those that were written since then and have not expired, the oldest first."""
+        ...
+
+    async def opened(self, letter_ids: list[str]) -> list[Letter]:
+        """These, in this order, as far as they are still there."""
         ...
