@@ -41,7 +41,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _configuration(port: int, upstream_port: int, *, key_required: bool) -> dict[str, object]:
+def _configuration(port: int, upstream_port: int, *, key_required: bool, **client: bool) -> dict[str, object]:
     upstream = {
         "name": "sample",
         "connection_type": "http",
@@ -52,7 +52,7 @@ def _configuration(port: int, upstream_port: int, *, key_required: bool) -> dict
     }
     return {
         "server": {"host": "127.0.0.1", "port": port, "public_urls": [f"http://127.0.0.1:{port}"]},
-        "client": {"enforce_auth_on_inference": key_required, "mcp_server_auth_mode": "both"},
+        "client": {"enforce_auth_on_inference": key_required, "mcp_server_auth_mode": "both", **client},
         "mcp": {"client_configs": [upstream]},
         "governance": {"virtual_keys": [{"id": "vk-test", "name": "test", "value": KEY}]},
     }
@@ -109,10 +109,10 @@ class Gateway:
 
 
 @contextmanager
-def _running_gateway(directory: Path, *, key_required: bool) -> Iterator[Gateway]:
+def _running_gateway(directory: Path, *, key_required: bool, **client: bool) -> Iterator[Gateway]:
     port, upstream_port = _free_port(), _free_port()
     config = directory / "config.json"
-    config.write_text(json.dumps(_configuration(port, upstream_port, key_required=key_required)))
+    config.write_text(json.dumps(_configuration(port, upstream_port, key_required=key_required, **client)))
     env = {"PATH": os.environ["PATH"], "HOME": str(directory), "BIFROST_DATA_DIR": str(directory / "data")}
     url, log = f"http://127.0.0.1:{port}", directory / "gateway.log"
     upstream = [sys.executable, str(TESTS / "support" / "sdk_upstream.py"), str(upstream_port)]
@@ -170,3 +170,10 @@ def test_without_the_key_that_is_asked_for_nobody_gets_on(gateway: Gateway) -> N
     ended = gateway.run("python-sdk-auto", "http")
     assert ended.returncode == 1, gateway.explain(ended)
     assert "asks for a virtual key" in ended.stdout, gateway.explain(ended)
+
+
+def test_a_real_client_answers_when_it_is_asked_for_a_nonce(tmp_path: Path) -> None:
+    """RFC 9449 §§8, 9: at PAR, at the token endpoint and at /mcp, each time with the same request once more."""
+    with _running_gateway(tmp_path, key_required=True, dpop_nonces=True) as gateway:
+        ended = gateway.run("oauth4webapi-dpop", "http", key=KEY)
+        assert ended.returncode == 0, gateway.explain(ended)
