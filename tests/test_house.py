@@ -173,6 +173,7 @@ COVERED_BY_STORIES = {
     "upstreams/auth/per_user_oauth.py": "tests/flows/test_upstream_refresh.py",
     "upstreams/oauth/client_key.py": "tests/flows/test_upstream_client_authentication.py",
     "upstreams/oauth/profiles.py": "tests/flows/test_provider_profiles.py",
+    "upstreams/oauth/asking.py": "tests/flows/test_what_services_ask.py",
     "upstreams/oauth/discovery.py": "tests/flows/test_connecting.py",
     "upstreams/oauth/refresh.py": "tests/flows/test_upstream_refresh.py",
     "upstreams/oauth/registration.py": "tests/flows/test_connecting.py",

@@ -25,7 +25,7 @@ _SESSION: dict[str, Any] = {"session_id": "session_specimen", "csrf": "0"}
 _USER = {"kind": "user", "label": "ada@example.org"}
 
 
-def _service(name: str, description: str, state: str) -> dict[str, Any]:
+def _service(name: str, description: str, state: str, **asks: Any) -> dict[str, Any]:
     return {
         "upstream_id": name,
         "name": name,
@@ -34,14 +34,38 @@ def _service(name: str, description: str, state: str) -> dict[str, Any]:
         "connectable": state != "ready",
         "connected": state not in ("ready", "not_connected"),
         "connect_url": None if state == "ready" else f"/{name}",
+        "host": f"{name.replace('_', '-')}.services.example",
+        "sign_in_host": "",
+        "scopes": (),
+        "header_names": (),
+        **asks,
     }
 
 
 _SERVICES = [
-    _service("calendar", "Rooms and appointments of the whole office", "connected"),
-    _service("issue_tracker", "", "needs_reauth"),
-    _service("warehouse", "It now asks for other values than those you gave.", "needs_update"),
-    _service("relationship_archive_of_the_northern_region_", "x" * 120, "not_connected"),
+    _service(
+        "calendar",
+        "Rooms and appointments of the whole office",
+        "connected",
+        sign_in_host="sign-in.example",
+        scopes=("calendar.read", "calendar.write", "offline_access"),
+    ),
+    _service("issue_tracker", "", "needs_reauth", sign_in_host="issue-tracker.services.example:8443"),
+    _service(
+        "warehouse",
+        "It now asks for other values than those you gave.",
+        "needs_update",
+        header_names=("X-Api-Key", f"X-{'Very-' * 15}Long-Header-Name"),
+    ),
+    _service(
+        "relationship_archive_of_the_northern_region_",
+        "x" * 120,
+        "not_connected",
+        host=f"{'archive-' * 7}x.of-the-northern-region.services.example",
+        sign_in_host=f"sign-in-{'x' * 55}.services.example",
+        scopes=tuple(f"https://services.example/{'permission-' * 6}{number}" for number in range(14)),
+    ),
+    _service("library", "Your own account.", "not_connected"),
     _service("weather", "Shared by everybody here; no account of yours is needed.", "ready"),
 ]
 
@@ -107,6 +131,7 @@ def _headers() -> Response:
     return Pages().page(
         "headers.html",
         service="warehouse",
+        host="warehouse.services.example",
         fields=[{"label": name, "name": f"header.{name}"} for name in names],
         hidden={"session": "session_specimen", "csrf": "0", "mcp_client_id": "up_specimen"},
         back="/connecting-later",

@@ -145,6 +145,7 @@ async def test_the_callback_we_give_to_a_service_is_the_configured_one(
     async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running, running.browser() as browser:
         flow_id, _csrf = await people.identify(browser, await oauth.register(running.http))
         link = await people.connect_link(browser, flow_id)
+        guarded.seen.clear()
         assert (await browser.get(link, headers={"Host": "evil.example"})).status_code == 421
         assert guarded.seen == []
         started = await browser.get(link, headers=headers)
@@ -195,6 +196,7 @@ async def test_a_key_connects_only_what_it_may_use(sqlite_url: str, tmp_path: Pa
     ):
         flow_id, _csrf = await people.identify(browser, await oauth.register(running.http))
         allowed = await people.connect_link(browser, flow_id)
+        guarded.seen.clear()
         flow_id, _csrf = await people.identify(browser, await oauth.register(running.http), people.SECOND_KEY)
         page = await browser.get("/oauth/consent/mcps", params={"flow_id": flow_id})
         assert "upstream/authorize" not in page.text

@@ -29,6 +29,7 @@ from bifrost.http.pages import Pages
 from bifrost.storage.connect import SqlConnectStore
 from bifrost.storage.pushed import SqlPushedStore
 from bifrost.upstreams.credential_life import CredentialLife
+from bifrost.upstreams.oauth.asking import Asking
 from bifrost.upstreams.submissions import Submissions
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
@@ -60,7 +61,9 @@ def authorization_server(
     requires_par = parts.settings.client.require_pushed_authorization_requests
     pushed = PushedRequests(SqlPushedStore(parts.database), authorize, clock, requires_par)
     consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
-    services = Services(parts.upstreams, parts.virtual_mcps, identities, parts.credentials)
+    signing_in = administration.admin_sign_ins.sign_ins
+    asking = Asking(signing_in.discovery, signing_in.probe, parts.vault, clock)
+    services = Services(parts.upstreams, parts.virtual_mcps, identities, parts.credentials, asking)
     life = administration.life
     connect = _connect(parts, administration, life, consent, identities)
     return AuthorizationServer(

@@ -1,7 +1,7 @@
 """What a person is shown of the upstreams that an identity may use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bifrost.authserver.identities import Identities
@@ -10,6 +10,7 @@ from bifrost.identity.models import Identity
 from bifrost.protocol import resource
 from bifrost.upstreams.accounts import PERSONAL, Credential, Owner
 from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.oauth.asking import Asked, Asking, host_of, readable
 from bifrost.upstreams.oauth.refresh import Credentials
 from bifrost.upstreams.registry import Upstreams
 
@@ -25,9 +26,21 @@ class Service:
     name: str
     description: str
     state: State
+    host: str = ""
+    """Where its requests go, and with them what it is told."""
+
     connectable: bool = False
     connected: bool = False
     """Whether there is something to disconnect, usable or not."""
+
+    sign_in_host: str = ""
+    """Where a person is sent to sign in, if that is known now."""
+
+    scopes: tuple[str, ...] = ()
+    """What they are asked to allow there."""
+
+    header_names: tuple[str, ...] = ()
+    """Whose values they are asked to give us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,14 @@ class Services:
     virtual_mcps: VirtualMcps
     identities: Identities
     credentials: Credentials
+    asking: Asking
+
+    async def told(self, identity: Identity, endpoint_path: str, *, flow_id: str = "") -> list[Service]:
+        """As `of`, with what each asks for: for the page on which a person decides."""
+        services = await self.of(identity, endpoint_path, flow_id=flow_id)
+        signing_in = {service.upstream_id for service in services if service.connectable and not service.header_names}
+        asked = await self.asking.of(one for one in await self.upstreams.enabled() if one.id in signing_in)
+        return [_telling(service, asked.get(service.upstream_id)) for service in services]
 
     async def of(self, identity: Identity, endpoint_path: str, *, flow_id: str = "") -> list[Service]:
         """The services behind the endpoint that this identity reaches, by name.
@@ -64,17 +85,29 @@ class Services:
 
 
 def _service(upstream: Upstream, credential: Credential | None) -> Service:
+    host = host_of(upstream.connection_string)
     if upstream.auth_type not in PERSONAL:
-        return Service(upstream_id=upstream.id, name=upstream.name, description=SHARED, state="ready")
+        return Service(upstream_id=upstream.id, name=upstream.name, host=host, description=SHARED, state="ready")
     state, description = _judged(upstream, credential)
     return Service(
         upstream_id=upstream.id,
         name=upstream.name,
+        host=host,
         description=description,
         state=state,
         connectable=True,
         connected=credential is not None,
+        scopes=readable(credential.more_scope.split()) if credential else (),
+        header_names=upstream.per_user_header_keys,
     )
+
+
+def _telling(service: Service, asked: Asked | None) -> Service:
+    """What its documents say, and what it asked for besides when it refused a call."""
+    if asked is None:
+        return replace(service, scopes=())
+    scopes = tuple(dict.fromkeys((*asked.scopes, *service.scopes)))
+    return replace(service, sign_in_host=asked.sign_in_host, scopes=scopes)
 
 
 def _judged(upstream: Upstream, credential: Credential | None) -> tuple[State, str]:

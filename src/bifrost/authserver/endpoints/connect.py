@@ -32,6 +32,7 @@ from bifrost.identity.models import Identity
 from bifrost.protocol.resource import DEFAULT_PATH
 from bifrost.upstreams.admin_sign_ins import SET_UP, AdminSignIns
 from bifrost.upstreams.errors import HeadersRefused, SignInImpossible, UpstreamUnavailable
+from bifrost.upstreams.oauth.asking import host_of
 from bifrost.upstreams.oauth.sign_in import Callback
 
 AUTHORIZE = "/api/oauth/per-user/upstream/authorize"
@@ -177,7 +178,7 @@ class ConnectEndpoints:
                 "kind": session.identity.kind,
                 "label": await self.connect.identities.label(session.identity),
             },
-            services=[_shown(service) for service in await self.services.of(session.identity, DEFAULT_PATH)],
+            services=[_shown(service) for service in await self.services.told(session.identity, DEFAULT_PATH)],
             notice=views.notice(query.get("notice")),
         )
 
@@ -204,6 +205,7 @@ class ConnectEndpoints:
         return self.pages.page(
             "headers.html",
             service=connecting.upstream.name,
+            host=host_of(connecting.upstream.connection_string),
             fields=[{"label": name, "name": field_of(name)} for name in connecting.upstream.per_user_header_keys],
             hidden={
                 "flow_id" if kind == "flow" else "session": where,

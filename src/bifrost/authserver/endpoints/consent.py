@@ -72,7 +72,7 @@ class ConsentEndpoints:
         if flow.identity is None:
             return see_other(page_url(IDENTITY_PAGE, flow.id))
         label = await self.consent.identities.label(flow.identity)
-        services = await self.services.of(flow.identity, flow.resource, flow_id=flow.id)
+        services = await self.services.told(flow.identity, flow.resource, flow_id=flow.id)
         return self.pages.page(
             "services.html",
             **views.request(client, flow, self.consent.config, self.public_urls.issuer),

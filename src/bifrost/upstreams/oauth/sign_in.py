@@ -14,6 +14,7 @@ import structlog
 from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
+from bifrost.base.sealing import SealBrokenError
 from bifrost.protocol import oauth, pkce
 from bifrost.protocol.scope import OFFLINE_ACCESS
 from bifrost.protocol.upstream_metadata import AuthorizationServer
@@ -135,10 +136,13 @@ class SignIns:
         doubtful = await self.store.registration_doubtful(
             upstream.id, browser_hash, now, registered_before=now - TRUSTED_SECONDS * SECOND
         )
-        config = self.vault.open_oauth_config(upstream)
         try:
+            config = self.vault.open_oauth_config(upstream)
             discovered = await self.discovery.discover(upstream, config, await self.probe.challenge(upstream))
             return discovered, await self.registrations.of(upstream, config, discovered.server, doubtful=doubtful)
+        except SealBrokenError as error:
+            log.warning("upstream_oauth_config_unreadable", upstream=upstream.name)
+            raise SignInImpossible(f"{upstream.name}: its oauth_config cannot be opened; send it again.") from error
         except DomainError as error:
             log.warning("upstream_sign_in_impossible", upstream=upstream.name, reason=error.message)
             raise
