@@ -20,6 +20,7 @@ from bifrost.app.upstream_administration import upstream_administration
 from bifrost.audit.endpoints.recorder import Recorder
 from bifrost.audit.trail import Trail
 from bifrost.authserver.client_registry import ClientRegistry
+from bifrost.authserver.restored import Restored
 from bifrost.authserver.signing_keys import SigningKeys
 from bifrost.base.clock import Clock, SystemClock
 from bifrost.base.sealing import KeyRing
@@ -32,6 +33,7 @@ from bifrost.identity.admin_tokens import AdminTokens
 from bifrost.identity.set_up import SetUp
 from bifrost.settings import Settings
 from bifrost.storage.database import Database
+from bifrost.storage.restored import SqlRestoredStore
 from bifrost.storage.sweeper import Sweeper
 from bifrost.upstreams.credential_life import CredentialLife
 from bifrost.upstreams.oauth.refresh import Credentials
@@ -61,6 +63,7 @@ class Gateway:
     sweeper: Sweeper
     signing_keys: SigningKeys
     stdio: StdioPrograms
+    restored: Restored
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     """Opens what the application needs, and closes it; the application runs it by itself under a server."""
 
@@ -100,6 +103,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
         sweeper=sweeper,
         signing_keys=server.issuing.signing_keys,
         stdio=parts.stdio.programs,
+        restored=Restored(SqlRestoredStore(parts.database), parts.clock),
         lifespan=lifespan,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bifrost import __version__
 from bifrost.base.errors import DomainError
-from bifrost.cli import admin, check_config, keys, serve
+from bifrost.cli import admin, check_config, db, keys, serve
 from bifrost.settings import ConfigurationError
 
 DESCRIPTION = "One MCP address for many tool servers, guarded by its own OAuth 2.1 authorization server."
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     check_config.add_to(commands, with_config)
     keys.add_to(commands, with_config)
     admin.add_to(commands, with_config)
+    db.add_to(commands, with_config)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser
