@@ -21,6 +21,7 @@ from bifrost.gateway.lazy_authorization import LazyAuthorization
 from bifrost.gateway.letters import Letters
 from bifrost.gateway.lists import Lists
 from bifrost.gateway.methods import Methods
+from bifrost.gateway.places import Places
 from bifrost.gateway.questions import Questions
 from bifrost.gateway.quota import Quota
 from bifrost.gateway.reading import Reading
@@ -83,7 +84,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     catalog.changed = streams.changed
     sessions.opened = _attending(streams)
     lists, states = Lists(catalog, parts.ring), RequestStates(parts.ring, parts.clock)
-    forward = Forward(sessions, states, held, elsewhere, streams.overheard)
+    forward = Forward(sessions, states, held, elsewhere, Places(), streams.overheard)
     reading = Reading(lists, forward)
     subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
     discovery = Discovery(catalog)

@@ -32,7 +32,7 @@ class Calls:
     async def call(self, call: Call, params: dict[str, Raw]) -> Raw:
         """The upstream's result, as its bytes, or where to connect the account that it needs.
 
-        Raises RpcError, InsufficientScope, UpstreamUnavailable.
+        Raises RpcError, InsufficientScope, UpstreamUnavailable, UpstreamFull.
         """
         name = jsonrpc.text(params.get("name"))
         if name is None:
@@ -63,6 +63,7 @@ class Calls:
             raise InsufficientScope(scope.DEFAULT)
         if call.client.modern and tool.mirrored:
             _check_mirrored(call.client.mirrored, tool, params)
+        self.forward.places.check(route.upstream)  # before the quota: what is refused here counts nowhere
         async with self.quota.taken(call.caller.identity, route.upstream.price_of(route.key)) as cost:
             result = await self.forward.send(call, route.mirroring(tool), params)
             cost.due = not asks(result)

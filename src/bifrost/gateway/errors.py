@@ -1,6 +1,6 @@
 """What can go wrong at the MCP endpoints."""
 
-from bifrost.base.errors import Denied, NotFound, TooLarge
+from bifrost.base.errors import Denied, NotFound, TooLarge, TooMany
 
 
 class UnknownEndpoint(NotFound):
@@ -32,3 +32,9 @@ class LetterTooLarge(TooLarge):
 
     def __init__(self) -> None:
         super().__init__("This is too large to be passed on between processes of this gateway.")
+
+
+class UpstreamFull(TooMany):
+    """An upstream has as many calls as it may have at the same time. Nothing was sent to it."""
+
+    default_code = "upstream_full"

@@ -19,6 +19,7 @@ from bifrost.base import ids
 from bifrost.gateway.held import HeldCall, HeldCalls, askable
 from bifrost.gateway.held_elsewhere import HeldElsewhere, Outcome
 from bifrost.gateway.models import KINDS, Call, Route
+from bifrost.gateway.places import Places
 from bifrost.gateway.request_state import INPUT_RESPONSES, REQUEST_STATE, RequestStates, State
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers
 from bifrost.protocol.jsonrpc import RpcError
@@ -40,10 +41,14 @@ class Forward:
     states: RequestStates
     held: HeldCalls
     elsewhere: HeldElsewhere
+    places: Places
     overheard: Callable[[Peer, str, dict[str, Raw]], None]
 
     async def send(self, call: Call, route: Route, params: dict[str, Raw]) -> Raw:
-        """The result, as its bytes, in whatever era. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        """The result, as its bytes, in whatever era.
+
+        Raises RpcError, UpstreamUnavailable, UpstreamFull, ConnectionRequired.
+        """
         peer = self.peer(call, route)
         if route.upstream.allowed_extra_headers:
             route = replace(route, passed=passed_on(route.upstream.allowed_extra_headers, call.sent))
@@ -74,14 +79,15 @@ class Forward:
         if route.mirrored:
             arguments = params.get("arguments")
             mirrored = mirrored_headers.fields(route.mirrored, jsonrpc.value(arguments) if arguments else None)
-        return await self.sessions.request(
-            peer,
-            route.method,
-            {**params, route.param: route.key} if route.param else params,
-            seconds=route.seconds,
-            requester=_Overhearing(requester, peer, self.overheard),
-            fields=Fields(mirrored=mirrored, passed=route.passed),
-        )
+        with self.places.taken(route.upstream):
+            return await self.sessions.request(
+                peer,
+                route.method,
+                {**params, route.param: route.key} if route.param else params,
+                seconds=route.seconds,
+                requester=_Overhearing(requester, peer, self.places, self.overheard),
+                fields=Fields(mirrored=mirrored, passed=route.passed),
+            )
 
     # ---- an older client --------------------------------------------------------------------------------------------
 
@@ -146,6 +152,7 @@ class Forward:
 class _Overhearing:
     requester: Requester
     peer: Peer
+    places: Places
     overheard: Callable[[Peer, str, dict[str, Raw]], None]
 
     async def notify(self, method: str, params: dict[str, Raw]) -> None:
@@ -154,7 +161,8 @@ class _Overhearing:
         await self.requester.notify(method, params)
 
     async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
-        return await self.requester.ask(method, params)
+        with self.places.lent(self.peer.upstream):
+            return await self.requester.ask(method, params)
 
 
 def asks(result: Raw) -> bool:

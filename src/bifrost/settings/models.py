@@ -218,6 +218,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="Seconds between two looks at its tools; 0: 600, less than 0: never.")
     ] = 0
     tool_execution_timeout: Annotated[int, Meta(ge=1, le=600, description="Seconds.")] = 30
+    max_concurrent_calls: Annotated[
+        int, Meta(ge=0, le=10_000, description="Calls that a process has at it at once; others are refused. 0: any.")
+    ] = 100
     tool_pricing: Annotated[
         dict[str, float], Meta(description="What one call of a tool costs, by its name; 0 for all others.")
     ] = {}

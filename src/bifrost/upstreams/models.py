@@ -24,6 +24,8 @@ BY_OAUTH: frozenset[str] = frozenset(("oauth", "per_user_oauth"))
 """Auth types with a sign-in at the upstream's authorization server, and so with an `oauth_config_id`."""
 
 DEFAULT_TIMEOUT_SECONDS = 30
+DEFAULT_CONCURRENT_CALLS = 100
+"""So that one that hangs keeps no more of a process busy, and a fast one never notices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class Upstream:
     is_ping_available: bool = True
     tool_sync_interval: int = 0
     """Seconds; 0 means the usual interval, less than 0 never."""
+    max_concurrent_calls: int = DEFAULT_CONCURRENT_CALLS
+    """By one process; 0 is any number."""
     tls_config: Trust = MACHINE
     tool_pricing: Mapping[str, float] = field(default_factory=dict, hash=False)
     state: UpstreamState = "disconnected"
@@ -126,6 +130,7 @@ class NewUpstream:
     is_ping_available: bool = True
     tool_sync_interval: int = 0
     tool_execution_timeout: int = DEFAULT_TIMEOUT_SECONDS
+    max_concurrent_calls: int = DEFAULT_CONCURRENT_CALLS
     tls_config: Trust = MACHINE
     tool_pricing: Mapping[str, float] = field(default_factory=dict)
     endpoint_slug: str = ""

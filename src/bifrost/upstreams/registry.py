@@ -89,6 +89,7 @@ class Upstreams:
             allowed_extra_headers=wanted.allowed_extra_headers,
             is_ping_available=wanted.is_ping_available,
             tool_sync_interval=wanted.tool_sync_interval,
+            max_concurrent_calls=wanted.max_concurrent_calls,
             tls_config=wanted.tls_config,
             tool_pricing=wanted.tool_pricing,
             state=state,

@@ -17,6 +17,7 @@ NOT_OFFERED: dict[tuple[str, str], str] = {
 """Member and value that this version does not offer, and what to do instead: the one place that says so."""
 
 MAX_TIMEOUT_SECONDS = 600
+MAX_CONCURRENT_CALLS = 10_000
 MIN_SYNC_SECONDS = 30
 MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
@@ -90,6 +91,8 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     yield from _extra_header_rules(wanted.allowed_extra_headers)
     timeout = wanted.tool_execution_timeout
     yield "tool_execution_timeout", 1 <= timeout <= MAX_TIMEOUT_SECONDS, f"between 1 and {MAX_TIMEOUT_SECONDS} seconds"
+    calls = wanted.max_concurrent_calls
+    yield "max_concurrent_calls", 0 <= calls <= MAX_CONCURRENT_CALLS, f"0 to {MAX_CONCURRENT_CALLS}, 0 is no limit"
     interval = wanted.tool_sync_interval
     in_range = interval <= 0 or MIN_SYNC_SECONDS <= interval <= MAX_SYNC_SECONDS
     rule = f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS} seconds, 0 for the usual interval, less than 0 for never"

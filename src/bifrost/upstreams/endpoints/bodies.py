@@ -57,6 +57,7 @@ class _Members(Command, frozen=True, kw_only=True):
     is_ping_available: bool | UnsetType = UNSET
     tool_sync_interval: int | UnsetType = UNSET
     tool_execution_timeout: int | UnsetType = UNSET
+    max_concurrent_calls: int | UnsetType = UNSET
     tool_pricing: Annotated[dict[str, float], Meta(description="What one call of a tool costs.")] | UnsetType = UNSET
     endpoint_slug: str | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
@@ -119,6 +120,7 @@ class ClientConfig(Struct, frozen=True, kw_only=True):
     is_ping_available: bool
     tool_sync_interval: int
     tool_execution_timeout: int
+    max_concurrent_calls: int
     tool_pricing: Mapping[str, float]
     endpoint_slug: str
     disabled: bool
