@@ -101,7 +101,6 @@ COVERED_BY_STORIES = {
     "identity/endpoints/administrator.py": "tests/flows/test_administrators.py",
     "identity/endpoints/set_up.py": "tests/flows/test_set_up.py",
     "gateway/calls.py": "tests/flows/test_mcp_filters.py",
-    "gateway/catalog.py": "tests/flows/test_mcp_upstreams.py",
     "gateway/lazy_authorization.py": "tests/flows/test_lazy_authorization.py",
     "gateway/quota.py": "tests/flows/test_key_limits.py",
     "gateway/methods.py": "tests/flows/test_mcp_upstreams.py",

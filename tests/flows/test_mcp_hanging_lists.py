@@ -71,3 +71,20 @@ async def test_a_cursor_that_was_not_given_here_is_refused(sqlite_url: str, tmp_
         async with with_upstreams(sqlite_url, tmp_path, upstream("up", server.url)) as running:
             answer = await ask(running.http, "tools/list", {"cursor": cursor})
             assert rpc_error(answer)["code"] == -32602
+
+
+@pytest.mark.parametrize("limit", ["MAX_ENTRIES", "MAX_BYTES", "MAX_PAGES"])
+async def test_an_upstream_that_lists_without_an_end_is_cut_and_named(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """2025-11-25, pagination: what others list is whole; a client can see whose list is not."""
+    monkeypatch.setattr(f"bifrost.upstreams.paging.{limit}", 300 if limit == "MAX_BYTES" else 2)
+    endless = [b'{"name":"t%d","description":"%s"}' % (number, b"x" * 40) for number in range(20)]
+    with hostile() as good, hostile(tools=endless, page_size=1) as large:
+        configured = (upstream("good", good.url), upstream("large", large.url))
+        async with with_upstreams(sqlite_url, tmp_path, *configured) as running:
+            listed = result_of(await ask(running.http, "tools/list"))
+            found = [tool["name"] for tool in listed["tools"]]
+            assert found[:2] == ["good-read", "good-write"]
+            assert 2 <= len(found[2:]) < 5
+            assert listed["_meta"] == {"bifrost/incomplete": ["large"]}

@@ -130,7 +130,7 @@ async def test_only_a_clear_read_only_hint_counts(sqlite_url: str, tmp_path: Pat
 def short_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
     for era in ("legacy", "modern"):
         monkeypatch.setattr(f"bifrost.upstreams.links.{era}.HANDSHAKE_SECONDS", 1.5)
-    monkeypatch.setattr("bifrost.gateway.catalog.LIST_SECONDS", 1.5)
+    monkeypatch.setattr("bifrost.upstreams.paging.PAGE_SECONDS", 1.5)
 
 
 @pytest.mark.usefixtures("short_handshake")

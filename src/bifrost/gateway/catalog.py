@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -20,28 +20,29 @@ from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mirrored_headers, resource
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.protocol.mirrored_headers import InvalidAnnotation, Mirrored
+from bifrost.upstreams import paging
 from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.links.base import Facts, Peer
 from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.paging import Listed
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.sessions import UpstreamSessions
 
 MAX_AGE_MILLISECONDS = 60 * SECOND
-LIST_SECONDS = 10.0
-"""For one page of one upstream."""
-
 BUDGET_SECONDS = 2.0
 """How long a merged list waits for an upstream before it goes out with what that one listed last, or without it."""
 
 GLANCE_SECONDS = 0.05
 SLOW_MILLISECONDS = 30 * SECOND
-MAX_PAGES = 100
-MAX_ENTRIES = 5_000
 MAX_LISTINGS = 8_000
+MAX_LISTED_BYTES = 256 * 1024 * 1024
+"""Of all that is kept; the oldest goes first."""
 
 T = TypeVar("T")
 Entries = tuple[Entry, ...]
 _Key = tuple[str, str, str, tuple[object, ...]]
+_Owner = tuple[str, str]
+"""An upstream, and whose view of it this is where everybody has their own."""
 
 log = structlog.get_logger()
 
@@ -50,6 +51,8 @@ log = structlog.get_logger()
 class _Listing:
     entries: Entries
     fetched_at: int
+    size: int = 0
+    complete: bool = True
 
 
 @dataclass(slots=True)
@@ -62,9 +65,12 @@ class Catalog:
     clock: Clock
     changed: Callable[[str, Kind], None] = field(default=lambda _upstream_id, _kind: None)
     _listings: OrderedDict[_Key, _Listing] = field(default_factory=OrderedDict)
-    _facts: OrderedDict[tuple[str, str], tuple[Facts, int]] = field(default_factory=OrderedDict)
-    _slow: dict[str, int] = field(default_factory=dict)
-    """By upstream: until when nobody waits for it."""
+    _size: int = 0
+    """Bytes of all listings."""
+
+    _facts: OrderedDict[_Owner, tuple[Facts, int]] = field(default_factory=OrderedDict)
+    _slow: OrderedDict[_Owner, int] = field(default_factory=OrderedDict)
+    """Until when nobody waits for it. With an account of their own one person's may hang, and nobody else's."""
 
     _fetching: SingleFlight[Entries] = field(default_factory=SingleFlight)
 
@@ -105,7 +111,7 @@ class Catalog:
         if at_hand is not None:
             return at_hand
         try:
-            return await self._in_time(upstream, self.entries(upstream, identity, kind))
+            return await self._in_time(_owner(upstream, identity), self.entries(upstream, identity, kind))
         except ConnectionRequired as required:
             return required
         except TimeoutError:
@@ -120,6 +126,11 @@ class Catalog:
         """What need not be asked for."""
         known = self._listings.get(_key(upstream, identity, kind))
         return known.entries if known and self._fresh(known) else None
+
+    def incomplete(self, upstream: Upstream, identity: Identity, kind: Kind) -> bool:
+        """Whether it lists more than is kept of it."""
+        known = self._listings.get(_key(upstream, identity, kind))
+        return known is not None and not known.complete
 
     async def entries(self, upstream: Upstream, identity: Identity, kind: Kind) -> Entries:
         """At most a minute old. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
@@ -137,29 +148,31 @@ class Catalog:
 
         Raises RpcError, UpstreamUnavailable, ConnectionRequired, and TimeoutError when it does not say so in time.
         """
-        key = upstream.id, f"{identity.kind}:{identity.id}" if upstream.per_user else ""
+        key = _owner(upstream, identity)
         known = self._facts.get(key)
         if known and self.clock.now() - known[1] < MAX_AGE_MILLISECONDS:
             return known[0]
-        facts = await self._in_time(upstream, self.sessions.facts(self.peer(upstream, identity)))
+        facts = await self._in_time(key, self.sessions.facts(self.peer(upstream, identity)))
         self._facts[key] = facts, self.clock.now()
         while len(self._facts) > MAX_LISTINGS:
             self._facts.popitem(last=False)
         return facts
 
-    async def _in_time(self, upstream: Upstream, work: Coroutine[Any, Any, T]) -> T:
+    async def _in_time(self, owner: _Owner, work: Coroutine[Any, Any, T]) -> T:
         """Waits for a moment, and no longer at all for an upstream that has just let others wait in vain.
 
         The work goes on behind, for the next one who asks. Raises TimeoutError, and whatever the work raises.
         """
         task = asyncio.create_task(work)
         task.add_done_callback(_seen)
-        slow = self._slow.get(upstream.id, 0) > self.clock.now()
+        slow = self._slow.get(owner, 0) > self.clock.now()
         done, _ = await asyncio.wait({task}, timeout=GLANCE_SECONDS if slow else BUDGET_SECONDS)
         if not done:
-            self._slow[upstream.id] = self.clock.now() + SLOW_MILLISECONDS
+            self._slow[owner] = self.clock.now() + SLOW_MILLISECONDS
+            while len(self._slow) > MAX_LISTINGS:
+                self._slow.popitem(last=False)
             raise TimeoutError
-        self._slow.pop(upstream.id, None)
+        self._slow.pop(owner, None)
         return task.result()
 
     def peer(self, upstream: Upstream, identity: Identity) -> Peer:
@@ -171,44 +184,52 @@ class Catalog:
         for kind in KINDS:
             if kind.changed == method:
                 for key in [key for key in self._listings if key[0] == upstream_id and key[2] == kind.method]:
-                    self._listings[key] = _Listing(self._listings[key].entries, -MAX_AGE_MILLISECONDS)
+                    self._listings[key] = replace(self._listings[key], fetched_at=-MAX_AGE_MILLISECONDS)
 
     async def _fetch(self, key: _Key, upstream: Upstream, identity: Identity, kind: Kind) -> Entries:
-        entries = tuple(await self._pages(upstream, identity, kind))
-        before = self._listings.pop(key, None)
-        self._listings[key] = _Listing(entries, self.clock.now())
-        while len(self._listings) > MAX_LISTINGS:
-            self._listings.popitem(last=False)
+        found = await self._found(upstream, identity, kind)
+        entries = tuple(_read(found.entries, kind))
+        size = sum(len(bytes(entry)) for entry in found.entries)
+        before = self._keep(key, _Listing(entries, self.clock.now(), size, complete=found.cut is None))
+        if found.cut:
+            log.warning("list_cut", upstream=upstream.name, kind=kind.member, limit=found.cut)
         if before and before.fetched_at >= 0 and before.entries != entries:  # else it was announced already
             self.changed(upstream.id, kind)
         return entries
 
-    async def _pages(self, upstream: Upstream, identity: Identity, kind: Kind) -> list[Entry]:
+    def _keep(self, key: _Key, listing: _Listing) -> _Listing | None:
+        """What was kept before."""
+        before = self._listings.pop(key, None)
+        self._listings[key] = listing
+        self._size += listing.size - (before.size if before else 0)
+        while len(self._listings) > MAX_LISTINGS or (self._size > MAX_LISTED_BYTES and len(self._listings) > 1):
+            self._size -= self._listings.popitem(last=False)[1].size
+        return before
+
+    async def _found(self, upstream: Upstream, identity: Identity, kind: Kind) -> Listed:
         peer = self.peer(upstream, identity)
         if kind is not TOOLS and not (await self.sessions.facts(peer)).offers(kind.area):
-            return []
-        entries: list[Entry] = []
-        params: dict[str, Any] = {}
-        for _ in range(MAX_PAGES):
+            return Listed(())
+
+        async def page(params: Mapping[str, Any]) -> Mapping[str, Raw]:
             try:
-                answer = await self.sessions.request(peer, kind.method, params, seconds=LIST_SECONDS)
+                answer = await self.sessions.request(peer, kind.method, params, seconds=paging.PAGE_SECONDS)
             except RpcError as error:
                 if kind is TOOLS or error.code != jsonrpc.METHOD_NOT_FOUND:
                     raise
-                break  # some offer resources but know nothing of templates
-            result = jsonrpc.object_members(answer)
-            entries += _read(result.get(kind.member), kind)
-            cursor = jsonrpc.text(result.get("nextCursor"))
-            if not cursor or len(entries) >= MAX_ENTRIES:
-                break
-            params = {"cursor": cursor}
-        return entries[:MAX_ENTRIES]
+                return {}  # some offer resources but know nothing of templates
+            return jsonrpc.object_members(answer)
+
+        return await paging.listed(upstream.name, kind.member, page)
+
+
+def _owner(upstream: Upstream, identity: Identity) -> _Owner:
+    return upstream.id, f"{identity.kind}:{identity.id}" if upstream.per_user else ""
 
 
 def _key(upstream: Upstream, identity: Identity, kind: Kind) -> _Key:
     """With accounts of their own, two people may see different things; at another address everybody does."""
-    owner = f"{identity.kind}:{identity.id}" if upstream.per_user else ""
-    return upstream.id, owner, kind.method, upstream.way
+    return *_owner(upstream, identity), kind.method, upstream.way
 
 
 def _seen(task: "asyncio.Task[Any]") -> None:
@@ -216,10 +237,10 @@ def _seen(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-def _read(raw: Raw | None, kind: Kind) -> list[Entry]:
+def _read(listed: Iterable[Raw], kind: Kind) -> list[Entry]:
     """Entries without a name are left out: nobody could ask for them."""
     try:
-        found = [jsonrpc.members(entry) for entry in jsonrpc.items(raw or b"[]")]
+        found = [jsonrpc.members(entry) for entry in listed]
     except (ValueError, RecursionError) as error:
         raise RpcError(jsonrpc.INTERNAL_ERROR, f"The list of {kind.area} cannot be read.") from error
     entries = (_entry(kind, members) for members in found)

@@ -21,6 +21,9 @@ from bifrost.upstreams.models import Upstream
 CONNECT_TOOL = "connect_account"
 PAGE_ENTRIES = 1_000
 UNAVAILABLE_META = "bifrost/unavailable"
+INCOMPLETE_META = "bifrost/incomplete"
+"""Upstreams that list more than a gateway takes of one (upstreams/paging.py)."""
+
 _CURSOR = "mcp-cursor"
 
 
@@ -31,14 +34,18 @@ class Lists:
 
     async def page(self, call: Call, kind: Kind, cursor: Raw | None) -> dict[str, Any]:
         """The members of a list's result. `_meta` names upstreams whose entries are missing. Raises RpcError."""
-        entries, unavailable = await self._merged(call, kind)
+        reached = [upstream for upstream in await self.catalog.reached(call) if kind is TOOLS or opens(call, upstream)]
+        entries, unavailable = await self._merged(call, kind, reached)
         start = self._start(call, kind, cursor, [place for place, _ in entries])
         chosen = entries[start : start + PAGE_ENTRIES]
         result: dict[str, Any] = {kind.member: [members for _, members in chosen]}
         if start + PAGE_ENTRIES < len(entries):
             result["nextCursor"] = self._cursor(call, kind, chosen[-1][0])
-        if unavailable:
-            result["_meta"] = {UNAVAILABLE_META: unavailable}
+        identity = call.caller.identity
+        incomplete = [one.name for one in reached if self.catalog.incomplete(one, identity, kind)]
+        missing = {UNAVAILABLE_META: unavailable, INCOMPLETE_META: incomplete}
+        if unavailable or incomplete:
+            result["_meta"] = {name: upstreams for name, upstreams in missing.items() if upstreams}
         return result
 
     async def tool_owner(self, call: Call, name: str) -> tuple[Upstream, str] | None:
@@ -97,9 +104,8 @@ class Lists:
         except (Unavailable, RpcError, ConnectionRequired, TimeoutError):
             return False
 
-    async def _merged(self, call: Call, kind: Kind) -> tuple[list[tuple[str, Any]], list[str]]:
+    async def _merged(self, call: Call, kind: Kind, reached: list[Upstream]) -> tuple[list[tuple[str, Any]], list[str]]:
         """Upstreams by name, their entries as they list them; each with its place, by which a page is found again."""
-        reached = [upstream for upstream in await self.catalog.reached(call) if kind is TOOLS or opens(call, upstream)]
         identity = call.caller.identity
         listings: list[Entries | ConnectionRequired | None] = [
             self.catalog.at_hand(upstream, identity, kind) for upstream in reached

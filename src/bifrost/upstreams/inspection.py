@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import Raw
 from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams import paging
 from bifrost.upstreams.administration import Tool
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
@@ -18,12 +20,7 @@ from bifrost.upstreams.models import Upstream
 GATEWAY = Identity("session", "gateway")
 """Who asks when nobody's call is made."""
 
-LIST_SECONDS = 10.0
 PING_SECONDS = 5.0
-MAX_PAGES = 100
-MAX_TOOLS = 5_000
-MAX_LIST_BYTES = 8 * 1024 * 1024
-"""Of the definitions that are kept of one upstream."""
 
 
 class Asks(Protocol):
@@ -40,21 +37,13 @@ class Inspection:
 
     async def tools(self, upstream: Upstream, identity: Identity = GATEWAY) -> tuple[Tool, ...]:
         """Raises UpstreamUnavailable, RpcError, and ConnectionRequired while an account is only tried out."""
+        found = await paging.listed(upstream.name, "tools", partial(self._page, upstream, identity))
+        if found.cut == "bytes":
+            raise UpstreamUnavailable(f"{upstream.name} lists tools of more than {paging.MAX_BYTES} bytes.")
         tools: dict[str, Tool] = {}
-        params: dict[str, Any] = {}
-        size = 0
-        for _ in range(MAX_PAGES):
-            result = await self._page(upstream, identity, params)
-            for tool in _read_tools(upstream, result.get("tools")):
-                tools.setdefault(tool.name, tool)
-                size += len(tool.definition)
-            if size > MAX_LIST_BYTES:
-                raise UpstreamUnavailable(f"{upstream.name} lists tools of more than {MAX_LIST_BYTES} bytes.")
-            cursor = jsonrpc.text(result.get("nextCursor"))
-            if not cursor or len(tools) >= MAX_TOOLS:
-                break
-            params = {"cursor": cursor}
-        return tuple(tools.values())[:MAX_TOOLS]
+        for tool in _read_tools(upstream, found.entries):
+            tools.setdefault(tool.name, tool)
+        return tuple(tools.values())
 
     async def ping(self, upstream: Upstream) -> None:
         """Raises UpstreamUnavailable, RpcError. An upstream that says it knows no ping has answered all the same."""
@@ -64,20 +53,20 @@ class Inspection:
             if error.code != jsonrpc.METHOD_NOT_FOUND:
                 raise
 
-    async def _page(self, upstream: Upstream, identity: Identity, params: dict[str, Any]) -> dict[str, Raw]:
+    async def _page(self, upstream: Upstream, identity: Identity, params: Mapping[str, Any]) -> dict[str, Raw]:
         """A server without tools may say that it does not know the question."""
         try:
-            return await self.sessions.request(upstream, identity, mcp.TOOLS_LIST, params, seconds=LIST_SECONDS)
+            return await self.sessions.request(upstream, identity, mcp.TOOLS_LIST, params, seconds=paging.PAGE_SECONDS)
         except RpcError as error:
             if error.code != jsonrpc.METHOD_NOT_FOUND:
                 raise
         return {}
 
 
-def _read_tools(upstream: Upstream, raw: Raw | None) -> list[Tool]:
+def _read_tools(upstream: Upstream, raw: tuple[Raw, ...]) -> list[Tool]:
     """Entries without a name are left out: nobody could call them."""
     try:
-        entries: list[Any] = [jsonrpc.value(entry) for entry in jsonrpc.items(raw or b"[]")]
+        entries: list[Any] = [jsonrpc.value(entry) for entry in raw]
     except (ValueError, RecursionError) as error:
         raise UpstreamUnavailable(f"The list of tools of {upstream.name} cannot be read.") from error
     return [_tool(entry) for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]

@@ -11,7 +11,7 @@ from msgspec import Raw
 from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import RpcError
-from bifrost.upstreams import inspection
+from bifrost.upstreams import paging
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.inspection import GATEWAY, Inspection
 from bifrost.upstreams.models import Upstream
@@ -86,8 +86,8 @@ async def test_a_list_that_is_none_is_an_error_in_words(tools: Any) -> None:
 async def test_a_list_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours: an upstream cannot fill the database."""
     endless = [{"tools": [{"name": f"t{number}"}], "nextCursor": "more"} for number in range(500)]
-    assert len(await Inspection(Answers(endless)).tools(UPSTREAM)) == inspection.MAX_PAGES
-    monkeypatch.setattr(inspection, "MAX_LIST_BYTES", 100)
+    assert len(await Inspection(Answers(endless)).tools(UPSTREAM)) == paging.MAX_PAGES
+    monkeypatch.setattr(paging, "MAX_BYTES", 100)
     with pytest.raises(UpstreamUnavailable):
         await Inspection(Answers([{"tools": [{"name": "a", "description": "x" * 100}]}])).tools(UPSTREAM)
 
