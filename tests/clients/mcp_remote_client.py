@@ -2,8 +2,8 @@
 
     mcp_remote_client.py http://127.0.0.1:8080/mcp [--tool whoami] [--mode legacy] [--package mcp-remote-0.1.30]
 
-An MCP stdio client starts mcp-remote; mcp-remote opens a browser, which is autobrowser.py by BROWSER. The older release
-asks for the scopes `openid email profile`, whatever the server offers.
+An MCP stdio client starts mcp-remote; mcp-remote opens a browser, which is autobrowser.py by BROWSER. `--scope` is what
+people configure it to ask for, whether or not the server knows it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ async def run(args: argparse.Namespace) -> dict[str, object]:
                 f"{os.environ['CLIENTS_DIR']}/node_modules/{args.package}/dist/proxy.js",
                 args.url,
                 *(["--allow-http"] if args.url.startswith("http:") else []),
+                *(["--static-oauth-client-metadata", json.dumps({"scope": args.scope})] if args.scope else []),
                 *args.extra,
             ],
             env={
@@ -59,6 +60,7 @@ def main() -> int:
     parser.add_argument("--arguments", default="{}")
     parser.add_argument("--mode", default="legacy")
     parser.add_argument("--package", default="mcp-remote")
+    parser.add_argument("--scope", default="")
     parser.add_argument("--extra", nargs="*", default=[])
     out = asyncio.run(asyncio.wait_for(run(parser.parse_args()), 60))
     print(json.dumps(out))

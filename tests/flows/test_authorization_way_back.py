@@ -170,7 +170,7 @@ async def test_an_unregistered_redirect_uri_gets_nothing(running: TestGateway, o
 
 @pytest.mark.parametrize("others", [{}, {name: value for name, (value, _code) in FAULTS.items()}], ids=["alone", "all"])
 async def test_an_unknown_client_gets_nothing(running: TestGateway, others: dict[str, str | bytes]) -> None:
-    """Contract §4, TC-015: even for a redirect URI that would have been right for another client."""
+    """Contract §4, TC-015, R15: even for a redirect URI that would have been right for another client."""
     client = await registered(running)
     for uri in (LOOPBACK_URI, APP_URI, HTTPS_URI):
         sent = request(client, **{**others, "redirect_uri": uri, "client_id": "nobody"})

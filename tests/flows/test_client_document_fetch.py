@@ -125,7 +125,7 @@ async def test_no_address_of_the_inside_is_dialled(sqlite_url: str, tmp_path: Pa
 
 
 async def test_a_redirect_to_another_address_is_not_followed(running: TestGateway) -> None:
-    """TC-099, A71: neither to the inside nor to the outside."""
+    """TC-099, A71, R33: neither to the inside nor to the outside."""
 
     async def answer(writer: asyncio.StreamWriter, path: str) -> None:
         assert path == "/client.json", "nothing else is asked for"

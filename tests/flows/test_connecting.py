@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_two_people_with_two_accounts_never_mix(database_url: str, tmp_path: Path) -> None:
-    """Contract §8, TC-121, R65: each call carries its owner's token, in the upstream's own log."""
+    """Contract §8, TC-121, R65, R66, R72: each call carries its owner's token, in the upstream's own log."""
     guarded = OAuthUpstream()
     async with people.connected_gateway(database_url, tmp_path, guarded) as running:
         alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
@@ -104,7 +104,7 @@ async def test_an_answer_of_another_issuer_is_not_used(sqlite_url: str, tmp_path
 
 
 async def test_another_browser_cannot_finish_a_sign_in(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-106, TC-081, CVE-2026-27124: a captured upstream URL is a 403 in the victim's browser; the owner can go on."""
+    """TC-106, TC-081, R57, CVE-2026-27124: a captured upstream URL is a 403 in the victim's browser; the owner can go on."""
     guarded = OAuthUpstream()
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded) as running,

@@ -54,7 +54,7 @@ async def test_the_list_shows_a_service_that_is_not_connected(sqlite_url: str, t
 
 
 async def test_a_client_that_opens_urls_gets_a_request_for_input(sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §7, 2026-07-28: `input_required` with URL elicitation when the client declared it, text when not."""
+    """Contract §7, R68, 2026-07-28: `input_required` with URL elicitation when the client declared it, text when not."""
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
         cases: list[tuple[dict[str, Any], str]] = [({"elicitation": {"url": {}}}, "input_required"), ({}, "complete")]
         for capabilities, kind in cases:
@@ -210,7 +210,7 @@ async def _opened(running: TestGateway, version: str, capabilities: dict[str, An
 async def test_a_client_of_the_older_era_that_opens_urls_gets_an_error_that_names_them(
     sqlite_url: str, tmp_path: Path, version: str, capabilities: dict[str, Any], *, opens: bool
 ) -> None:
-    """Contract §7, 2025-11-25: error -32042 with `elicitations`; everybody else gets the text."""
+    """Contract §7, R68, 2025-11-25: error -32042 with `elicitations`; everybody else gets the text."""
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
         headers = await _opened(running, version, capabilities)
         answer = (await people.whoami(running, headers)).json()
@@ -226,7 +226,7 @@ async def test_a_client_of_the_older_era_that_opens_urls_gets_an_error_that_name
 
 
 async def test_a_result_carries_a_challenge_for_clients_that_read_one(sqlite_url: str, tmp_path: Path) -> None:
-    """Client quirks, ChatGPT: `_meta["mcp/www_authenticate"]` begins our own sign-in, where services are connected."""
+    """R68, one hosted client: `_meta["mcp/www_authenticate"]` begins our own sign-in, where services are connected."""
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
         for path, document in (("/mcp", "/mcp"), ("/mcp/guarded", "/mcp/guarded")):
             name = "guarded-whoami" if path == "/mcp" else "whoami"

@@ -48,7 +48,7 @@ def _is_error(answer: Any, status: int, code: str) -> None:
 async def test_nothing_in_the_api_works_without_an_administrators_credential(
     sqlite_url: str, tmp_path: Path, sections: dict[str, Any]
 ) -> None:
-    """Contract §9, TC-131: on any setting."""
+    """Contract §9, TC-131, R74: on any setting."""
     async with running_gateway(sqlite_url, tmp_path, **sections) as running:
         operations = _operations(running)
         assert len(operations) >= 2

@@ -249,7 +249,7 @@ async def test_a_reading_token_calls_only_what_declares_to_read(
 
 
 async def test_a_writing_token_reads_as_well(one: HostileUpstream, sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §4, R8: write implies read."""
+    """Contract §4: write implies read."""
     async with with_upstreams(sqlite_url, tmp_path, upstream("one", one.url)) as running:
         _client, tokens = await signed_in(running, scope="mcp:write")
         assert tokens["scope"] == "mcp:write"

@@ -219,7 +219,7 @@ async def test_forwarded_headers_change_no_address(running: TestGateway) -> None
 async def test_without_a_session_there_is_no_stream_to_open_and_none_to_end(
     sqlite_url: str, tmp_path: Path, method: str, path: str
 ) -> None:
-    """T15, R11: 405 with Allow, after authentication; in the stateless revision a session id is ignored."""
+    """T15: 405 with Allow, after authentication; in the stateless revision a session id is ignored."""
     async with with_upstreams(sqlite_url, tmp_path, NOTES) as running:
         assert (await running.http.request(method, path)).status_code == 401
         assert (await running.http.request(method, path, headers={"x-bf-vk": "bad"})).status_code == 401

@@ -61,7 +61,7 @@ async def test_an_unknown_revision_in_the_header_is_a_400(running: TestGateway, 
 
 
 async def test_a_request_without_a_session_stands_alone(running: TestGateway) -> None:
-    """R11: no `initialize` is needed first."""
+    """MCP 2025-11-25, lifecycle: no `initialize` is needed first."""
     answer = await _send(running, message("ping"), **{"Last-Event-ID": "1"})
     assert result_of(answer) == {}
     assert "mcp-session-id" not in answer.headers

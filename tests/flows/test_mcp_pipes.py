@@ -126,7 +126,7 @@ async def test_stopping_the_gateway_ends_every_program(with_programs: Running) -
 async def test_a_program_sees_the_variables_that_were_named_and_no_others(
     with_programs: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Contract §8: scrubbed environment."""
+    """Contract §8, R74: scrubbed environment."""
     monkeypatch.setenv("NOTES_KEY", "abcdefgh")
     monkeypatch.setenv("BIFROST_ADMIN_TOKEN", "a token that is nobody else's business")
     async with with_programs(program("echo", HOSTILE, "server", envs=["NOTES_KEY"])) as running:
@@ -146,7 +146,7 @@ async def test_a_program_sees_the_variables_that_were_named_and_no_others(
 async def test_a_program_that_is_not_allowed_is_never_started(
     config: dict[str, Any], member: str, with_programs: Running
 ) -> None:
-    """TC-131: refused before anything runs."""
+    """TC-131, R74: refused before anything runs."""
     with pytest.raises(UpstreamInvalid) as refused:
         async with with_programs({**SDK, "stdio_config": config}):
             pass
@@ -154,7 +154,7 @@ async def test_a_program_that_is_not_allowed_is_never_started(
 
 
 async def test_programs_are_switched_off_by_default(with_programs: Running) -> None:
-    """Contract §8."""
+    """Contract §8, R74."""
     with pytest.raises(UpstreamInvalid, match="switched off"):
         async with with_programs(SDK, stdio_allowed_commands=[]):
             pass

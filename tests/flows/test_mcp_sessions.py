@@ -55,7 +55,7 @@ async def listening(client: McpClient, **headers: str) -> AsyncIterator["asyncio
 
 
 async def test_a_session_belongs_to_whoever_began_it(sqlite_url: str, tmp_path: Path) -> None:
-    """R11, TC-149: for anybody else, for another endpoint, and when it has ended, there is no such session."""
+    """TC-149: for anybody else, for another endpoint, and when it has ended, there is no such session."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             client = McpClient(http, "2025-11-25")

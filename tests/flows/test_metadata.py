@@ -60,7 +60,7 @@ async def _document(running: TestGateway, path: str, host: str = HOST) -> dict[s
 @pytest.mark.parametrize("suffix", ENDPOINTS)
 @pytest.mark.parametrize("host", HOSTS)
 async def test_the_resource_is_the_address_that_was_asked_for(with_notes: TestGateway, host: str, suffix: str) -> None:
-    """Contract §1, RFC 9728 §3.3, R35: clients compare it with what was typed, byte for byte."""
+    """Contract §1, RFC 9728 §3.3, R35, R48: clients compare it with what was typed, byte for byte."""
     assert await _document(with_notes, RESOURCE + suffix, host) == {
         "resource": f"http://{host}{suffix}",
         "authorization_servers": [ISSUER],
@@ -84,7 +84,7 @@ async def test_the_server_metadata_is_one_document_at_every_address(
 
 
 async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway) -> None:
-    """TC-158, contract §§1, 3, 4 and RFC 8414 §2: the endpoints of the contract, S256 only, iss in every response."""
+    """TC-158, R21, R32, contract §§1, 3, 4 and RFC 8414 §2: the endpoints of the contract, S256 only, iss in every response."""
     document = await _document(running, SERVER)
     assert document["authorization_endpoint"] == f"{ISSUER}/api/oauth/per-user/authorize"
     assert document["token_endpoint"] == f"{ISSUER}/api/oauth/per-user/token"
@@ -94,7 +94,7 @@ async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway
     assert document["authorization_response_iss_parameter_supported"] is True
     assert set(document["grant_types_supported"]) == {"authorization_code", "refresh_token"}
     methods = document["token_endpoint_auth_methods_supported"]
-    assert methods[0] == "none", "R32: some clients use their document only when they see it"
+    assert methods[0] == "none", "some clients use their document only when they see it"
     assert set(methods) == {"none", "client_secret_post", "client_secret_basic", "private_key_jwt"}
     assert set(document["token_endpoint_auth_signing_alg_values_supported"]) >= {"ES256", "RS256"}
     assert document["client_id_metadata_document_supported"] is True

@@ -238,7 +238,7 @@ async def test_the_four_redirect_uris_of_an_editor_fit(running: TestGateway) -> 
 
 @pytest.mark.parametrize("count", [11, 101])
 async def test_more_than_ten_redirect_uris_are_refused(running: TestGateway, count: int) -> None:
-    """Contract §3, TC-022: always refused."""
+    """Contract §3, TC-022, R18: always refused."""
     ten = [f"https://app.test/{number}" for number in range(10)]
     assert (await oauth.register(running.http, redirect_uris=ten)).registration["redirect_uris"] == ten
     answer = await running.http.post(

@@ -25,7 +25,7 @@ def _killed(process: "subprocess.Popen[bytes]") -> None:
 
 
 def test_a_flow_outlives_a_server_that_is_killed_at_every_step(database_url: str, tmp_path: Path) -> None:
-    """Contract §§5, 6, 10, TC-050, TC-192, TC-196, TC-197, TC-215: what was answered is written, what was used is used."""
+    """Contract §§5, 6, 10, TC-050, TC-192, TC-196, TC-197, TC-215, R6: what was answered is written, what was used is used."""
     installation = Installation(tmp_path, database_url)
     person = Person(installation.origin)
     with installation.running() as server:

@@ -143,7 +143,11 @@ def open_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.mark.parametrize("engine", ["http", "chromium"])
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_real_client_gets_through_consent_with_a_virtual_key(gateway: Gateway, peer: str, engine: str) -> None:
-    """Contract §§3 to 7; MCP authorization, every revision the client speaks."""
+    """Contract §§3 to 7; MCP authorization, every revision the client speaks.
+
+    R71: one of them has no listener that its browser reaches, and is given the address to paste. R45, R72: all of them
+    know nothing but the URL.
+    """
     ended = gateway.run(peer, engine, key=KEY)
     assert ended.returncode == 0, gateway.explain(ended)
 

@@ -33,7 +33,7 @@ def _has_namespaces() -> bool:
 
 @pytest.mark.skipif(not _has_namespaces(), reason="this machine lets nobody make a network of their own (unshare, ip)")
 def test_no_name_leads_to_an_address_that_a_stranger_may_not_name(tmp_path: Path) -> None:
-    """TC-098, TC-100, G13, CVE-2026-77822: private, shared, mapped, NAT64, 6to4, Teredo, site-local, and names that turn."""
+    """TC-098, TC-100, R33, G13, CVE-2026-77822: private, shared, mapped, NAT64, 6to4, Teredo, site-local, and names that turn."""
     command = [*UNSHARE, sys.executable, "-m", "tests.wire._rebinding", str(tmp_path)]
     ended = subprocess.run(
         command, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False, timeout=90

@@ -56,6 +56,8 @@ class _Guarded:
         try:
             return await self._checked(request)
         except DomainError as error:
+            # with the id that the caller was given: it leads an operator from a failed sign-in to this line
+            log.info("request_refused", operation=self.operation, reason=error.code, param=error.param)
             return self.surface.render(request, error, self.operation)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it

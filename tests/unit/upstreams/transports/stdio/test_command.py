@@ -48,7 +48,7 @@ def test_an_allowed_command_is_named_by_its_path_or_its_last_part(named: str) ->
     ],
 )
 def test_any_other_command_is_refused(named: str) -> None:
-    """TC-131, contract §8: no shell, and no looking along a PATH."""
+    """TC-131, R74, contract §8: no shell, and no looking along a PATH."""
     with pytest.raises(UpstreamInvalid) as refused:
         AllowedCommands((SH,)).program(config(named))
     assert refused.value.param == "stdio_config.command"
