@@ -2,8 +2,9 @@
 """An MCP server with everything that the official conformance suite calls by name, made with the official Python SDK.
 
     python tests/support/conformance_upstream.py PORT
+    python tests/support/conformance_upstream.py stdio
 
-It answers at http://127.0.0.1:PORT/mcp in both protocol eras and asks for no credentials. Names, texts and shapes are
+It answers at http://127.0.0.1:PORT/mcp, or on its pipes, in both protocol eras and asks for no credentials. Names, texts and shapes are
 those that the suite's scenarios look for; the gateway stands between the two and has to change nothing.
 """
 
@@ -382,6 +383,9 @@ for _method, _params in (
 
 
 def main() -> int:
+    if sys.argv[1] == "stdio":
+        anyio.run(server.run_stdio_async)
+        return 0
     port = int(sys.argv[1])
     anyio.run(lambda: server.run_streamable_http_async(host="127.0.0.1", port=port))
     return 0

@@ -54,6 +54,28 @@ def multiply() -> str:
     return json.dumps([os.getpid(), *CHILDREN])
 
 
+def flood() -> str:
+    """A gigabyte in one line, in place of the answer."""
+    for _ in range(16_384):
+        os.write(1, b"x" * 65_536)
+    return "never seen"
+
+
+def wrong() -> str:
+    """Answers to nobody, and then this one never."""
+    for number in range(1_000_000, 1_050_000):
+        say({"jsonrpc": "2.0", "id": number, "result": {}})
+    time.sleep(600)
+    return "never seen"
+
+
+def shout() -> str:
+    """A quarter of a gigabyte of standard error before the answer."""
+    for _ in range(4_096):
+        os.write(2, b"error error error error error 12\n" * 2_048)
+    return "done"
+
+
 def say(message: object) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
@@ -134,6 +156,9 @@ TOOLS: dict[str, Callable[[], str]] = {
     "environment": lambda: json.dumps(dict(os.environ)),
     "exit": leave,
     "fork": multiply,
+    "flood": flood,
+    "wrong": wrong,
+    "shout": shout,
 }
 MODES = (echo, server, exits, garbage, banner, half, endless, talkative, deaf, stubborn, forks)
 

@@ -1,6 +1,7 @@
 """The official conformance suite's scenarios for servers, through the gateway to a server behind it.
 
-The same scenarios must pass as without the gateway, in both requirement sets. `make conformance` shows the totals.
+The same scenarios must pass as without the gateway, in both requirement sets, whatever the way to the server: over
+Streamable HTTP, or as a program on this machine. `make conformance` shows the totals.
 """
 
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,27 +26,34 @@ REVISIONS = ("2025-11-25", "2026-07-28")
 MINUTES = 5
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+SERVER = str(ROOT / "tests" / "support" / "conformance_upstream.py")
+
+
+def upstream(way: str, port: int) -> dict[str, Any]:
+    if way == "http":
+        return {"connection_string": f"http://127.0.0.1:{port}/mcp"}
+    return {"connection_type": "stdio", "stdio_config": {"command": sys.executable, "args": [SERVER, "stdio"]}}
+
+
+@pytest.fixture(scope="module", params=["http", "stdio"])
+def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`/mcp/{slug}` of a running gateway, through a proxy that adds the key: the suite has no option for one."""
     directory = tmp_path_factory.mktemp("gateway")
     port, upstream_port, proxy_port = free_port(), free_port(), free_port()
-    upstream = {
-        "name": "conformance",
-        "connection_string": f"http://127.0.0.1:{upstream_port}/mcp",
-        "tools_to_execute": ["*"],
-        "allow_on_all_virtual_keys": True,
-    }
+    usual = {"name": "conformance", "tools_to_execute": ["*"], "allow_on_all_virtual_keys": True}
     config = directory / "config.json"
     sections = {
         "server": {"port": port},
-        "mcp": {"client_configs": [upstream]},
+        "mcp": {
+            "client_configs": [{**usual, **upstream(request.param, upstream_port)}],
+            "stdio_allowed_commands": [sys.executable],
+        },
         "governance": {"virtual_keys": [{"id": "vk-test", "name": "test", "value": KEY}]},
     }
     config.write_text(json.dumps(sections))
     env = {"PATH": os.environ["PATH"], "HOME": str(directory), "BIFROST_DATA_DIR": str(directory / "data")}
     gateway = [str(Path(sys.executable).with_name("bifrost")), "serve", "--config", str(config)]
-    behind = [sys.executable, str(ROOT / "tests" / "support" / "conformance_upstream.py"), str(upstream_port)]
+    behind = [sys.executable, SERVER, str(upstream_port)]
     proxy = [sys.executable, str(ROOT / "tests" / "clients" / "bearer_proxy.py"), f"http://localhost:{port}"]
     with (
         subprocess.Popen(behind, env=env, cwd=directory) as server,
@@ -71,7 +80,11 @@ def required(revision: str) -> set[str]:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_every_required_scenario_for_servers_passes_through_the_gateway(
-    endpoint: str, revision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    endpoint: str,
+    revision: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Contract §7, §11: the official suite, every scenario that the revision requires."""
     suite = CLIENTS / "node_modules" / ".bin" / "conformance"
@@ -84,7 +97,8 @@ def test_every_required_scenario_for_servers_passes_through_the_gateway(
     found = {name: (int(passed), int(failed)) for name, passed, failed in counts if name in required(revision)}
     checks, failures = sum(one[0] for one in found.values()), sum(one[1] for one in found.values())
     with capsys.disabled():
-        print(f"\nserver {revision}: {len(found)} scenarios, {checks} passed, {failures} failed")
+        way = request.node.callspec.params["endpoint"]
+        print(f"\nserver {revision} over {way}: {len(found)} scenarios, {checks} passed, {failures} failed")
     assert found.keys() == required(revision), ended.stdout[-2_000:] + ended.stderr[-2_000:]
     assert not [name for name, (_, failed) in found.items() if failed], ended.stdout
     assert ended.returncode == 0, ended.stderr

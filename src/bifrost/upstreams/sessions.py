@@ -70,6 +70,9 @@ class UpstreamSessions:
     _only_modern: set[str] = field(default_factory=set)
     """Upstreams that were found not to know `initialize`."""
 
+    _older: dict[str, object] = field(default_factory=dict)
+    """Programs that do not know the stateless revision, each with the configuration it was asked in."""
+
     _opening: SingleFlight[Link] = field(default_factory=SingleFlight)
     _closing: set["asyncio.Task[None]"] = field(default_factory=set)
     _listening: dict[int, set[asyncio.Timeout]] = field(default_factory=dict)
@@ -193,7 +196,7 @@ class UpstreamSessions:
         channel = HttpChannel(peer, self.transport, self.auth[peer.upstream.auth_type])
         pipes = self.pipes.get(peer.upstream.connection_type)
         if pipes is not None:
-            link: Link = await duplex.open_link(peer, await pipes.open(peer.upstream, peer.owner, channel))
+            link: Link = await self._open_pipe(pipes, peer, channel)
         else:
             link = await self._open_http(channel)
         self._links[peer.key] = link
@@ -201,6 +204,40 @@ class UpstreamSessions:
         self.opened(peer)
         log.info("upstream_session_opened", upstream=peer.upstream.name, version=link.facts.version)
         return link
+
+    async def _open_pipe(self, pipes: Pipes, peer: Peer, channel: HttpChannel) -> Link:
+        """In the era of the caller if the upstream speaks it, which a program is asked once: some end at the question.
+
+        The HTTP transport with server-sent events belongs to the older era.
+        """
+        upstream = peer.upstream
+        running = self._stateless_pipe(peer)
+        if running is not None:
+            return duplex.SharedLink(peer, running)
+        known = self._older.get(upstream.id) == upstream.way
+        asks = upstream.connection_type == "stdio" and not peer.session and not known
+        pipe = await pipes.open(upstream, peer.owner, channel)
+        pipe.on_trial = asks
+        try:
+            link = await duplex.open_link(peer, pipe, stateless=asks)
+        except UpstreamUnavailable:
+            if not asks:
+                raise
+            self._older[upstream.id] = upstream.way
+            return await duplex.open_link(peer, await pipes.open(upstream, peer.owner, channel))
+        pipe.on_trial = False
+        if asks and not link.facts.stateless:
+            self._older[upstream.id] = upstream.way
+        return link
+
+    def _stateless_pipe(self, peer: Peer) -> duplex.DuplexLink | None:
+        """One of this owner's: a stateless upstream hears with every request what its caller can do."""
+        if peer.session:
+            return None
+        for link in self._where(lambda key: key[:2] == peer.key[:2] and not key[2]):
+            if isinstance(link, duplex.DuplexLink) and link.facts.stateless and not link.has_ended:
+                return link if link.peer.upstream.way == peer.upstream.way else None
+        return None
 
     async def _open_http(self, channel: HttpChannel) -> Link:
         """In the era of the caller if the upstream speaks it: a server may do more for those who have a session.

@@ -111,7 +111,8 @@ NO_FIELDS = Fields()
 
 
 class Link(Protocol):
-    facts: Facts
+    @property
+    def facts(self) -> Facts: ...
 
     @property
     def peer(self) -> Peer: ...

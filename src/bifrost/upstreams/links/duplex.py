@@ -39,10 +39,14 @@ from bifrost.upstreams.links.base import (
     with_own_token,
 )
 from bifrost.upstreams.links.legacy import accepted
+from bifrost.upstreams.links.modern import speaks_modern
 from bifrost.upstreams.transports.base import Duplex
 
 GREETING_SECONDS = 30.0
 """A program has to be loaded before it can say anything."""
+
+STUCK_SECONDS = 10.0
+"""A program that left a request unanswered has this long to show that it answers anything at all."""
 
 log = structlog.get_logger()
 
@@ -64,6 +68,9 @@ class DuplexLink:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _looking: bool = False
+    is_open: bool = False
+    """Whether the greeting is over."""
 
     async def request(
         self,
@@ -78,11 +85,19 @@ class DuplexLink:
         async with self._alone():
             return await self._request(method, params, requester, seconds)
 
-    async def _request(self, method: str, params: Params, requester: Requester, seconds: float) -> Raw:
+    async def request_for(self, peer: Peer, method: str, params: Params, requester: Requester, seconds: float) -> Raw:
+        """For another peer of the same owner: to a stateless upstream every request says whose it is."""
+        if self._ended.is_set():
+            raise Forgotten
+        return await self._request(method, params, requester, seconds, peer)
+
+    async def _request(
+        self, method: str, params: Params, requester: Requester, seconds: float, peer: Peer | None = None
+    ) -> Raw:
         request_id = next(self._ids)
         sent, token = with_own_token(params, request_id)
         patience = Patience(seconds)
-        running = Running(self.peer, request_id, requester, patience, self._responds, token)
+        running = Running(peer or self.peer, request_id, requester, patience, self._responds, token)
         return await self._answer(running, patience, method, sent, seconds)
 
     async def _answer(self, running: Running, patience: Patience, method: str, sent: Params, seconds: float) -> Raw:
@@ -90,15 +105,16 @@ class DuplexLink:
         waiting = self._waiting[request_id] = _Waiting(running, asyncio.get_running_loop().create_future())
         try:
             async with patience:
-                await self.pipe.send(jsonrpc.request(request_id, method, self._with_meta(sent)))
+                await self.pipe.send(jsonrpc.request(request_id, method, self._with_meta(running.peer, sent)))
                 message = await waiting.answer
         except TimeoutError as error:
-            self._cancel(request_id, method, "It took too long.")
+            self._cancel(request_id, "It took too long.")
+            self._look_whether_it_is_stuck()
             raise UpstreamUnavailable(
                 f"{self.peer.upstream.name} did not answer within {seconds:g} seconds."
             ) from error
         except asyncio.CancelledError:
-            self._cancel(request_id, method, "The client does not want the answer any more.")
+            self._cancel(request_id, "The client does not want the answer any more.")
             raise
         finally:
             running.end()
@@ -186,6 +202,10 @@ class DuplexLink:
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
+    @property
     def _modern(self) -> bool:
         return self.facts.version in mcp.MODERN_VERSIONS
 
@@ -193,16 +213,39 @@ class DuplexLink:
     def _responds(self) -> Any:
         return None if self._modern else self.pipe.send
 
-    def _with_meta(self, params: Params) -> Params:
-        return modern_meta(self.peer, params) if self._modern else legacy_meta(params)
+    def _with_meta(self, peer: Peer, params: Params) -> Params:
+        return modern_meta(peer, params) if self._modern else legacy_meta(params)
 
     def _alone(self) -> AbstractAsyncContextManager[object]:
         shared = self.peer.session or self.peer.capabilities == b"{}" or self._modern
         return nullcontext() if shared else self._turn
 
-    def _cancel(self, request_id: int, method: str, reason: str) -> None:
-        if method != mcp.INITIALIZE and not self._ended.is_set():  # a greeting must not be cancelled (lifecycle)
+    def _cancel(self, request_id: int, reason: str) -> None:
+        if self.is_open and not self._ended.is_set():  # a greeting must not be cancelled (lifecycle)
             self._spawn(self._tell_cancelled(request_id, reason))
+
+    def _look_whether_it_is_stuck(self) -> None:
+        if self.is_open and not self._looking and not self._ended.is_set():
+            self._looking = True
+            self._spawn(self._end_if_stuck())
+
+    async def _end_if_stuck(self) -> None:
+        """A program that answers nothing would hold up everybody who comes after; the next one is a new one.
+
+        2025-11-25, ping: whoever does not answer may be taken for gone.
+        """
+        method = mcp.DISCOVER if self._modern else mcp.PING
+        try:
+            await self._request(method, {}, Nobody(), STUCK_SECONDS)
+        except RpcError:
+            return  # an answer, too
+        except UpstreamUnavailable:
+            if not self._ended.is_set():
+                log.warning("upstream_stuck", upstream=self.peer.upstream.name)
+                self._end(UpstreamUnavailable(f"{self.peer.upstream.name} does not answer any more."))
+                await self.pipe.close()
+        finally:
+            self._looking = False
 
     async def _tell_cancelled(self, request_id: int, reason: str) -> None:
         try:
@@ -216,28 +259,65 @@ class DuplexLink:
         task.add_done_callback(self._tasks.discard)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLink:
+    """A stateless upstream on a pipe, for another peer of the owner that it belongs to."""
+
+    peer: Peer
+    link: DuplexLink
+
+    @property
+    def facts(self) -> Facts:
+        return self.link.facts
+
+    async def request(
+        self,
+        method: str,
+        params: Params,
+        requester: Requester,
+        seconds: float,
+        fields: Fields = NO_FIELDS,  # noqa: ARG002 - there are no header fields on a pipe
+    ) -> Raw:
+        return await self.link.request_for(self.peer, method, params, requester, seconds)
+
+    async def notify(self, method: str, params: Params) -> None:
+        """Raises UpstreamUnavailable."""
+        await self.link.notify(method, params)
+
+    async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
+        await self.link.listen(uris, requester)
+
+    async def close(self) -> None:
+        """The pipe is another peer's."""
+
+
 @asynccontextmanager
 async def _or_closed(link: DuplexLink) -> AsyncIterator[None]:
     try:
         yield
+    except Forgotten as error:
+        await link.close()
+        raise UpstreamUnavailable(f"{link.peer.upstream.name} has ended.") from error
     except BaseException:
         await link.close()
         raise
 
 
-async def open_link(peer: Peer, pipe: Duplex) -> DuplexLink:
-    """Greets the older way first, since programs of that era are known to end at anything else.
+async def open_link(peer: Peer, pipe: Duplex, *, stateless: bool = False) -> DuplexLink:
+    """Greets the older way first, or with `stateless` asks in the newer way first; what fails, the other way.
 
     Raises RpcError, UpstreamUnavailable.
     """
     link = DuplexLink(peer, pipe)
     link.start()
     async with _or_closed(link):
-        link.facts = await _greeted(link)
+        facts = await _discovered(link) if stateless else None
+        link.facts = facts or await _greeted(link)
         if link.facts.version in mcp.LEGACY_VERSIONS:
             await link.notify(mcp.INITIALIZED, {})
             if peer.log_level and link.facts.offers("logging"):
                 await link.request(mcp.SET_LEVEL, {"level": peer.log_level}, Nobody(), HANDSHAKE_SECONDS)
+        link.is_open = True
     return link
 
 
@@ -253,3 +333,20 @@ async def _greeted(link: DuplexLink) -> Facts:
         link.facts = Facts(version=mcp.MODERN)
         return facts_of(mcp.MODERN, await link.request(mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS))
     return accepted(link.peer.upstream.name, result)
+
+
+async def _discovered(link: DuplexLink) -> Facts | None:
+    """None when it does not know the question, or says nothing. Raises UpstreamUnavailable when it ends at that."""
+    link.facts = Facts(version=mcp.MODERN)
+    try:
+        result = await link.request(mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS)
+    except RpcError:
+        result = None
+    except UpstreamUnavailable:
+        if link.has_ended:
+            raise
+        result = None
+    if result is not None and speaks_modern(result):
+        return facts_of(mcp.MODERN, result)
+    link.facts = Facts(version="")
+    return None

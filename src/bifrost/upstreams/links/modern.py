@@ -109,7 +109,7 @@ async def discover(channel: HttpChannel) -> Facts | None:
     )
     if message is None and status >= _SERVER_FAULT:
         raise channel.no_answer(status)
-    if message is None or message.result is UNSET or not _speaks_modern(message.result):
+    if message is None or message.result is UNSET or not speaks_modern(message.result):
         return None
     return facts_of(mcp.MODERN, message.result)
 
@@ -124,7 +124,7 @@ def headers(method: str, params: Params, sent: Fields = NO_FIELDS) -> dict[str, 
     return fields
 
 
-def _speaks_modern(result: Raw) -> bool:
+def speaks_modern(result: Raw) -> bool:
     try:
         versions = jsonrpc.value(jsonrpc.members(result).get("supportedVersions", Raw(b"[]")))
     except (ValueError, RecursionError):

@@ -9,6 +9,9 @@ from bifrost.upstreams.transports.streamable_http import Reply
 
 
 class Duplex(Protocol):
+    on_trial: bool
+    """While it is set, it is no failure when the upstream ends: it was asked something that not all of them know."""
+
     """A pipe of JSON-RPC messages to one upstream for one owner; what a message means is the link's business.
 
     `send` may be called while `receive` waits, and by several tasks: each message arrives whole.

@@ -57,6 +57,7 @@ class SsePipe:
         self._events = events
         self._stream = stream
         self._closed = False
+        self.on_trial = False
 
     async def send(self, message: bytes) -> None:
         """Raises UpstreamUnavailable, ConnectionRequired."""

@@ -9,8 +9,9 @@ from msgspec import Raw
 
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links import duplex
 from bifrost.upstreams.links.base import Forgotten, Nobody
-from bifrost.upstreams.links.duplex import DuplexLink, open_link
+from bifrost.upstreams.links.duplex import DuplexLink, SharedLink, open_link
 from tests.unit.upstreams.links._peer import EVERYTHING, Keeps, peer
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +31,7 @@ class Pipe:
         self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.answers = list(answers)
         self.closed = False
+        self.on_trial = False
 
     async def send(self, message: bytes) -> None:
         self.sent.append(json.loads(message))
@@ -163,11 +165,36 @@ async def test_what_nobody_waits_for_any_more_is_cancelled() -> None:
     with pytest.raises(UpstreamUnavailable, match="did not answer"):
         await link.request("slow", {}, Nobody(), 0.01)
     waiting = asyncio.create_task(link.request("slow", {}, Nobody(), 5))
-    await until(pipe, 5)
+    await until(pipe, 6)  # a ping is among them
     waiting.cancel()
-    await until(pipe, 6)
+    await until(pipe, 7)
     cancelled = [sent["params"]["requestId"] for sent in pipe.sent if sent["method"] == "notifications/cancelled"]
     assert cancelled == [sent["id"] for sent in pipe.sent if sent["method"] == "slow"]
+    await link.close()
+
+
+@pytest.mark.parametrize("answers", [None, {"result": {}}, {"error": {"code": -32601, "message": "?"}}])
+async def test_a_program_that_answers_nothing_any_more_is_left(
+    answers: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2025-11-25, ping: it would hold up everybody who comes after; one that answers at all is only slow."""
+    monkeypatch.setattr(duplex, "STUCK_SECONDS", 0.05)
+    pipe = Pipe()
+    link = await opened(pipe)
+    pipe.answers.clear()
+    with pytest.raises(UpstreamUnavailable, match="within"):
+        await link.request("tools/call", {}, Nobody(), 0.01)
+    await until(pipe, 5)
+    ping = next(sent for sent in pipe.sent if sent["method"] == "ping")
+    if answers is not None:
+        pipe.says(id=ping["id"], **answers)
+    async with asyncio.timeout(5):
+        while link._looking:  # noqa: ASYNC110 - it is looking
+            await asyncio.sleep(0.01)
+    assert pipe.closed is (answers is None)
+    if pipe.closed:
+        with pytest.raises(Forgotten):
+            await link.request("tools/call", {}, Nobody(), 1)
     await link.close()
 
 
@@ -229,3 +256,59 @@ async def test_two_listenings_to_a_stateless_upstream_hear_what_is_for_them_and_
     newer.cancel()
     await asyncio.gather(newer, return_exceptions=True)
     await link.close()
+
+
+async def test_a_caller_without_a_session_is_announced_in_the_newer_way_first() -> None:
+    """2026-07-28, stdio: a program that knows both does more for them in the newer one."""
+    pipe = Pipe({"result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}})
+    link = await open_link(peer(), pipe, stateless=True)
+    assert [sent["method"] for sent in pipe.sent] == ["server/discover"]
+    assert link.facts.stateless
+    await link.close()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_program_that_does_not_know_the_newer_way_is_greeted_the_older_way(
+    *, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2026-07-28, stdio: whether it says so or says nothing; and it is not told of what it did not understand."""
+    monkeypatch.setattr(duplex, "HANDSHAKE_SECONDS", 0.05)
+    pipe = Pipe({"error": {"code": -32601, "message": "?"}}, {"result": GREETING})
+    if silent:
+        pipe.answers.clear()
+    opening = asyncio.create_task(open_link(peer(), pipe, stateless=True))
+    if silent:
+        await until(pipe, 2)
+        pipe.says(id=pipe.sent[1]["id"], result=GREETING)
+    link = await opening
+    assert [sent["method"] for sent in pipe.sent] == ["server/discover", "initialize", "notifications/initialized"]
+    assert "_meta" not in pipe.sent[1]["params"]
+    assert link.facts.version == "2025-11-25"
+    await link.close()
+
+
+async def test_a_program_that_ends_at_the_question_is_said_to_have_ended() -> None:
+    """Ours: whoever opens it knows to begin anew, and not to ask again."""
+    pipe = Pipe()
+    opening = asyncio.create_task(open_link(peer(), pipe, stateless=True))
+    await until(pipe, 1)
+    pipe.inbox.put_nowait(None)
+    with pytest.raises(UpstreamUnavailable, match="ended"):
+        await opening
+    assert pipe.closed
+
+
+async def test_a_stateless_program_serves_all_that_its_owner_can_do_in_one_process() -> None:
+    """2026-07-28: what the client can do is said with every request, so that one pipe will do."""
+    pipe = Pipe({"result": {"supportedVersions": ["2026-07-28"]}}, {"result": {}}, {"result": {}})
+    link = await open_link(peer(), pipe, stateless=True)
+    shared = SharedLink(peer(capabilities=EVERYTHING), link)
+    await link.request("tools/call", {}, Nobody(), 5)
+    await shared.request("tools/call", {}, Nobody(), 5)
+    name = "io.modelcontextprotocol/clientCapabilities"
+    assert [sent["params"]["_meta"][name] for sent in pipe.sent[1:]] == [{}, json.loads(EVERYTHING)]
+    await shared.close()
+    assert not pipe.closed
+    await link.close()
+    with pytest.raises(Forgotten):
+        await shared.request("tools/call", {}, Nobody(), 5)

@@ -49,6 +49,7 @@ class StdioPipe:
         self._listening = asyncio.ensure_future(self._listen())
         self._closing: asyncio.Future[None] | None = None
         self._left = False
+        self.on_trial = False
         self.fault = ""
         """Why the gateway ended it, when that was the program's own doing."""
         self.started_at = self.used_at = clock.now()

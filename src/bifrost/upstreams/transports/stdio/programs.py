@@ -162,7 +162,7 @@ class StdioPrograms:
 
     async def _watch(self, key: Key, name: str, pipe: StdioPipe) -> None:
         status = await pipe.ended()
-        wanted = pipe.asked_to_end and not pipe.fault
+        wanted = (pipe.asked_to_end and not pipe.fault) or pipe.on_trial
         await pipe.close()
         self._running.pop(pipe, None)
         if wanted:
