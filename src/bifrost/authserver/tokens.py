@@ -151,4 +151,5 @@ class Tokens:
             scope=row.scope,
             resource=row.resource,
             jkt=row.jkt,
+            expires_at=row.expires_at,
         )

@@ -25,6 +25,15 @@ class UnknownSession(NotFound):
     default_code = "unknown_session"
 
 
+class AccessChanged(Denied):
+    """What the caller may do was changed while their request ran: it ended, and another one is judged anew."""
+
+    default_code = "access_changed"
+
+    def __init__(self) -> None:
+        super().__init__("What you may use here has been changed. Send the request again.")
+
+
 class LetterTooLarge(TooLarge):
     """Something that another process has to know is larger than what is passed on between them."""
 

@@ -54,6 +54,8 @@ class Caller:
     key_configs: tuple[McpConfig, ...] = ()
     within: tuple[tuple[McpConfig, ...], ...] = ()
     client_id: str | None = None
+    expires_at: int | None = field(default=None, compare=False)
+    """Of the credential that was presented."""
 
 
 class AccessTokenReader(Protocol):
@@ -95,7 +97,12 @@ class Callers:
             key_configs=facts.standing.key_configs,
             within=facts.standing.within,
             client_id=facts.client_id,
+            expires_at=facts.expires_at,
         )
+
+    def expired(self, caller: Caller) -> bool:
+        """Whether what they presented has come to the end that it always had."""
+        return caller.expires_at is not None and caller.expires_at <= self.clock.now()
 
     async def _key(self, value: str) -> Caller:
         if self.mode == "oauth":
@@ -107,7 +114,13 @@ class Callers:
         if refusal:
             raise VirtualKeyRefused(refusal)
         within = await self.virtual_keys.within(key)
-        return Caller(identity=Identity("vk", key.id), scope=scope.DEFAULT, key_configs=key.mcp_configs, within=within)
+        return Caller(
+            identity=Identity("vk", key.id),
+            scope=scope.DEFAULT,
+            key_configs=key.mcp_configs,
+            within=within,
+            expires_at=key.expires_at,
+        )
 
     async def _token(self, value: str, resource: str) -> AccessTokenFacts:
         facts = await self.access_tokens.verify(value) if self.mode != "headers" else None

@@ -48,6 +48,8 @@ class AccessTokenFacts:
     jkt: str = ""
     """The thumbprint of the key that it is bound to (RFC 9449 §6); empty for a bearer's."""
 
+    expires_at: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Administrator:

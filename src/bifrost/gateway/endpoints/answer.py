@@ -10,7 +10,9 @@ from bifrost.gateway.endpoints.replay import Recording
 from bifrost.http.server_protocol import ON_STOPPING
 
 KEEP_ALIVE_SECONDS = 15.0
-CHECK_SECONDS = 3.0
+CHECK_SECONDS = 0.5
+"""How often it is asked whether a caller is still let in; contract §6 leaves a second until that is felt."""
+
 WATCH_AFTER_SECONDS = 0.05
 """A request that is answered sooner is not worth watching for its client's departure."""
 
@@ -21,13 +23,21 @@ STREAM_HEADERS = (
 )
 
 Work = Callable[["Answer"], Awaitable[Response]]
+Refused = Callable[[], Awaitable[Response | None]]
+"""How the caller would be refused if the request came now; None while they would not be."""
 
 
 class Answer(Response):
     """Does the work when it is sent. Whatever the work raises it must make a response of itself."""
 
     def __init__(
-        self, work: Work, *, streams: bool, cancels: bool, record: Callable[[], Recording] | None = None
+        self,
+        work: Work,
+        *,
+        streams: bool,
+        cancels: bool,
+        refused: Refused,
+        record: Callable[[], Recording] | None = None,
     ) -> None:
         """`streams`: the client takes events; `cancels`: a client that goes away wants the work to end."""
         super().__init__()
@@ -35,6 +45,8 @@ class Answer(Response):
         self._work = work
         self._streams = streams
         self._cancels = cancels
+        self._refused = refused
+        self._refusal: Response | None = None
         self._record = record
         self._recording: Recording | None = None
         self._started = self._gone = False
@@ -44,17 +56,22 @@ class Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send, self._receive = send, receive
         self._task = asyncio.current_task()
-        watch = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._watch) if self._cancels else None
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(CHECK_SECONDS, self._check)]
+        if self._cancels:
+            timers.append(loop.call_later(WATCH_AFTER_SECONDS, self._watch))
         try:
             response = await self._work(self)
         except asyncio.CancelledError:
-            if not self._gone or self._task is None:
+            if self._task is None or not (self._gone or self._refusal):
                 raise
             self._task.uncancel()
-            return
+            if self._refusal is None:
+                return
+            response = self._refusal
         finally:
-            if watch:
-                watch.cancel()
+            for timer in timers:
+                timer.cancel()
             for helper in self._helpers:
                 helper.cancel()
         if self._started:
@@ -106,6 +123,19 @@ class Answer(Response):
         if self._task:
             self._task.cancel()
 
+    def _check(self) -> None:
+        self._help(self._keep_checking())
+
+    async def _keep_checking(self) -> None:
+        """Work for somebody who is not let in any more ends, and so does its stream (contract §6)."""
+        while True:
+            self._refusal = await self._refused()
+            if self._refusal is not None:
+                break
+            await asyncio.sleep(CHECK_SECONDS)
+        if self._task:
+            self._task.cancel()
+
     def _help(self, work: Awaitable[None]) -> None:
         self._helpers.append(asyncio.ensure_future(work))
 
@@ -133,8 +163,8 @@ class EventStream(Response):
         self._closing = closing
         self._writing = asyncio.Lock()
         self._gone = False
-        self.allowed: Callable[[], Awaitable[bool]] | None = None
-        """Asked every few seconds whether the caller may still listen (contract §6: revocation is felt)."""
+        self.refused: Refused | None = None
+        """Asked twice a second (contract §6: revocation is felt)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
@@ -167,9 +197,9 @@ class EventStream(Response):
             self._closing()
 
     async def _keep_checking(self, ends: Callable[[], None]) -> None:
-        while self.allowed is not None:
+        while self.refused is not None:
             await asyncio.sleep(CHECK_SECONDS)
-            if not await self.allowed():
+            if await self.refused() is not None:
                 ends()
                 return
 

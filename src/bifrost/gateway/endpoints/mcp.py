@@ -13,11 +13,11 @@ from bifrost.base.errors import DomainError, MethodNotAllowed, StorageFault, Too
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.client_sessions import ClientSession
 from bifrost.gateway.endpoints import modern, surface
-from bifrost.gateway.endpoints.answer import Answer, EventStream
+from bifrost.gateway.endpoints.answer import Answer, EventStream, Refused
 from bifrost.gateway.endpoints.credentials import INCLUDE_CLIENTS, INCLUDE_TOOLS, credentials, listed
 from bifrost.gateway.endpoints.legacy import CANCELLED, Legacy
 from bifrost.gateway.endpoints.modern import Modern
-from bifrost.gateway.errors import InsufficientScope
+from bifrost.gateway.errors import AccessChanged, InsufficientScope
 from bifrost.gateway.methods import Result
 from bifrost.gateway.models import Call
 from bifrost.governance.tool_policy import ToolPolicy
@@ -127,7 +127,9 @@ class McpEndpoint:
 
         if message.method == mcp.LISTEN:
             return self._while_allowed(request, call, await self._subscribed(request, message, request_id, call))
-        return Answer(work, streams=_takes_events(request), cancels=True)
+        request.scope[surface.RPC_ID] = request_id
+        refused = self._ended_early(request, call)
+        return Answer(work, streams=_takes_events(request), cancels=True, refused=refused)
 
     async def _subscribed(self, request: Request, message: Message, request_id: Id, call: Call) -> Response:
         try:
@@ -153,6 +155,7 @@ class McpEndpoint:
             lambda answer: self._in_session(request, message, call, session, answer),
             streams=_takes_events(request),
             cancels=False,
+            refused=self._ended_early(request, call),
             record=record,
         )
 
@@ -204,27 +207,40 @@ class McpEndpoint:
         if message.id is None or message.method == mcp.INITIALIZE:
             refusal = RpcError(jsonrpc.INVALID_REQUEST, "This cannot be part of a batch.")
             return jsonrpc.error_response(message.id, refusal)
-        quiet = Answer(_unreachable, streams=False, cancels=False)
+        quiet = Answer(_unreachable, streams=False, cancels=False, refused=_never)
         return bytes((await self._in_session(request, message, call, session, quiet)).body)
 
-    # ---- streams that last ------------------------------------------------------------------------------------------
+    # ---- what lasts -------------------------------------------------------------------------------------------------
 
     def _while_allowed(self, request: Request, call: Call, response: Response) -> Response:
         """A stream that was opened with a credential ends with it, on whatever process (contract §6)."""
         if isinstance(response, EventStream):
-            presented = replace(credentials(request), proofs=None)  # those were checked when the stream was opened
-
-            async def allowed() -> bool:
-                try:
-                    await self.callers.authenticate(presented, call.endpoint.path)
-                except StorageFault:
-                    return True  # that says nothing about the credential
-                except DomainError:
-                    return False
-                return True
-
-            response.allowed = allowed
+            response.refused = self._refused_now(request, call)
         return response
+
+    def _refused_now(self, request: Request, call: Call) -> Refused:
+        """Also when the caller may do something else than before: what runs was begun under other rules."""
+        presented = replace(credentials(request), proofs=None)  # those were checked when the request came
+
+        async def refused() -> Response | None:
+            try:
+                now = await self.callers.authenticate(presented, call.endpoint.path)
+            except StorageFault:
+                return None  # that says nothing about the credential
+            except DomainError as error:
+                return self.render(request, error, OPERATION)
+            return None if now == call.caller else self.render(request, AccessChanged(), OPERATION)
+
+        return refused
+
+    def _ended_early(self, request: Request, call: Call) -> Refused:
+        """A call that began in time may last longer than the credential would have in any case."""
+        refused = self._refused_now(request, call)
+
+        async def ended_early() -> Response | None:
+            return None if self.callers.expired(call.caller) else await refused()
+
+        return ended_early
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
@@ -255,6 +271,10 @@ class McpEndpoint:
 
 async def _nothing(_message: bytes) -> bool:
     return False
+
+
+async def _never() -> None:
+    return None
 
 
 async def _unreachable(_answer: Answer) -> Response:
