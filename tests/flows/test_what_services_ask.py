@@ -78,7 +78,7 @@ async def test_the_place_of_the_sign_in_is_told_when_it_is_another(sqlite_url: s
 async def test_what_a_service_says_is_text_of_a_length_that_can_be_read(sqlite_url: str, tmp_path: Path) -> None:
     """RFC 6749 §3.3: scopes are visible ASCII; the words of a server are never a part of our page."""
     wanted = [f"s{number}" for number in range(15)]
-    hostile = ["<script>alert(1)</script>", "a&b", "x" * 101, "\u202eevil", "a\nb", 'q"uote', ""]
+    hostile = ["<script>alert(1)</script>", "a&b", "x" * 101, "y" * 257, "\u202eevil", "a\nb", 'q"uote', ""]
     guarded = OAuthUpstream(resource={"scopes_supported": [*hostile, *wanted]})
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded) as running,
@@ -86,10 +86,10 @@ async def test_what_a_service_says_is_text_of_a_length_that_can_be_read(sqlite_u
     ):
         page = await _page(browser, flow_id)
         shown = _facts(page)["Asks you there for"]
-        assert shown == f"<script>alert(1)</script> a&b {' '.join(wanted[:6])} and 9 more"
+        assert shown == f"<script>alert(1)</script> a&b {'x' * 99}… {' '.join(wanted[:5])} and 10 more"
         assert "<script>" not in page
         assert "\u202e" not in page
-        assert "x" * 101 not in page
+        assert "y" * 101 not in page
 
 
 async def test_the_page_does_not_wait_for_a_service_that_is_slow(

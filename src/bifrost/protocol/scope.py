@@ -1,5 +1,7 @@
 """Scopes (RFC 6749 §3.3) of the MCP endpoints: two words, and the order they are written in."""
 
+import re
+
 READ = "mcp:read"
 WRITE = "mcp:write"
 OFFLINE_ACCESS = "offline_access"
@@ -10,6 +12,13 @@ IN_WORDS = {
     READ: "See the tools you may use, and call those that only read",
     WRITE: "Call every tool you may use, including those that change things",
 }
+
+_TOKEN = re.compile(r"[!#-\[\]-~]{1,256}")
+
+
+def is_scope(word: str) -> bool:
+    """RFC 6749 §3.3: visible ASCII but for the quotation mark and the backslash; and of a sensible length."""
+    return _TOKEN.fullmatch(word) is not None
 
 
 def granted(requested: str | None) -> str:

@@ -12,6 +12,10 @@ _SPLIT = re.compile(r"(?P<origin>https?://[^/?#]+)(?P<path>/[^?#]*)?(?P<query>\?
 _PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
+MAX_CHARACTERS = 2_048
+"""Of any member: it may come to stand in a URL, or in a sentence for an administrator."""
+
+
 class MetadataError(Exception):
     """A document that cannot be used, in words for the administrator."""
 
@@ -166,9 +170,10 @@ def _origin_and_path(url: str) -> tuple[str, str]:
 
 def _text(document: Any, name: str) -> str | None:
     value = document.get(name) if isinstance(document, dict) else None
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_CHARACTERS else None
 
 
 def _texts(document: Any, name: str) -> tuple[str, ...]:
     value = document.get(name) if isinstance(document, dict) else None
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    texts = value if isinstance(value, list) else []
+    return tuple(item for item in texts if isinstance(item, str) and len(item) <= MAX_CHARACTERS)

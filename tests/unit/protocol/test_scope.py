@@ -91,3 +91,24 @@ def test_every_scope_is_said_in_words() -> None:
     """Contract §5: requested scopes in words."""
     assert set(scope.IN_WORDS) == set(scope.SUPPORTED)
     assert scope.OFFLINE_ACCESS not in scope.SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("word", "is_one"),
+    [
+        ("a", True),
+        ("https://as.example/notes.read", True),
+        ("<&>'", True),
+        ("x" * 256, True),
+        ("", False),
+        ("a b", False),
+        ('a"', False),
+        ("a\\", False),
+        ("ü", False),
+        ("a\n", False),
+        ("x" * 257, False),
+    ],
+)
+def test_a_scope_is_visible_ascii(word: str, is_one: bool) -> None:
+    """RFC 6749 §3.3."""
+    assert scope.is_scope(word) is is_one

@@ -171,3 +171,17 @@ def test_an_address_that_is_none_is_said_to_be_none(url: str) -> None:
     """In words for the administrator."""
     with pytest.raises(MetadataError):
         discovery.origin_of(url)
+
+
+@pytest.mark.parametrize("member", ["authorization_endpoint", "token_endpoint"])
+def test_a_member_without_end_is_as_good_as_none(member: str) -> None:
+    """House: what a stranger writes may come to stand in a URL, or in a sentence for an administrator."""
+    with pytest.raises(MetadataError, match="lacks an endpoint"):
+        discovery.read_authorization_server({**SERVER, member: f"{ISSUER}/{'a' * 2_048}"}, ISSUER)
+
+
+def test_an_issuer_without_end_names_no_server() -> None:
+    """As above; the error does not repeat it."""
+    endless = {**RESOURCE, "authorization_servers": [f"https://{'a' * 2_048}.example"]}
+    with pytest.raises(MetadataError, match="names no authorization server"):
+        discovery.read_protected_resource(endless, UPSTREAM)

@@ -5,7 +5,6 @@ that pages stay quick and a service is not asked for every page.
 """
 
 import asyncio
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
 from bifrost.base.sealing import SealBrokenError
 from bifrost.base.singleflight import SingleFlight
+from bifrost.protocol.scope import is_scope
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.discovery import Discovery
 from bifrost.upstreams.probe import Probe
@@ -26,8 +26,8 @@ FAILED_MILLISECONDS = 30 * SECOND
 PATIENCE_SECONDS = 2.0
 """How long a page waits for services that were not asked lately; it is shown without what is missing."""
 
-_SCOPE = re.compile(r"[!#-\[\]-~]{1,100}")
-"""RFC 6749 §3.3, and of a length that a person can read."""
+MAX_SHOWN_CHARACTERS = 100
+"""Of one scope; a longer one ends in an ellipsis."""
 
 log = structlog.get_logger()
 
@@ -89,4 +89,9 @@ def host_of(url: str) -> str:
 
 
 def readable(scopes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(scope for scope in scopes if _SCOPE.fullmatch(scope))
+    """Every one that is asked for, each of a length that a person can read."""
+    return tuple(
+        scope if len(scope) <= MAX_SHOWN_CHARACTERS else f"{scope[: MAX_SHOWN_CHARACTERS - 1]}…"
+        for scope in scopes
+        if is_scope(scope)
+    )

@@ -1,6 +1,6 @@
 """Who guards an upstream: challenge, resource metadata, authorization server metadata (RFC 9728 §5, RFC 8414 §3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -8,12 +8,15 @@ from bifrost.base.errors import Invalid
 from bifrost.http import strict_json
 from bifrost.http.client import OutboundClient, OutsideUnreachable
 from bifrost.protocol import upstream_metadata
-from bifrost.protocol.scope import OFFLINE_ACCESS
+from bifrost.protocol.scope import OFFLINE_ACCESS, is_scope
 from bifrost.protocol.upstream_metadata import AuthorizationServer, MetadataError, ProtectedResource
 from bifrost.upstreams.accounts import Discovered
 from bifrost.upstreams.errors import SignInImpossible
 from bifrost.upstreams.models import OAuthConfig, Upstream
 from bifrost.upstreams.oauth import profiles
+
+MAX_SCOPES = 100
+"""As many as a document may ask for: they all stand in one URL."""
 
 _HTTP_OK = 200
 
@@ -68,11 +71,12 @@ class Discovery:
             document = await self._document(url)
             if document is not None:
                 profile = profiles.of(issuer)
-                return upstream_metadata.read_authorization_server(
+                found = upstream_metadata.read_authorization_server(
                     document, issuer, loose_issuer=profile.loose_issuer, announces_pkce=profile.announces_pkce
                 )
+                return _with_configured(found, config)
         if resource is None:
-            return upstream_metadata.default_server(upstream.connection_string)
+            return _with_configured(upstream_metadata.default_server(upstream.connection_string), config)
         raise MetadataError(f"its authorization server {issuer} publishes no metadata")
 
     async def _document(self, url: str) -> object | None:
@@ -90,6 +94,16 @@ class Discovery:
         return document
 
 
+def _with_configured(server: AuthorizationServer, config: OAuthConfig) -> AuthorizationServer:
+    """Whatever an administrator wrote stands in the place of what the document says."""
+    return replace(
+        server,
+        authorization_endpoint=config.authorize_url or server.authorization_endpoint,
+        token_endpoint=config.token_url or server.token_endpoint,
+        registration_endpoint=config.registration_url or server.registration_endpoint,
+    )
+
+
 def _scopes(
     config: OAuthConfig, challenge: dict[str, str], resource: ProtectedResource | None, server: AuthorizationServer
 ) -> tuple[str, ...]:
@@ -100,6 +114,7 @@ def _scopes(
     """
     if config.scopes:
         return config.scopes
-    wanted = tuple(challenge.get("scope", "").split()) or (resource.scopes_supported if resource else ())
+    said = challenge.get("scope", "").split() or (resource.scopes_supported if resource else ())
+    wanted = tuple(scope for scope in said if is_scope(scope))[:MAX_SCOPES]
     offline = (OFFLINE_ACCESS,) if wanted and OFFLINE_ACCESS in server.scopes_supported else ()
     return tuple(dict.fromkeys((*wanted, *offline, *profiles.of(server.issuer).scopes)))

@@ -15,6 +15,7 @@ import structlog
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.singleflight import SingleFlight
 from bifrost.protocol import oauth
+from bifrost.protocol.scope import is_scope
 from bifrost.upstreams import in_use
 from bifrost.upstreams.accounts import Credential, Owner, TokenSet
 from bifrost.upstreams.errors import UpstreamUnavailable
@@ -92,7 +93,8 @@ class Credentials:
         Raises ConnectionRequired, or UpstreamUnavailable when all that it wants was granted, or asked for in vain.
         """
         credential = await self._active(upstream, owner)
-        missing = [word for word in wanted.split() if word not in credential.tokens.scope.split()]
+        asked = [word for word in wanted.split() if is_scope(word)]
+        missing = [word for word in asked if word not in credential.tokens.scope.split()]
         if not missing:
             raise UpstreamUnavailable(
                 f"{upstream.name} refuses this call, although it has every permission it asks for."

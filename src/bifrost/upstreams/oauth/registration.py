@@ -35,6 +35,8 @@ _METHODS = (oauth.NONE, oauth.CLIENT_SECRET_BASIC, oauth.CLIENT_SECRET_POST, oau
 
 _BY_SECRET = (oauth.CLIENT_SECRET_BASIC, oauth.CLIENT_SECRET_POST)
 _MAX_SECONDS = 10**12
+MAX_CLIENT_ID_CHARACTERS = 4_096
+"""It stands in a URL that a browser has to open."""
 
 log = structlog.get_logger()
 
@@ -93,10 +95,10 @@ class Registrations:
     async def _configured(self, upstream: Upstream, config: OAuthConfig, server: AuthorizationServer) -> Registration:
         """A secret stays with the issuer that it was first used at: who it belongs to is not the upstream's to change.
 
-        Where the administrator names the token endpoint as well, there is nothing to choose.
+        Where the administrator names both endpoints, no document of anybody's is read and there is nothing to choose.
         """
         wanted = _configured(config, server)
-        if not wanted.client_secret or config.token_url:
+        if not wanted.client_secret or (config.authorize_url and config.token_url):
             return wanted
         for known in await self.store.registrations(upstream.id):
             same = (known.client_id, known.client_secret) == (wanted.client_id, wanted.client_secret)
@@ -176,7 +178,7 @@ def _registered(status: int, body: bytes, issuer: str, asked: str) -> Registrati
     except Invalid:
         return None
     client_id = answer.get("client_id") if isinstance(answer, dict) else None
-    if not isinstance(client_id, str) or not client_id:
+    if not isinstance(client_id, str) or not 0 < len(client_id) <= MAX_CLIENT_ID_CHARACTERS:
         return None
     secret, method = answer.get("client_secret") or "", answer.get("token_endpoint_auth_method") or asked
     if not isinstance(secret, str) or method not in _METHODS or (method in _BY_SECRET and not secret):

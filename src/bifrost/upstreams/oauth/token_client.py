@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -26,6 +27,9 @@ FORM = "application/x-www-form-urlencoded"
 MAX_DIGITS = 10
 REVOCATION_SECONDS = 5.0
 """How long whoever ends a credential waits for its service to be told."""
+
+_TOKEN = re.compile(r"[!-~]{1,16384}")
+"""RFC 6750 §2.1, with every visible sign, for some need more: it stands in a header, which nothing in it may end."""
 
 _BAD_REQUEST, _UNAUTHORIZED = 400, 401
 """The statuses of a refusal (RFC 6749 §5.2). Others come from whatever stands in front: a proxy, a page, a redirect."""
@@ -160,7 +164,7 @@ def _resource(registration: Registration, resource: str) -> dict[str, str]:
 def _token_set(answer: dict[str, Any], scope: str, profile: Profile, now: int) -> TokenSet:
     """RFC 6749 §5.1. A token of a type that is not used like Bearer could not be used."""
     access, kind = answer.get("access_token"), str(answer.get("token_type")).lower()
-    if not isinstance(access, str) or not access or kind not in profile.token_types:
+    if not isinstance(access, str) or not _TOKEN.fullmatch(access) or kind not in profile.token_types:
         raise TokenRefused("unusable_token")
     refresh, granted = answer.get("refresh_token"), answer.get("scope")
     seconds = _seconds(answer.get("expires_in")) or profile.lifetime_seconds
