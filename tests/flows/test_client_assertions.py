@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bifrost.authserver.limits import Limit
 from tests.flows._documents import KEYS_URL, URL, SigningKey, published
 from tests.flows._tokens import error_of
 from tests.support import oauth
@@ -16,6 +17,8 @@ from tests.support.oauth import OAuthClient
 from tests.support.web import Web
 
 pytestmark = pytest.mark.anyio
+
+PAR = "/api/oauth/per-user/par"
 
 
 @pytest.fixture
@@ -39,12 +42,12 @@ async def code_for(running: TestGateway, client: OAuthClient) -> str:
         return (await oauth.approve(browser, await oauth.begin(browser, client)))["code"]
 
 
-@pytest.mark.parametrize("audience", [ISSUER, ISSUER + oauth.TOKEN, [ISSUER]])
+@pytest.mark.parametrize("audience", [ISSUER, ISSUER + oauth.TOKEN, ISSUER + PAR, [ISSUER]])
 @pytest.mark.parametrize("with_id", [True, False])
 async def test_a_signed_client_gets_and_renews_tokens(
     running: TestGateway, web: Web, key: SigningKey, audience: Any, *, with_id: bool
 ) -> None:
-    """A78, RFC 7523 §2.2: for the issuer or the token endpoint; the client_id may be left out (RFC 7521 §4.2)."""
+    """A78, RFC 7523 §2.2: for the issuer or an endpoint that asks for it (RFC 9126 §2); without client_id, too."""
     client = proven(web, running, key)
     form = {"grant_type": "authorization_code", "code": await code_for(running, client)}
     form |= {"code_verifier": client.verifier, **key.form(aud=audience)} | ({"client_id": URL} if with_id else {})
@@ -213,6 +216,48 @@ async def test_keys_that_cannot_be_fetched_log_nobody_out(running: TestGateway, 
     assert int(answer.headers["retry-after"]) > 0
     web.publish(KEYS_URL, key.jwks)
     assert error_of(await client.redeem("bfac_x", **key.form())) == "invalid_grant"
+
+
+async def test_nobody_can_aim_this_server_at_a_host_by_the_addresses_of_keys(
+    running: TestGateway, web: Web, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A75, TC-095: fetches of keys count with those of documents, for their host; a known set goes on being used."""
+    monkeypatch.setattr("bifrost.authserver.client_assertions.FETCHES", Limit(name="t", per_minute=8, in_all=False))
+    headers = {"Cache-Control": "no-store"}
+    for number in range(40):
+        url = f"https://victim.example/{number}.json"
+        web.publish(url, key.jwks)
+        client = proven(
+            web,
+            running,
+            key,
+            client_id=f"https://app.example.com/{number}.json",
+            jwks=None,
+            jwks_uri=url,
+            headers=headers,
+        )
+        await client.redeem("bfac_x", **key.form(client_id=client.client_id))
+    assert len([url for url in web.fetched if url.startswith("https://victim.example/")]) == 8
+
+
+async def test_key_sets_in_memory_are_bounded(
+    running: TestGateway, web: Web, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours: anybody may publish keys; the ones in use stay."""
+    monkeypatch.setattr("bifrost.authserver.client_assertions.MAX_SETS", 3)
+
+    async def proves_itself(number: int) -> None:
+        url, client_id = f"https://keys.example/{number}.json", f"https://app.example.com/{number}.json"
+        web.publish(url, key.jwks)
+        client = proven(web, running, key, client_id=client_id, jwks=None, jwks_uri=url)
+        assert error_of(await client.redeem("bfac_x", **key.form(client_id=client_id))) == "invalid_grant"
+
+    for number in (0, 1, 2, 0, 3, 0, 4, 0):
+        await proves_itself(number)
+    fetched = [url for url in web.fetched if "keys.example" in url]
+    assert fetched.count("https://keys.example/0.json") == 1
+    await proves_itself(1)
+    assert web.fetched.count("https://keys.example/1.json") == 2, "it was forgotten"
 
 
 @pytest.mark.parametrize("url", ["http://keys.example/jwks.json", "https://127.0.0.1/../x y"])

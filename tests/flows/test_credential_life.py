@@ -72,6 +72,8 @@ async def test_a_person_disconnects_and_the_service_is_told_once(database_url: s
         answer = await own.press(browser, page, DISCONNECT)
         assert "The account is disconnected" in (await browser.get(answer.headers["location"])).text
         assert await _states(running) == {"vk-two": "active"}
+        (told,) = [row for row in await running.rows("audit_events") if row["event"] == "upstream_disconnected"]
+        assert told["actor"].startswith("vk:")
         (revoked,) = guarded.revocations
         assert (guarded.refresh[revoked["token"]], revoked["token_type_hint"]) == ("alice", "refresh_token")
         assert revoked["client_id"] == "client-1"

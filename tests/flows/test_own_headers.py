@@ -111,6 +111,9 @@ async def test_only_the_headers_that_were_asked_for_are_taken(sqlite_url: str, t
         answer = await own.press(browser, form, own.HEADERS, **own.values(own.ALICE), **more)
         assert "notice=connected" in answer.headers["location"]
         assert not any("authorization" in headers for _, headers in guarded.requests)
+        (connected,) = [row for row in await running.rows("audit_events") if row["event"] == "upstream_connected"]
+        assert connected["actor"] == f"flow:{flow_id}"
+        assert not any(value in str(connected) for value in own.ALICE)
 
 
 @pytest.mark.parametrize("wrong", ["origin", "csrf", "other_csrf", "cookie", "session_of_another"])

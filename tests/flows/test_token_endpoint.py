@@ -9,7 +9,7 @@ import pytest
 from tests.flows._tokens import another_code, assert_token_headers, authorized, error_of, opens, signed_in
 from tests.support import oauth
 from tests.support.clock import FakeClock
-from tests.support.gateway import ISSUER, TestGateway, running_gateway, upstream
+from tests.support.gateway import ISSUER, KEY_ID, TestGateway, running_gateway, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -275,3 +275,16 @@ async def test_a_code_for_one_endpoint_gives_a_token_for_that_endpoint_only(sqli
             assert error_of(await client.redeem(code, resource=resource)) == "invalid_target"
         token = (await client.redeem(code)).json()["access_token"]
         assert (await opens(running, token, "/mcp/notes"), await opens(running, token)) == (200, 401)
+
+
+async def test_a_code_of_a_key_that_was_switched_off_is_not_redeemed_meanwhile(running: TestGateway) -> None:
+    """Contract §6: a deactivated key ends what hangs on it at once; the code is as it was when the key comes back."""
+    key = f"/api/governance/virtual-keys/{KEY_ID}"
+    async with running.browser() as browser, running.administrator() as administrator:
+        client, code = await oauth.authorized(running.http, browser)
+        await administrator.put(key, json={"is_active": False})
+        for _ in range(6):
+            assert error_of(await client.redeem(code)) == "invalid_grant"
+        assert await running.rows("access_tokens") == []
+        await administrator.put(key, json={"is_active": True})
+        assert (await client.redeem(code)).status_code == 200

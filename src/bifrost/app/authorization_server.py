@@ -59,7 +59,7 @@ def authorization_server(
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
     authorize = Authorize(clients, store, config, clock, parties.limits, parties.authorizations, parts.endpoint_of)
     requires_par = parts.settings.client.require_pushed_authorization_requests
-    pushed = PushedRequests(SqlPushedStore(parts.database), authorize, clock, requires_par)
+    pushed = PushedRequests(SqlPushedStore(parts.database), authorize, clock, requires_par, parties.pushes)
     consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
     signing_in = administration.admin_sign_ins.sign_ins
     asking = Asking(signing_in.discovery, signing_in.probe, parts.vault, clock)

@@ -21,6 +21,7 @@ class ClientParts:
     auth: ClientAuth
     limits: Limits
     authorizations: Limit
+    pushes: Limit
 
 
 def client_parts(parts: Foundation) -> ClientParts:
@@ -35,7 +36,8 @@ def client_parts(parts: Foundation) -> ClientParts:
     sealed = SealedClients(parts.ring, schemes)
     documents = ClientDocuments(parts.strangers, store, policy, schemes, limits, parts.clock)
     clients = Clients(sealed, documents, store)
-    assertions = ClientAssertions(parts.strangers, store, (issuer, issuer + metadata.TOKEN), parts.clock)
+    audiences = (issuer, issuer + metadata.TOKEN, issuer + metadata.PAR)
+    assertions = ClientAssertions(parts.strangers, store, audiences, limits, parts.clock)
     registrations = Limit(name="registrations", per_minute=configured.registrations_per_minute)
     return ClientParts(
         register=Register(sealed, limits, registrations, parts.clock),
@@ -43,4 +45,6 @@ def client_parts(parts: Foundation) -> ClientParts:
         auth=ClientAuth(clients, assertions, limits, TrustedProxies(parts.settings.server.trusted_proxies)),
         limits=limits,
         authorizations=Limit(name="authorizations", per_minute=configured.authorizations_per_minute),
+        # by itself, so that a pushed request is not counted twice on its way through the browser
+        pushes=Limit(name="pushed_requests", per_minute=configured.authorizations_per_minute),
     )

@@ -42,7 +42,7 @@ def issuing(parts: Foundation, parties: ClientParts, identities: Identities) -> 
     signing_keys = _signing_keys(parts)
     tokens = Tokens(store, identities, parts.config, clock, signing_keys)
     grants: dict[str, TokenGrant] = {
-        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, clock, parts.endpoint_of),
+        oauth.AUTHORIZATION_CODE: AuthorizationCodeGrant(store, tokens, identities, clock, parts.endpoint_of),
         oauth.REFRESH_TOKEN: RefreshTokenGrant(
             store, tokens, identities, clock, parts.endpoint_of, _replay_rules(parts), Backoff(clock)
         ),
@@ -56,6 +56,7 @@ def issuing(parts: Foundation, parties: ClientParts, identities: Identities) -> 
             Introspect(store, identities, clock, _resource_servers(parts)),
             parts.administrators,
             TrustedProxies(parts.settings.server.trusted_proxies),
+            parties.limits,
             parts.config.issuer,
         ),
         jwks=Jwks(signing_keys),

@@ -48,9 +48,13 @@ class Authorize:
         log.info("authorization_requested", flow=flow.id, client=client.client_name, resource=flow.resource)
         return flow
 
-    async def check(self, parameters: RequestParameters) -> None:
-        """The same checks for a request that is only pushed. Raises AuthorizationRefused, StorageUnavailable."""
-        await self._checked(parameters, "", pushed=True)
+    async def check(self, parameters: RequestParameters, limit: Limit) -> None:
+        """The same checks for a request that is only pushed, and how often that may be.
+
+        Raises AuthorizationRefused, TooMany, StorageUnavailable.
+        """
+        client, flow = await self._checked(parameters, "", pushed=True)
+        await self._count(limit, client, flow)
 
     async def _checked(
         self, parameters: RequestParameters, browser_hash: str, *, pushed: bool
@@ -72,11 +76,15 @@ class Authorize:
         return client, flow
 
     async def _admit(self, client: Client, flow: PendingFlow) -> None:
-        """What is counted is what would be written, so a refused request costs nobody anything. Raises TooMany."""
-        subject, known = limits.subject(client.client_name, flow.redirect_uri)
-        await self.limits.admit(self.limit, subject, known=known)
+        """Raises TooMany."""
+        await self._count(self.limit, client, flow)
         if not await self.store.add_pending_flow(flow):
             raise TooManyWaiting
+
+    async def _count(self, limit: Limit, client: Client, flow: PendingFlow) -> None:
+        """What is counted is what would be written, so a refused request costs nobody anything. Raises TooMany."""
+        subject, known = limits.subject(client.client_name, flow.redirect_uri)
+        await self.limits.admit(limit, subject, known=known)
 
     async def _client(self, parameters: RequestParameters) -> Client:
         client_id = parameters.get("client_id")

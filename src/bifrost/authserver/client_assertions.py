@@ -1,16 +1,25 @@
 """Clients that prove themselves with a signed JWT (RFC 7523 §2.2 and §3, `private_key_jwt`)."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
-from bifrost.authserver.client_documents import MAX_FRESH_SECONDS, MIN_FRESH_SECONDS, Fetcher, fresh_seconds
+from bifrost.authserver.client_documents import (
+    FETCHES,
+    MAX_FRESH_SECONDS,
+    MIN_FRESH_SECONDS,
+    Fetcher,
+    fresh_seconds,
+)
 from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import ClientUnreachable
+from bifrost.authserver.limits import Limits
 from bifrost.authserver.models import Client
 from bifrost.base.clock import SECOND, Clock
-from bifrost.base.errors import Invalid
+from bifrost.base.errors import Invalid, TooMany
 from bifrost.base.ids import hash_secret
 from bifrost.base.singleflight import SingleFlight
 from bifrost.http import strict_json
@@ -25,6 +34,8 @@ LEEWAY_SECONDS = 60
 """How much the client's clock may differ from ours."""
 MAX_JWKS_BYTES = 64 * 1_024
 MAX_ID_CHARACTERS = 512
+MAX_SETS = 1_000
+"""Key sets in memory at a time; the one that was used least lately goes first. Anybody may publish some."""
 REFETCH_SECONDS = 30
 """How soon a key set is fetched again because of a key id that it did not have."""
 HTTP_OK = 200
@@ -38,13 +49,18 @@ class _KeySet:
 
 
 class ClientAssertions:
-    def __init__(self, outbound: Fetcher, store: ClientStore, audiences: tuple[str, ...], clock: Clock) -> None:
-        """`audiences`: the issuer and the token endpoint, either of which an assertion may be for."""
+    def __init__(
+        self, outbound: Fetcher, store: ClientStore, audiences: tuple[str, ...], limits: Limits, clock: Clock
+    ) -> None:
+        """`audiences`: any one of these an assertion may be for: the issuer, the token endpoint, and that for pushed
+        requests (RFC 7523 §3, RFC 9126 §2).
+        """
         self._outbound = outbound
         self._store = store
         self._audiences = audiences
+        self._limits = limits
         self._clock = clock
-        self._sets: dict[str, _KeySet] = {}
+        self._sets: OrderedDict[str, _KeySet] = OrderedDict()
         self._flights: SingleFlight[_KeySet] = SingleFlight()
 
     async def check(self, client: Client, assertion: str) -> None:
@@ -94,6 +110,7 @@ class ClientAssertions:
         # a client that has changed its key signs with an id that we have not seen
         unseen = known and not jws.candidates(header, known.keys) and known.fetched_at + REFETCH_SECONDS * SECOND <= now
         if known and not stale and not unseen:
+            self._sets.move_to_end(client.jwks_uri)
             return known.keys
         fetched = await self._flights.do(client.jwks_uri, lambda: self._fetched_or(client.jwks_uri, known))
         return fetched.keys
@@ -101,21 +118,26 @@ class ClientAssertions:
     async def _fetched_or(self, uri: str, known: _KeySet | None) -> _KeySet:
         """The set as it is now, or the last good one while its host does not answer."""
         try:
+            # with the documents of that host: nobody can aim this server at it by many keys either
+            await self._limits.admit(FETCHES, urlsplit(uri).netloc.lower())
             answer = await self._outbound.fetch(
                 uri, headers={"Accept": "application/jwk-set+json, application/json"}, max_bytes=MAX_JWKS_BYTES
             )
             if answer.status != HTTP_OK:
                 raise OutsideUnreachable("The keys could not be fetched.")
             keys = jws.public_keys(strict_json.loads(answer.body))
-        except (OutsideUnreachable, OutsideUrlRefused, JwsError, Invalid) as error:
+        except (OutsideUnreachable, OutsideUrlRefused, JwsError, Invalid, TooMany) as error:
             log.warning("client_keys_unreachable", jwks_uri=uri, reason=str(error))
             if known is None:
                 raise ClientUnreachable from error
             return known
         now = self._clock.now()
         fresh = min(MAX_FRESH_SECONDS, max(MIN_FRESH_SECONDS, fresh_seconds(answer.headers)))
-        self._sets[uri] = _KeySet(keys, now, now + fresh * SECOND)
-        return self._sets[uri]
+        fetched = self._sets[uri] = _KeySet(keys, now, now + fresh * SECOND)
+        self._sets.move_to_end(uri)
+        if len(self._sets) > MAX_SETS:
+            self._sets.popitem(last=False)
+        return fetched
 
 
 def subject(assertion: str) -> str | None:

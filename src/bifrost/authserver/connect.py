@@ -14,7 +14,7 @@ from bifrost.authserver.browser import Browser
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.errors import ConnectLinkExpired, IdentityNeeded, KeyRefused, WrongBrowser
 from bifrost.authserver.identities import Identities
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import NotFound
 from bifrost.identity.models import Identity
@@ -162,6 +162,7 @@ class Connect:
         identity = connecting.identity
         for owner in dict.fromkeys((connecting.owner, Owner(identity.kind, identity.id))):
             if await self.life.disconnect(connecting.upstream.id, owner):
+                events.tell("upstream_disconnected", actor=f"{owner.kind}:{owner.id}", target=connecting.upstream.id)
                 return True
         return False
 

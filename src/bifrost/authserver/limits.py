@@ -81,8 +81,7 @@ class Limits:
 
     def refuse_if_full(self, limit: Limit, subject: str) -> None:
         """Without counting. Raises TooMany."""
-        counter = self._counter(f"{limit.name}:{subject}")
-        if counter.full:
+        if self._counter(f"{limit.name}:{subject}").full:
             raise self._refusal()
 
     async def _admits(self, bucket: str, most: int) -> bool:

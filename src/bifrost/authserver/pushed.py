@@ -8,6 +8,7 @@ import structlog
 
 from bifrost.authserver.authorize import Authorize, RequestParameters
 from bifrost.authserver.errors import AuthorizationRefused
+from bifrost.authserver.limits import Limit
 from bifrost.authserver.models import Client
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
@@ -56,6 +57,7 @@ class PushedRequests:
     clock: Clock
     required: bool
     """Whether a request that was not pushed is refused (RFC 9126 §5)."""
+    limit: Limit
 
     def query_of(self, client: Client, parameters: RequestParameters, jkt: str) -> str:
         """The authorization request as a query. Raises OAuthError when it is too long, or names another key.
@@ -75,12 +77,12 @@ class PushedRequests:
         return query
 
     async def push(self, client: Client, query: str, parameters: RequestParameters) -> str:
-        """Check the request as the authorization endpoint would, and keep it: its name. Raises OAuthError.
+        """Check the request as the authorization endpoint would, and keep it: its name. Raises OAuthError, TooMany.
 
         `parameters` are those of `query`.
         """
         try:
-            await self.authorize.check(parameters)
+            await self.authorize.check(parameters, self.limit)
         except AuthorizationRefused as refused:
             raise OAuthError(refused.code, refused.message, param=refused.param) from refused
         name, now = ids.new_secret(URN), self.clock.now()

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from bifrost import bootstrap
+from bifrost.audit.trail import COMMAND_LINE, Trail
 from bifrost.base.clock import SystemClock
+from bifrost.base.events import Event
 from bifrost.base.key_file import KeyFileError, put_in_front
 from bifrost.base.sealing import KeyRing
 from bifrost.cli.serve import load
 from bifrost.settings import ConfigurationError, Settings
+from bifrost.storage.audit import SqlAuditStore
+from bifrost.storage.database import Database
 from bifrost.storage.sealed import COLUMNS, Resealing, SealedColumn, Totals
 from bifrost.telemetry import logging
 
@@ -78,11 +82,23 @@ async def _reseal(loaded: Settings) -> int:
         work = Resealing(database, ring, _progress)
         totals = await work.run()
         clients = await work.clients_of_older_keys(SystemClock().now())
+        await _told(database, ring, totals)
     finally:
         await database.close()
     _report(totals)
     _advise(loaded, ring, totals, clients)
     return 1 if totals.contended else 0
+
+
+async def _told(database: Database, ring: KeyRing, totals: Totals) -> None:
+    """In the audit trail, which names the key by its id."""
+    done = Event(
+        name="encryption_rotated",
+        target=ring.ids[0],
+        result="failure" if totals.contended else "success",
+        details={"resealed": str(totals.resealed.total())},
+    )
+    await Trail(SqlAuditStore(database), SystemClock()).record([done], COMMAND_LINE)
 
 
 def _progress(column: SealedColumn, totals: Totals) -> None:

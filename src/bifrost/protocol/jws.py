@@ -19,6 +19,8 @@ from bifrost.base.sealing import SealBrokenError, decode, encode
 
 MIN_RSA_BITS = 2_048
 MAX_RSA_BITS = 8_192
+MAX_RSA_EXPONENT_BITS = 32
+"""65537 is what everybody uses; verifying takes longer with every bit of it."""
 MAX_KEYS = 16
 MAX_CHARACTERS = 8_192
 ES256_BYTES = 32
@@ -131,7 +133,7 @@ def _loaded(key: Jwk) -> Any:
 
 def _rsa_key(key: Jwk) -> rsa.RSAPublicKey | None:
     modulus, exponent = (int.from_bytes(_bytes(key[name])) for name in ("n", "e"))
-    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
+    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS or exponent.bit_length() > MAX_RSA_EXPONENT_BITS:
         return None
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 

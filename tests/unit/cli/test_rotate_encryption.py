@@ -38,6 +38,9 @@ def test_a_new_key_is_put_in_front_and_everything_sealed_with_it(bifrost: Comman
     assert "client ids handed out under an old key end with it" in ended.out
     (bifrost.directory / "data" / "keyring.json").write_text(json.dumps({"keys": [new]}))
     assert "ann" in bifrost.run("keys", "list").out
+    with sqlite3.connect(bifrost.directory / "data" / "bifrost.db") as database:
+        told = database.execute("SELECT event, actor, target, result FROM audit_events ORDER BY number").fetchall()
+    assert told[-1] == ("encryption_rotated", "command_line", _check(bifrost).split(".")[1], "success")
 
 
 def test_without_a_new_key_there_is_nothing_to_do(bifrost: Commands) -> None:

@@ -103,6 +103,12 @@ def test_the_usable_keys_of_a_set_are_kept() -> None:
     assert jws.public_keys({"keys": [unknown, small, jwk(EC)]}) == (jwk(EC),)
 
 
+def test_a_key_that_is_slow_to_verify_with_is_not_used() -> None:
+    """RFC 7518 §6.3.1: anybody may publish keys, and every bit of an exponent costs us time."""
+    slow = {**jwk(RSA), "e": jwk(RSA)["n"]}
+    assert jws.public_keys({"keys": [slow, jwk(RSA)]}) == (jwk(RSA),)
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -43,12 +43,15 @@ class ClientAuth:
         presented = _presented(request, form)
         # wrong proofs count for this client from this address: nobody can lock a client out for everybody
         subject = f"{presented.client_id} {self.proxies.client_address(request)}"
-        self.limits.refuse_if_full(FAILURES, subject)
         try:
-            return await self._authenticated(presented)
+            client = await self._authenticated(presented)
         except OAuthError:
             await self.limits.admit(FAILURES, subject)
             raise
+        if client.secret_hash:
+            # what could be guessed is not told; whoever has nothing to guess waits for nobody's mistakes
+            self.limits.refuse_if_full(FAILURES, subject)
+        return client
 
     async def _authenticated(self, presented: _Presented) -> Client:
         try:

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from bifrost.authserver.endpoints.client_auth import basic_credentials
 from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.introspect import ADMINISTRATOR, Introspect, ResourceServer
+from bifrost.authserver.limits import Limit, Limits
 from bifrost.authserver.models import AccessTokenRow, RefreshTokenRow
 from bifrost.base.clock import SECOND
 from bifrost.base.errors import Unauthenticated
@@ -16,6 +17,9 @@ from bifrost.http import params
 from bifrost.http.client_address import TrustedProxies
 from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
+
+FAILURES = Limit(name="introspection_authentication", per_minute=30, in_all=False)
+"""Wrong credentials of one resource server from one address."""
 
 
 class AdministratorTokens(Protocol):
@@ -28,6 +32,7 @@ class IntrospectEndpoint:
     introspect: Introspect
     administrators: AdministratorTokens
     proxies: TrustedProxies
+    limits: Limits
     issuer: str
 
     async def __call__(self, request: Request) -> Response:
@@ -52,8 +57,11 @@ class IntrospectEndpoint:
             return ADMINISTRATOR
         named = basic_credentials(request)
         server = self.introspect.resource_server(*named) if named else None
+        subject = f"{named[0] if named else ''} {self.proxies.client_address(request)}"
         if server is None:
+            await self.limits.admit(FAILURES, subject)
             raise _refused()
+        self.limits.refuse_if_full(FAILURES, subject)
         return server
 
     def _body(self, row: AccessTokenRow | RefreshTokenRow) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from bifrost.authserver.grants.base import EndpointOf, TokenParameters, resource_matches
+from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import MAX_FAILED_ATTEMPTS, AuthorizationCode, Client, TokenResponse
 from bifrost.authserver.store import AuthServerStore
 from bifrost.authserver.tokens import Tokens
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 class AuthorizationCodeGrant:
     store: AuthServerStore
     tokens: Tokens
+    identities: Identities
     clock: Clock
     endpoint_of: EndpointOf
 
@@ -33,6 +35,10 @@ class AuthorizationCodeGrant:
         await self._check(code, client, parameters, jkt)
         if code.used_at is not None:
             raise await self._replayed(code)
+        grant = await self.store.grant(code.grant_id)
+        if grant is None or await self.identities.standing(grant.identity) is None:
+            # the person's key was switched off since; it may be switched on again, so the code is as it was
+            raise _invalid_grant()
         return await self._claim(code, client, jkt)
 
     async def _check(self, code: AuthorizationCode, client: Client, parameters: TokenParameters, jkt: str) -> None:
