@@ -120,7 +120,8 @@ def _lifespan(
         await server.clients.adopt(parts.clock.now())
         await server.life.reconcile()
         await mcp.letters.catch_up()
-        background = (sweeper.run(), upkeep.run(), mcp.letters.run(), parts.stdio.programs.run(lambda: _enabled(parts)))
+        programs = parts.stdio.programs.run(lambda: _enabled(parts))
+        background = (sweeper.run(), upkeep.run(), mcp.letters.run(), mcp.sessions.run(), programs)
         running = [asyncio.create_task(task) for task in background]
         try:
             yield

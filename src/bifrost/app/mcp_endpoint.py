@@ -42,6 +42,7 @@ from bifrost.upstreams.sessions import UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.transports.http_sse import HttpSse
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
+from bifrost.upstreams.uses import Uses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
         auth,
         pipes={"sse": HttpSse(), "stdio": parts.stdio},
         shared=frozenset(parts.settings.mcp.stdio_shared_upstreams),
+        uses=Uses(parts.clock),
     )
     catalog = Catalog(parts.upstreams, parts.virtual_mcps, sessions, parts.clock)
     letters = Letters(letter_store, parts.ring, parts.clock, shared=_is_shared(parts))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 from msgspec import Raw
 
+from bifrost.base.clock import SECOND, SystemClock
 from bifrost.base.errors import DomainError
 from bifrost.base.singleflight import SingleFlight
 from bifrost.identity.models import Identity
@@ -36,10 +37,15 @@ from bifrost.upstreams.links.http import HttpChannel
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.transports.base import Pipes
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
+from bifrost.upstreams.uses import Uses
 
 MAX_LINKS = 10_000
 """Kept in this process; the least recently used one goes first."""
 
+IDLE_MILLISECONDS = 30 * 60 * SECOND
+"""A link that nobody used for so long is closed. It opens again by itself, as a new session of the upstream."""
+
+LOOK_SECONDS = 60.0
 MAX_LINKS_OF_ONE_OWNER = 64
 """At one upstream."""
 
@@ -63,6 +69,7 @@ class UpstreamSessions:
     shared: frozenset[str] = frozenset()
     """Names of upstreams on a pipe that everybody shares: what they remember, they remember for all."""
 
+    uses: Uses[Key] = field(default_factory=lambda: Uses(SystemClock()))
     _links: OrderedDict[Key, Link] = field(default_factory=OrderedDict)
     _modern: dict[str, Facts | None] = field(default_factory=dict)
     """By upstream: what a stateless one said of itself; None for one that begins with `initialize`."""
@@ -109,17 +116,18 @@ class UpstreamSessions:
         fields: Fields = NO_FIELDS,
     ) -> Raw:
         """The result, as its bytes. Raises RpcError (the upstream's own), UpstreamUnavailable, ConnectionRequired."""
-        link = await self._link(peer)
-        try:
-            return await link.request(method, params, requester, seconds, fields)
-        except Forgotten:
-            self._forget(peer, link)
-        link = await self._link(peer)
-        try:
-            return await link.request(method, params, requester, seconds, fields)
-        except Forgotten as error:
-            self._forget(peer, link)
-            raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
+        with self.uses.of(peer.key):
+            link = await self._link(peer)
+            try:
+                return await link.request(method, params, requester, seconds, fields)
+            except Forgotten:
+                self._forget(peer, link)
+            link = await self._link(peer)
+            try:
+                return await link.request(method, params, requester, seconds, fields)
+            except Forgotten as error:
+                self._forget(peer, link)
+                raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
 
     async def facts(self, peer: Peer) -> Facts:
         """What the upstream said of itself. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
@@ -135,7 +143,8 @@ class UpstreamSessions:
         try:
             async with until_forgotten:
                 self._listening.setdefault(id(link), set()).add(until_forgotten)
-                await link.listen(uris, requester)
+                with self.uses.of(peer.key):
+                    await link.listen(uris, requester)
         except (Forgotten, TimeoutError) as error:
             self._forget(peer, link)
             raise UpstreamUnavailable(f"{peer.upstream.name} no longer knows this session.") from error
@@ -171,6 +180,20 @@ class UpstreamSessions:
         """The session has ended: so do its links."""
         for key in [key for key in self._links if key[2] == session]:
             self._close(self._links.pop(key))
+
+    async def run(self) -> None:
+        """Until cancelled: closes links that nobody uses."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.close_idle()
+
+    def close_idle(self) -> None:
+        """Programs are left to those who run them, who know a time of their own."""
+        for key in self.uses.idle(self._links, IDLE_MILLISECONDS):
+            upstream = self._links[key].peer.upstream
+            if upstream.connection_type != "stdio":
+                self._close(self._links.pop(key))
+                log.info("upstream_session_idle", upstream=upstream.name)
 
     async def close(self) -> None:
         """Says good-bye to all of them; what does not answer in time is left as it is."""
