@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bifrost.base.ids import random_bytes
+from bifrost.base.ids import random_bytes, same
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 4
@@ -114,7 +114,7 @@ class KeyRing:
         return True
 
     def _made(self, data: str, mac: str, use: str) -> bool:
-        return any(hmac.compare_digest(self.mac(data, use=use, ring_id=ring_id), mac) for ring_id in self._keys)
+        return any(same(self.mac(data, use=use, ring_id=ring_id), mac) for ring_id in self._keys)
 
     def _derived(self, ring_id: str, use: str, length: int = KEY_BYTES) -> bytes:
         return _derive(self._keys[ring_id], use, length)

@@ -62,8 +62,8 @@ def checked(
     jws.check(token, {name: header[name] for name in ("alg", "crit") if name in header}, (key,))
     if claims.get("htm") != method:
         raise JwsError("its htm is not the method of this request")
-    target = claims.get("htu")
-    if not isinstance(target, str) or normalized(target) != normalized(url):
+    target, meant = claims.get("htu"), normalized(url)
+    if meant is None or not isinstance(target, str) or normalized(target) != meant:
         raise JwsError("its htu is not the address of this request")
     if access_token and claims.get("ath") != encode(hashlib.sha256(access_token.encode()).digest()):
         raise JwsError("its ath is not the hash of this access token")
@@ -100,7 +100,7 @@ def _id(claims: Mapping[str, Any]) -> str:
 
 def _issued_at(claims: Mapping[str, Any], now: int) -> int:
     issued = claims.get("iat")
-    if not isinstance(issued, int | float) or isinstance(issued, bool):
+    if not isinstance(issued, int | float):
         raise JwsError("its iat is missing")
     if abs(issued - now) > WINDOW_SECONDS:
         raise JwsError(f"its iat is more than {WINDOW_SECONDS} seconds away from this server's time")

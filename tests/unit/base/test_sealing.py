@@ -203,3 +203,8 @@ def test_no_text_makes_opening_with_a_secret_fail_in_another_way(text: str) -> N
     """A row may have been damaged."""
     with pytest.raises(SealBrokenError):
         open_with(SECRET, text, use="test")
+
+
+def test_a_mac_that_is_no_ascii_is_just_none_of_ours() -> None:
+    """Ours: whatever comes from outside can be compared."""
+    assert not KeyRing([b"k" * 32]).made("data", "é", use="test")

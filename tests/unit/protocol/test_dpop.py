@@ -142,6 +142,12 @@ def test_what_differs_differs(written: str) -> None:
     assert dpop.normalized(written) != dpop.normalized(URL)
 
 
+def test_two_addresses_that_are_none_are_not_the_same() -> None:
+    """RFC 9449 §4.3: what cannot be compared does not match."""
+    with pytest.raises(JwsError, match="htu"):
+        checked(KEY.proof("nowhere"), url="https://mcp.example.com/a b")
+
+
 def test_a_thumbprint_has_one_form() -> None:
     """RFC 9449 §10."""
     assert dpop.is_thumbprint(KEY.jkt)

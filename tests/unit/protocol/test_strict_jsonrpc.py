@@ -31,6 +31,7 @@ def refused(raw: bytes) -> int:
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","n\\u0061me":"a"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"params":{"name":"a"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":{},"a":1}}',
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progressToken":2}}}',
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"a":1},"_meta":{"a":1}}}',
         '{"jsonrpc":"2.0","id":1,"method":"x","params":{"ä":1,"ä":2}}'.encode(),
@@ -143,9 +144,10 @@ def test_a_batch_is_cut_into_the_bytes_of_its_items() -> None:
         b"[1,\x00]",
         b'["\x01"]',
         b"{}",
+        b"(1]",
         b"",
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_a_batch_that_is_none_or_too_long_is_refused_at_once(raw: bytes) -> None:
     """TC-169: what is behind the last allowed item is not even read."""
