@@ -2,9 +2,11 @@
 """An MCP server with everything that the official conformance suite calls by name, made with the official Python SDK.
 
     python tests/support/conformance_upstream.py PORT
+    python tests/support/conformance_upstream.py PORT sse
     python tests/support/conformance_upstream.py stdio
 
-It answers at http://127.0.0.1:PORT/mcp, or on its pipes, in both protocol eras and asks for no credentials. Names, texts and shapes are
+It answers at http://127.0.0.1:PORT/mcp, at http://127.0.0.1:PORT/sse (HTTP with server-sent events, 2024-11-05), or on
+its pipes, in both protocol eras and asks for no credentials. Names, texts and shapes are
 those that the suite's scenarios look for; the gateway stands between the two and has to change nothing.
 """
 
@@ -387,7 +389,8 @@ def main() -> int:
         anyio.run(server.run_stdio_async)
         return 0
     port = int(sys.argv[1])
-    anyio.run(lambda: server.run_streamable_http_async(host="127.0.0.1", port=port))
+    serve = server.run_sse_async if sys.argv[2:] == ["sse"] else server.run_streamable_http_async
+    anyio.run(lambda: serve(host="127.0.0.1", port=port))
     return 0
 
 

@@ -8,6 +8,7 @@ from bifrost.app.foundation import Foundation
 from bifrost.authserver.endpoints.admin_sign_in import page_path
 from bifrost.http.api import Api
 from bifrost.storage.upstream_administration import SqlUpstreamAdministrationStore
+from bifrost.telemetry.logging import hidden
 from bifrost.upstreams.accounts import discovery_owner
 from bifrost.upstreams.admin_sign_ins import AdminSignIns
 from bifrost.upstreams.auth.base import UpstreamAuth
@@ -86,10 +87,15 @@ def upstream_administration(parts: Foundation) -> UpstreamAdministration:
         parts.outbound,
         _named_by_keys(parts),
         parts.clock,
+        _stderr(parts),
     )
     return UpstreamAdministration(
         store=store, admin_sign_ins=admin_sign_ins, upkeep=upkeep, life=life, management=management
     )
+
+
+def _stderr(parts: Foundation) -> Callable[[str], list[str]]:
+    return lambda upstream_id: [hidden(line) for line in parts.stdio.programs.printed(upstream_id)]
 
 
 def _named_by_keys(parts: Foundation) -> Callable[[str], Awaitable[int]]:

@@ -83,6 +83,11 @@ def _written(fd: int, line: bytes) -> None:
         line = line[os.write(fd, line) :]
 
 
+def hidden(text: str) -> str:
+    """A text of somebody else's, without what looks like a secret."""
+    return _SECRET_VALUES.sub(_HIDDEN, text)
+
+
 def configure(level: str) -> None:
     """Ours and the libraries' records leave by the same processors."""
     lines = cast(TextIO, _Lines(sys.stderr))

@@ -36,6 +36,7 @@ KEEP = "<redacted>"
 """Stands for a secret in every answer; sent back it means that the stored one stays."""
 
 ATTEMPTS = 3
+MAX_STDERR_LINES = 100
 _FIXED = ("connection_type", "auth_type", "oauth_config_id")
 _CONTACT = frozenset(("connection_string", "stdio_config", "tls_config", "headers", "oauth_config", "disabled"))
 """Members after whose change the upstream is looked at again."""
@@ -106,6 +107,9 @@ class Shown:
     oauth_config: OAuthConfig = field(repr=False)
     """With `KEEP` in the place of the secret."""
 
+    stderr: list[str]
+    """What its programs last wrote to their standard error, as far as they are this process's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Management:
@@ -120,6 +124,8 @@ class Management:
     named_by_keys: Callable[[str], Awaitable[int]]
     """How many virtual keys and virtual MCPs name an upstream of this name in their mcp_configs."""
     clock: Clock
+    stderr: Callable[[str], list[str]] = lambda _upstream_id: []
+    """The last that the programs of an upstream wrote to their standard error, without secrets."""
 
     async def page(self, query: Query) -> tuple[list[Shown], int]:
         """A page by name, and how many there are in all."""
@@ -259,6 +265,7 @@ class Management:
             tools=await self.store.known_tools(upstream.id),
             header_names=tuple(self._stored_headers(upstream)),
             oauth_config=replace(config, client_secret=KEEP) if config.client_secret else config,
+            stderr=self.stderr(upstream.id)[-MAX_STDERR_LINES:],
         )
 
     async def _check_place(self, wanted: NewUpstream) -> None:

@@ -66,8 +66,11 @@ class Upstreams:
         self._listed_at = self.clock.now() - MAX_AGE_MILLISECONDS
 
     def made(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
-        """A new upstream, its secrets sealed for it. Raises UpstreamInvalid for a program that may not be started."""
-        if wanted.connection_type == "stdio":
+        """A new upstream, its secrets sealed for it. Raises UpstreamInvalid for a program that may not be started.
+
+        One that is disabled starts none, and can be kept when the list of programs has become shorter.
+        """
+        if wanted.connection_type == "stdio" and not wanted.disabled:
             self.commands.program(wanted.stdio_config)
         state, reason = _FIRST_STATES[wanted.auth_type]
         return Upstream(

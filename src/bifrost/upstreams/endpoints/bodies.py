@@ -141,6 +141,10 @@ class Client(Struct, frozen=True, kw_only=True):
     tools: list[ClientTool]
     state: str
     state_reason: str
+    stderr: Annotated[
+        list[str],
+        Meta(description="The last lines that its program wrote to standard error, of the process that answers."),
+    ]
     tools_seen_at: str | None
     tools_hash: Annotated[str, Meta(description="Of the whole list; another one means that something has changed.")]
     managed_by: Annotated[Literal["file", "api"], Meta(description="Once changed here, it no longer follows the file.")]
@@ -216,6 +220,7 @@ def client(shown: Shown) -> Client:
         tools=[_tool(known) for known in shown.tools],
         state=upstream.shown_state,
         state_reason="" if upstream.disabled else upstream.state_reason,
+        stderr=shown.stderr,
         tools_seen_at=_time(managed.tools_seen_at),
         tools_hash=managed.tools_hash,
         managed_by="file" if managed.from_file else "api",

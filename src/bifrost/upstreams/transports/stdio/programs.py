@@ -101,9 +101,9 @@ class StdioPrograms:
             await asyncio.sleep(LOOK_SECONDS)
             await self.end_idle()
             if self._running:
-                await self._end_all_but(enabled)
+                await self.end_all_but(enabled)
 
-    async def _end_all_but(self, enabled: Callable[[], Awaitable[frozenset[str]]]) -> None:
+    async def end_all_but(self, enabled: Callable[[], Awaitable[frozenset[str]]]) -> None:
         try:
             wanted = await enabled()
         except Unavailable:
