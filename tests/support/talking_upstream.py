@@ -17,7 +17,7 @@ from bifrost.protocol import mcp
 from tests.support.servers import serving
 
 TOOLS = ("echo", "progress", "fails", "refuses", "elicit", "sample", "roots", "slow", "large")
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "elicit": ("elicitation/create", {"mode": "form", "message": "Your name?", "requestedSchema": {"x-new": [1.0]}}),
     "sample": ("sampling/createMessage", {"messages": [], "maxTokens": 5, "x-new": "é\u2028"}),
     "roots": ("roots/list", {}),
@@ -95,17 +95,17 @@ class TalkingUpstream:
             return
         self._loop = asyncio.get_running_loop()
         if scope["method"] == "GET":
-            await (_plain(send, 405, b"") if self.modern else self._listening(_Sse(send), receive, _session(scope)))
+            await (plain(send, 405, b"") if self.modern else self._listening(Sse(send), receive, _session(scope)))
             return
         if scope["method"] == "DELETE":
-            await _plain(send, 200, b"")
+            await plain(send, 200, b"")
             return
         body, more = b"", True
         while more:
             chunk = await receive()
             body, more = body + chunk.get("body", b""), chunk.get("more_body", False)
         if 0 < _session(scope) <= self._forgotten:
-            await _plain(send, 404, b"")
+            await plain(send, 404, b"")
             return
         message = json.loads(body)
         self.seen.append(message)
@@ -118,7 +118,7 @@ class TalkingUpstream:
         elif method == mcp.CANCELLED:
             self.cancelled.append(message["params"].get("reason"))
         if method is None or "id" not in message:
-            await _plain(send, 202, b"")
+            await plain(send, 202, b"")
         elif method == mcp.LISTEN:
             await self._subscribed(message, receive, send)
         elif method == mcp.TOOLS_CALL:
@@ -152,24 +152,24 @@ class TalkingUpstream:
             self.declared.append(message["params"]["capabilities"])
         if method not in results:
             error = {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "No such method."}}
-            await _plain(send, 404 if self.modern else 200, json.dumps(error).encode())
+            await plain(send, 404 if self.modern else 200, written(error))
             return
         self._count += 1
         session = () if self.modern or method != mcp.INITIALIZE else ((b"mcp-session-id", b"t%d" % self._count),)
-        await _plain(send, 200, self._result(message, results[method]), session)
+        await plain(send, 200, self._result(message, results[method]), session)
 
     def _result(self, message: dict[str, Any], members: dict[str, Any]) -> bytes:
         result = {"resultType": "complete", **members} if self.modern else members
-        return json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+        return written({"jsonrpc": "2.0", "id": message["id"], "result": result})
 
     async def _call(self, message: dict[str, Any], receive: Receive, send: Send) -> None:
-        params, stream = message["params"], _Sse(send)
+        params, stream = message["params"], Sse(send)
         if self.modern:
             self.declared.append(params["_meta"][mcp.META_CAPABILITIES])
         name = params["name"]
         if name == "refuses":
             answer = {"jsonrpc": "2.0", "id": message["id"], "error": ERROR}
-            await _plain(send, 200, json.dumps(answer).encode())
+            await plain(send, 200, written(answer))
             return
         if name == "slow":
             await stream.message({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info"}})
@@ -187,9 +187,9 @@ class TalkingUpstream:
                 "large": {"content": [{"type": "text", "text": LARGE}]},
             }[name]
         result = self._result(message, members)
-        await (stream.end(result) if stream.started else _plain(send, 200, result))
+        await (stream.end(result) if stream.started else plain(send, 200, result))
 
-    async def _progress(self, stream: "_Sse", params: dict[str, Any]) -> None:
+    async def _progress(self, stream: "Sse", params: dict[str, Any]) -> None:
         token = params.get("_meta", {}).get("progressToken")
         for number in (1, 2):
             progress = {"progressToken": token, "progress": number, "total": 2, "x-new": [number]}
@@ -198,7 +198,7 @@ class TalkingUpstream:
         log = {"level": "warning", "data": {"x-new": 1}}
         await stream.message({"jsonrpc": "2.0", "method": mcp.LOG_MESSAGE, "params": log})
 
-    async def _asked(self, message: dict[str, Any], name: str, stream: "_Sse") -> dict[str, Any]:
+    async def _asked(self, message: dict[str, Any], name: str, stream: "Sse") -> dict[str, Any]:
         method, question = QUESTIONS[name]
         params = message["params"]
         if self.modern and "inputResponses" not in params:
@@ -207,11 +207,15 @@ class TalkingUpstream:
         if self.modern:
             answer = {**params["inputResponses"]["one"], "state": params.get("requestState")}
             return {"content": [], "structuredContent": answer}
+        return {"content": [], "structuredContent": await self._ask(stream, method, question)}
+
+    async def _ask(self, stream: "Sse", method: str, question: dict[str, Any]) -> Any:
+        """The answer to a question of the older era."""
         self._count += 1
         question_id = f"ask-{self._count}"
         self._answers[question_id] = asyncio.get_running_loop().create_future()
         await stream.message({"jsonrpc": "2.0", "id": question_id, "method": method, "params": question})
-        return {"content": [], "structuredContent": await self._answers[question_id]}
+        return await self._answers[question_id]
 
     async def _until_cancelled(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -219,14 +223,14 @@ class TalkingUpstream:
         self.cancelled.append("gone")
 
     async def _subscribed(self, message: dict[str, Any], receive: Receive, send: Send) -> None:
-        stream = _Sse(send)
+        stream = Sse(send)
         while not self.takes_note.is_set():  # noqa: ASYNC110 - it is set from another thread
             await asyncio.sleep(0.01)
         filter_ = message["params"]["notifications"]
         await stream.message({"jsonrpc": "2.0", "method": mcp.ACKNOWLEDGED, "params": {"notifications": filter_}})
         await self._listening(stream, receive)
 
-    async def _listening(self, stream: "_Sse", receive: Receive, session: int = 0) -> None:
+    async def _listening(self, stream: "Sse", receive: Receive, session: int = 0) -> None:
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         await stream.start()
         self._streams[queue] = session
@@ -246,7 +250,7 @@ class TalkingUpstream:
 
 
 @dataclass(slots=True)
-class _Sse:
+class Sse:
     send: Send
     started: bool = False
 
@@ -259,7 +263,7 @@ class _Sse:
 
     async def message(self, message: dict[str, Any]) -> None:
         await self.start()
-        body = b"data: " + json.dumps(message).encode() + b"\n\n"
+        body = b"data: " + written(message) + b"\n\n"
         await self.send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, raw: bytes) -> None:
@@ -276,10 +280,15 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _plain(send: Send, status: int, body: bytes, headers: Any = ()) -> None:
+async def plain(send: Send, status: int, body: bytes, headers: Any = ()) -> None:
     kind = [(b"content-type", b"application/json"), *headers]
     await send({"type": "http.response.start", "status": status, "headers": kind})
     await send({"type": "http.response.body", "body": body})
+
+
+def written(message: dict[str, Any]) -> bytes:
+    """With every character as itself: most of them need no escape in JSON."""
+    return json.dumps(message, ensure_ascii=False).encode()
 
 
 @contextmanager

@@ -143,10 +143,19 @@ class Answer(Response):
 COMMENT = b": still here\n\n"
 
 
+_LINE_ENDS = {b"\r": b"", b"\n": b""} | {
+    end.encode(): b"\\u%04x" % ord(end) for end in ("\x85", "\N{LINE SEPARATOR}", "\N{PARAGRAPH SEPARATOR}")
+}
+"""What JSON may have between its tokens goes; what may stand in its strings is escaped. Only the first two end a line
+of an event, but widely used clients read lines as Unicode has them (UAX 14), and would tear the message apart."""
+
+
 def event(message: bytes, event_id: str = "") -> bytes:
     """JSON has no line ends of its own, so one line of data carries any message."""
     named = b"id: " + event_id.encode() + b"\n" if event_id else b""
-    return named + b"event: message\ndata: " + message.replace(b"\r", b"").replace(b"\n", b"") + b"\n\n"
+    for end, instead in _LINE_ENDS.items():
+        message = message.replace(end, instead)
+    return named + b"event: message\ndata: " + message + b"\n\n"
 
 
 class EventStream(Response):
