@@ -11,9 +11,11 @@ from structlog.testing import capture_logs
 
 from bifrost.storage.audit import SqlAuditStore
 from bifrost.storage.database import StorageUnavailable
+from tests.flows import _connecting as people
 from tests.support import oauth
 from tests.support.clock import FakeClock
-from tests.support.gateway import ADMIN_TOKEN, ISSUER, KEY_ID, TestGateway, running_gateway
+from tests.support.gateway import ADMIN_TOKEN, ISSUER, KEY_ID, VIRTUAL_KEY, TestGateway, running_gateway
+from tests.support.oauth_upstream import OAuthUpstream
 
 pytestmark = pytest.mark.anyio
 
@@ -178,6 +180,39 @@ async def test_a_refresh_token_that_comes_again_is_an_event(
     told = str(await _events(admin))
     for secret in (tokens["refresh_token"], pair["refresh_token"], pair["access_token"]):
         assert secret not in told
+
+
+async def test_guessing_at_a_code_or_a_key_is_an_event(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """TC-178, TC-030, TC-163: told once, when the last guess is taken; not for whoever mistyped."""
+    async with running.browser() as browser:
+        client, code = await oauth.authorized(running.http, browser)
+        for _ in range(4):
+            await client.redeem(code, code_verifier="x" * 43)
+        assert await _events(admin, event="authorization_code_guessed") == []
+        for _ in range(3):
+            await client.redeem(code, code_verifier="x" * 43)
+        assert (await _one(admin, "authorization_code_guessed"))["result"] == "failure"
+        flow_id = await oauth.begin(browser, client)
+        for _ in range(8):
+            await oauth.press(browser, "vk", flow_id, virtual_key="sk-bf-wrong")
+    told = await _events(admin, event="virtual_keys_guessed")
+    assert sorted(event["details"]["by"] for event in told) == ["address", "flow"]
+    assert {(event["target"], event["client_address"]) for event in told} == {(flow_id, "203.0.113.7")}
+
+
+async def test_connecting_an_account_is_an_event(sqlite_url: str, tmp_path: Path) -> None:
+    """TC-178: whose, and at which service; and so is a sign-in there that came to nothing."""
+    guarded = OAuthUpstream()
+    async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running, running.administrator() as admin:
+        await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        connected = await _one(admin, "upstream_connected")
+        assert connected["result"] == "success"
+        guarded.deny = True
+        async with running.browser() as browser:
+            flow_id, _csrf = await people.identify(browser, await oauth.register(running.http))
+            await people.connect(browser, flow_id, "alice")
+        assert (await _one(admin, "upstream_sign_in_failed"))["result"] == "failure"
+        assert not [token for token in guarded.issued if token in str(await _events(admin))]
 
 
 async def test_a_token_that_is_given_back_is_told_once(running: TestGateway, admin: httpx2.AsyncClient) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bifrost.authserver.errors import KeyRefused, TooManyGuesses
 from bifrost.authserver.models import AuthServerConfig
 from bifrost.authserver.store import AuthServerStore
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Denied
 from bifrost.governance.tool_policy import ToolPolicy
@@ -32,8 +32,9 @@ class Identities:
         now = self.clock.now()
         key = await self.virtual_keys.presented(value)
         right = key is not None and key.refusal(now) is None
+        buckets = (f"flow:{flow_id}", f"address:{address}")
         admitted = await self.store.admit_key_guess(
-            (f"flow:{flow_id}", f"address:{address}"),
+            buckets,
             right=right,
             limit=MAX_KEY_FAILURES,
             until=now + KEY_LOCK_SECONDS * SECOND,
@@ -42,8 +43,16 @@ class Identities:
         if not admitted:
             raise TooManyGuesses(KEY_LOCK_SECONDS)
         if key is None or not right:
+            await self._tell_of_a_lock(buckets, flow_id)
             raise KeyRefused("This virtual key is unknown, inactive or expired.", param="virtual_key")
         return Identity("vk", key.id)
+
+    async def _tell_of_a_lock(self, buckets: tuple[str, ...], flow_id: str) -> None:
+        """The guess that fills a bucket is the last one that is counted, so it is told of once."""
+        now = self.clock.now()
+        for bucket in buckets:
+            if await self.store.key_guesses_locked(bucket, limit=MAX_KEY_FAILURES, now=now):
+                events.tell("virtual_keys_guessed", target=flow_id, result="failure", by=bucket.partition(":")[0])
 
     async def locked(self, flow_id: str) -> bool:
         return await self.store.key_guesses_locked(f"flow:{flow_id}", limit=MAX_KEY_FAILURES, now=self.clock.now())

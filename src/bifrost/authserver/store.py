@@ -47,7 +47,8 @@ class AuthServerStore(Protocol):
 
     async def authorization_code(self, code_hash: str) -> AuthorizationCode | None: ...
 
-    async def count_failed_attempt(self, code_hash: str) -> None: ...
+    async def count_failed_attempt(self, code_hash: str) -> int:
+        """How many there are now; 0 when there is no such code."""
 
     async def redeem_code(self, code_hash: str, tokens: NewTokens, now: int) -> bool:
         """Claim the code and write its tokens, or nothing: False when used, expired, burnt or its grant revoked."""

@@ -97,9 +97,10 @@ class SqlAuthServerStore:
         row = await self._one("authorization_code", code_hash=code_hash)
         return AuthorizationCode(**row) if row else None
 
-    async def count_failed_attempt(self, code_hash: str) -> None:
+    async def count_failed_attempt(self, code_hash: str) -> int:
         async with self._database.transaction() as connection:
-            await self._queries.count_failed_attempt(connection, code_hash=code_hash)
+            row = await self._queries.count_failed_attempt(connection, code_hash=code_hash)
+        return int(row["failed_attempts"]) if row else 0
 
     async def redeem_code(self, code_hash: str, tokens: NewTokens, now: int) -> bool:
         async with self._database.transaction() as connection:

@@ -53,7 +53,9 @@ class AuthorizationCodeGrant:
             if not await resource_matches(parameters, self.endpoint_of, code.resource):
                 raise OAuthError(oauth.INVALID_TARGET, "The code was issued for another resource.", param="resource")
         except OAuthError:
-            await self.store.count_failed_attempt(code.code_hash)
+            if await self.store.count_failed_attempt(code.code_hash) == MAX_FAILED_ATTEMPTS:
+                events.tell("authorization_code_guessed", target=code.grant_id, result="failure")
+                log.warning("authorization_code_guessed", grant=code.grant_id)
             raise
 
     async def _claim(self, code: AuthorizationCode, client: Client, jkt: str) -> TokenResponse:
