@@ -55,6 +55,9 @@ class TalkingUpstream:
     takes_note: threading.Event = field(default_factory=threading.Event)
     """Cleared: listening begins, and is acknowledged, when it is set again."""
 
+    answers_subscriptions: threading.Event = field(default_factory=threading.Event)
+    """Cleared: `resources/subscribe` is answered when it is set again."""
+
     _answers: dict[str, "asyncio.Future[Any]"] = field(default_factory=dict)
     _streams: dict["asyncio.Queue[dict[str, Any]]", int] = field(default_factory=dict)
     """With the number of the session that each belongs to."""
@@ -67,6 +70,7 @@ class TalkingUpstream:
 
     def __post_init__(self) -> None:
         self.takes_note.set()
+        self.answers_subscriptions.set()
 
     @property
     def modern(self) -> bool:
@@ -154,6 +158,8 @@ class TalkingUpstream:
             error = {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "No such method."}}
             await plain(send, 404 if self.modern else 200, written(error))
             return
+        while method == mcp.RESOURCES_SUBSCRIBE and not self.answers_subscriptions.is_set():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
         self._count += 1
         session = () if self.modern or method != mcp.INITIALIZE else ((b"mcp-session-id", b"t%d" % self._count),)
         await plain(send, 200, self._result(message, results[method]), session)

@@ -121,7 +121,9 @@ def _lifespan(
         await server.life.reconcile()
         await mcp.letters.catch_up()
         programs = parts.stdio.programs.run(lambda: _enabled(parts))
-        background = (sweeper.run(), upkeep.run(), mcp.letters.run(), mcp.sessions.run(), programs)
+        background = (
+            sweeper.run(), upkeep.run(), mcp.letters.run(), mcp.sessions.run(), mcp.streams.keep_current(), programs
+        )  # fmt: skip
         running = [asyncio.create_task(task) for task in background]
         try:
             yield

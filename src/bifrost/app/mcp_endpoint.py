@@ -89,6 +89,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     forward = Forward(sessions, states, held, elsewhere, Places(), streams.overheard)
     reading = Reading(lists, forward)
     subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
+    streams.shown = subscriptions.shown
     discovery = Discovery(catalog)
     lazy = LazyAuthorization(server.connect.link, server.connect.missing, _metadata_url(parts))
     quota = Quota(parts.virtual_keys, parts.limits)

@@ -34,7 +34,8 @@ from bifrost.upstreams.oauth.discovery import Discovery
 from bifrost.upstreams.oauth.registration import CLIENT_ID_DOCUMENT, Registrations
 from bifrost.upstreams.oauth.sign_in import SignIns
 from bifrost.upstreams.probe import Probe
-from bifrost.upstreams.sessions import Questions, UpstreamSessions
+from bifrost.upstreams.sessions import UpstreamSessions
+from bifrost.upstreams.single_questions import Questions
 from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.submissions import Submissions
 from bifrost.upstreams.transports.base import Pipes

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from msgspec import Raw
 
-from bifrost.base.errors import Unavailable
+from bifrost.base.errors import StorageFault, Unavailable
 from bifrost.gateway.attention import Attention, Listener
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.letters import Handler, Letters
@@ -32,12 +32,13 @@ MAX_WAITING = 256
 
 MAX_STREAMS = 10_000
 MAX_STREAMS_OF_ONE_PRINCIPAL = 64
+LOOK_SECONDS = 0.5
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 2.0, 60.0
 
 NEWS = "news"
 """A kind of letters."""
 
-_Listen = Callable[[], Awaitable[None]]
+_Listen = Callable[[Peer], Awaitable[None]]
 _CHANGES = frozenset(kind.changed for kind in KINDS)
 
 log = structlog.get_logger()
@@ -88,6 +89,9 @@ class Streams:
     sessions: UpstreamSessions
     questions: Questions
     letters: Letters
+    shown: Callable[[str, str, str], str] = field(default=lambda _session, _upstream_id, uri: uri)
+    """By which URI a session knows an upstream's."""
+
     _open: set[Stream] = field(default_factory=set)
     _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
     _attended: dict[tuple[str, str], Attention] = field(default_factory=dict)
@@ -126,6 +130,15 @@ class Streams:
             if stream.session == session:
                 stream.end()
 
+    async def keep_current(self) -> None:
+        """Until cancelled: what is heard of an upstream ends within a second of how it was configured (contract §6)."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                self.sessions.retire(await self.catalog.upstreams.enabled())
+            except StorageFault:
+                log.warning("upstreams_not_looked_at")
+
     def close(self) -> None:
         """The process stops: every stream ends in good order."""
         for stream in self._open:
@@ -139,7 +152,10 @@ class Streams:
 
     def attend(self, peer: Peer, uris: tuple[str, ...] = ()) -> None:
         """Hears what an upstream says to this session or subscription, for as long as that lasts."""
-        if peer.session and not (attention := self._attention(peer, uris)).listeners:
+        if not peer.session or self.sessions.has_left(peer.session):
+            return
+        attention = self._attention(peer, uris)
+        if not attention.listeners:
             self._start(peer, attention)
 
     async def attend_anew(self, peer: Peer, uris: tuple[str, ...]) -> None:
@@ -149,6 +165,8 @@ class Streams:
         then this returns when it has taken note. Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
         stateless = (await self.sessions.facts(peer)).stateless
+        if self.sessions.has_left(peer.session):
+            return  # while it was asked
         attention = self._attention(peer, uris)
         attention.uris = uris
         if stateless and not uris:
@@ -164,7 +182,14 @@ class Streams:
             self.catalog.stale(peer.upstream.id, method)
             self._announce(peer.upstream.id, method, peer.owner if peer.upstream.per_user else "")
         elif peer.session:
-            self._tell(peer.session, method, params)
+            self._tell(peer.session, method, self._named(peer, method, params))
+
+    def _named(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> Mapping[str, Raw]:
+        """By the name that the session subscribed by: where two list the same URI, one of them has another here."""
+        uri = jsonrpc.text(params.get("uri")) if method == mcp.RESOURCE_UPDATED else None
+        return (
+            params if uri is None else {**params, "uri": jsonrpc.raw(self.shown(peer.session, peer.upstream.id, uri))}
+        )
 
     def changed(self, upstream_id: str, kind: Kind) -> None:
         """The catalog saw that an upstream lists other things than before, though it did not say so."""
@@ -199,12 +224,14 @@ class Streams:
             return
         peer = self.catalog.peer(upstream, stream.call.caller.identity)
         key = (upstream.id, peer.owner)
-        if key not in self._watches:
-            self._watches[key] = _Watch(asyncio.create_task(_persistently(peer, self._watching(peer))))
-        self._watches[key].watchers.add(stream)
+        watchers = self._watches[key].watchers if key in self._watches else set()
+        if key not in self._watches or self._watches[key].task.done():
+            task = asyncio.create_task(self._persistently(peer, self._watching()))
+            self._watches[key] = _Watch(task, watchers)
+        watchers.add(stream)
 
-    def _watching(self, peer: Peer) -> _Listen:
-        return lambda: self.sessions.listen(peer, (), _Hears(self, peer))
+    def _watching(self) -> _Listen:
+        return lambda peer: self.sessions.listen(peer, (), _Hears(self, peer))
 
     def _attention(self, peer: Peer, uris: tuple[str, ...]) -> Attention:
         key = (peer.session, peer.upstream.id)
@@ -214,12 +241,12 @@ class Streams:
         return self._attended[key]
 
     def _start(self, peer: Peer, attention: Attention, *, subscribed: bool = False) -> None:
-        attention.start(lambda listener: _persistently(peer, self._listening(peer, attention, listener, subscribed)))
+        attention.start(lambda listener: self._persistently(peer, self._listening(attention, listener, subscribed)))
 
-    def _listening(self, peer: Peer, attention: Attention, listener: Listener, subscribed: bool) -> _Listen:
+    def _listening(self, attention: Attention, listener: Listener, subscribed: bool) -> _Listen:
         known = subscribed
 
-        async def listen() -> None:
+        async def listen(peer: Peer) -> None:
             nonlocal known
             by_itself, known = known, False
             stateless = (await self.sessions.facts(peer)).stateless
@@ -228,6 +255,36 @@ class Streams:
                 await self.sessions.listen(peer, uris, listener)
 
         return listen
+
+    async def _persistently(self, peer: Peer, listen: _Listen) -> None:
+        """Until the upstream has nothing to say of its own accord; while it cannot be reached, later and later again.
+
+        Each time with the upstream as it is configured then: whoever listens for long knows it as it was.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                now = await self._now(peer)
+                return None if now is None else await listen(now)
+            except ConnectionRequired:
+                return None
+            except (Unavailable, RpcError) as error:
+                log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE_SECONDS)
+
+    async def _now(self, peer: Peer) -> Peer | None:
+        """None when the upstream is gone, or is now one where this is somebody else's. Raises StorageFault."""
+        if self.sessions.has_left(peer.session):
+            return None
+        found = [one for one in await self.catalog.upstreams.enabled() if one.id == peer.upstream.id]
+        now = [
+            self.sessions.peer(
+                one, peer.identity, session=peer.session, capabilities=peer.capabilities, log_level=peer.log_level
+            )
+            for one in found
+        ]
+        return now[0] if now and now[0].key == peer.key else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,17 +310,3 @@ def _onto(stream: Stream) -> Callable[[bytes], Awaitable[bool]]:
         return stream.offer(message)
 
     return emit
-
-
-async def _persistently(peer: Peer, listen: _Listen) -> None:
-    """Until the upstream has nothing to say of its own accord; while it cannot be reached, later and later again."""
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return await listen()
-        except ConnectionRequired:
-            return None
-        except (Unavailable, RpcError) as error:
-            log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LAST_PAUSE_SECONDS)

@@ -7,8 +7,9 @@ from typing import Any
 from msgspec import Raw
 
 from bifrost.base import ids
+from bifrost.gateway.errors import UnknownSession
 from bifrost.gateway.forward import Forward
-from bifrost.gateway.models import PROMPTS, RESOURCES, TOOLS, Call, Client
+from bifrost.gateway.models import PROMPTS, RESOURCES, TOOLS, Call, Client, Route
 from bifrost.gateway.questions import Questions
 from bifrost.gateway.reading import READ_SECONDS, Reading
 from bifrost.gateway.streams import Stream, Streams
@@ -27,6 +28,9 @@ _FILTERS = {
 }
 _URIS = "resourceSubscriptions"
 
+_Thing = tuple[str, str]
+"""A resource: its upstream, and the URI that it has there; others may have the same."""
+
 
 @dataclass(slots=True)
 class Subscriptions:
@@ -35,31 +39,58 @@ class Subscriptions:
     questions: Questions
     reading: Reading
     forward: Forward
-    _uris: dict[str, dict[str, Peer]] = field(default_factory=dict)
-    """By session: the resources it subscribed to, under the upstream's own URIs."""
+    _held: dict[str, dict[_Thing, str]] = field(default_factory=dict)
+    """By session or subscription: what it subscribed to, and by which URI it knows that."""
 
     # ---- sessions of older clients ----------------------------------------------------------------------------------
 
     async def subscribe(self, call: Call, params: dict[str, Raw]) -> None:
-        """Raises RpcError, InsufficientScope, UpstreamUnavailable, ConnectionRequired."""
-        route = await self.reading.resource_route(call, params, mcp.RESOURCES_SUBSCRIBE)
-        peer = self.forward.peer(call, route)
-        held = self._uris.setdefault(call.client.session, {})
-        if len(held) >= MAX_URIS:
+        """Raises RpcError, InsufficientScope, UpstreamUnavailable, ConnectionRequired, UnknownSession."""
+        session, (peer, route) = call.client.session, await self._route(call, params, mcp.RESOURCES_SUBSCRIBE)
+        held, thing = self._held.setdefault(session, {}), (peer.upstream.id, route.key)
+        known = thing in held
+        if not known and len(held) >= MAX_URIS:
             raise RpcError(jsonrpc.INVALID_PARAMS, f"A session can subscribe to {MAX_URIS} resources.")
-        if not (await self.sessions.facts(peer)).stateless:
-            await self.sessions.request(peer, route.method, {**params, "uri": route.key}, seconds=READ_SECONDS)
-        held[route.key] = peer
-        await self._attend(call.client.session, peer)
+        held[thing] = jsonrpc.text(params.get("uri")) or route.key
+        try:
+            await self._told(peer, route, params)
+        except BaseException:
+            if not known:
+                self._let_go(session, thing)
+            raise
+        if self.sessions.has_left(session):
+            self._held.pop(session, None)
+            raise UnknownSession("This session has ended.")
+        await self._attend(session, peer)
 
     async def unsubscribe(self, call: Call, params: dict[str, Raw]) -> None:
         """Raises RpcError, InsufficientScope, UpstreamUnavailable, ConnectionRequired."""
-        route = await self.reading.resource_route(call, params, mcp.RESOURCES_UNSUBSCRIBE)
+        peer, route = await self._route(call, params, mcp.RESOURCES_UNSUBSCRIBE)
+        await self._told(peer, route, params)
+        if self._let_go(call.client.session, (peer.upstream.id, route.key)):
+            await self._attend(call.client.session, peer)
+
+    async def _route(self, call: Call, params: dict[str, Raw], method: str) -> tuple[Peer, Route]:
+        """Raises RpcError: nobody has it for this caller, or it would be told to everybody or to none."""
+        route = await self.reading.resource_route(call, params, method)
         peer = self.forward.peer(call, route)
+        if not peer.session:
+            said = f"{route.upstream.name} is one program for everybody here: its resources cannot be subscribed to."
+            raise RpcError(jsonrpc.METHOD_NOT_FOUND, said)
+        return peer, route
+
+    async def _told(self, peer: Peer, route: Route, params: dict[str, Raw]) -> None:
+        """An upstream without sessions is told by listening (2026-07-28, subscriptions)."""
         if not (await self.sessions.facts(peer)).stateless:
             await self.sessions.request(peer, route.method, {**params, "uri": route.key}, seconds=READ_SECONDS)
-        if self._uris.get(call.client.session, {}).pop(route.key, None) is not None:
-            await self._attend(call.client.session, peer)
+
+    def _let_go(self, session: str, thing: _Thing) -> bool:
+        """Whether the session was subscribed to it."""
+        held = self._held.get(session, {})
+        found = held.pop(thing, None) is not None
+        if not held:
+            self._held.pop(session, None)
+        return found
 
     async def set_level(self, session: str, level: str) -> None:
         await self.sessions.set_level(session, level)
@@ -68,16 +99,17 @@ class Subscriptions:
         """The client has something to say to all the upstreams that it talks to."""
         await self.sessions.tell(session, method, params)
 
+    def shown(self, session: str, upstream_id: str, uri: str) -> str:
+        """By which URI this session knows what an upstream calls by that one."""
+        return self._held.get(session, {}).get((upstream_id, uri), uri)
+
     def end(self, session: str) -> None:
-        self._uris.pop(session, None)
-        self.streams.end_session(session)
+        self._held.pop(session, None)
         self.sessions.leave(session)
+        self.streams.end_session(session)
 
     async def _attend(self, session: str, peer: Peer) -> None:
-        held = self._uris.get(session)
-        if held is None:
-            return  # the session has ended meanwhile
-        uris = [uri for uri, other in held.items() if other.upstream.id == peer.upstream.id]
+        uris = [uri for upstream_id, uri in self._held.get(session, {}) if upstream_id == peer.upstream.id]
         await self.streams.attend_anew(peer, tuple(uris))
 
     # ---- stateless clients ------------------------------------------------------------------------------------------
@@ -99,6 +131,9 @@ class Subscriptions:
             subscription=request_id,
         )
         await self.streams.open(stream)
+        if routes:
+            names = zip(routes, honoured[_URIS], strict=True)
+            self._held[stream.session] = {(route.upstream.id, route.key): uri for route, uri in names}
         for upstream in {route.upstream.id: route.upstream for route in routes}.values():
             peer = self.sessions.peer(upstream, call.caller.identity, session=stream.session)
             self.streams.attend(peer, tuple(route.key for route in routes if route.upstream.id == upstream.id))

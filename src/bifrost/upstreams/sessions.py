@@ -6,7 +6,7 @@ anybody else.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,10 +16,11 @@ from bifrost.base.clock import SECOND, SystemClock
 from bifrost.base.errors import DomainError
 from bifrost.base.singleflight import SingleFlight
 from bifrost.identity.models import Identity
-from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol import mcp
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.kept_links import KeptLinks, Key
 from bifrost.upstreams.links import duplex, legacy, modern
 from bifrost.upstreams.links.base import (
     HANDSHAKE_SECONDS,
@@ -39,17 +40,13 @@ from bifrost.upstreams.transports.base import Pipes
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 from bifrost.upstreams.uses import Uses
 
-MAX_LINKS = 10_000
-"""Kept in this process; the least recently used one goes first."""
-
 IDLE_MILLISECONDS = 30 * 60 * SECOND
 """A link that nobody used for so long is closed. It opens again by itself, as a new session of the upstream."""
 
 LOOK_SECONDS = 60.0
-MAX_LINKS_OF_ONE_OWNER = 64
-"""At one upstream."""
+MAX_LEFT = 20_000
+"""Sessions of which it is remembered that they have ended."""
 
-Key = tuple[str, str, str, bytes, str]
 NOBODY = Nobody()
 _EVERYBODY = "everybody"
 
@@ -70,7 +67,7 @@ class UpstreamSessions:
     """Names of upstreams on a pipe that everybody shares: what they remember, they remember for all."""
 
     uses: Uses[Key] = field(default_factory=lambda: Uses(SystemClock()))
-    _links: OrderedDict[Key, Link] = field(default_factory=OrderedDict)
+    _links: KeptLinks = field(default_factory=KeptLinks)
     _modern: dict[str, Facts | None] = field(default_factory=dict)
     """By upstream: what a stateless one said of itself; None for one that begins with `initialize`."""
 
@@ -81,9 +78,8 @@ class UpstreamSessions:
     """Programs that do not know the stateless revision, each with the configuration it was asked in."""
 
     _opening: SingleFlight[Link] = field(default_factory=SingleFlight)
-    _closing: set["asyncio.Task[None]"] = field(default_factory=set)
-    _listening: dict[int, set[asyncio.Timeout]] = field(default_factory=dict)
-    """By link: what ends when the upstream turns out to have forgotten it."""
+    _left: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Sessions that have ended."""
 
     def peer(
         self,
@@ -119,14 +115,16 @@ class UpstreamSessions:
         with self.uses.of(peer.key):
             link = await self._link(peer)
             try:
-                return await link.request(method, params, requester, seconds, fields)
+                with self._links.working(link):
+                    return await link.request(method, params, requester, seconds, fields)
             except Forgotten:
-                self._forget(peer, link)
+                self._forget(link)
             link = await self._link(peer)
             try:
-                return await link.request(method, params, requester, seconds, fields)
+                with self._links.working(link):
+                    return await link.request(method, params, requester, seconds, fields)
             except Forgotten as error:
-                self._forget(peer, link)
+                self._forget(link)
                 raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
 
     async def facts(self, peer: Peer) -> Facts:
@@ -139,19 +137,12 @@ class UpstreamSessions:
         Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
         link = await self._link(peer)
-        until_forgotten = asyncio.timeout(None)
         try:
-            async with until_forgotten:
-                self._listening.setdefault(id(link), set()).add(until_forgotten)
-                with self.uses.of(peer.key):
-                    await link.listen(uris, requester)
-        except (Forgotten, TimeoutError) as error:
-            self._forget(peer, link)
+            with self.uses.of(peer.key):
+                await self._links.listen(link, uris, requester)
+        except Forgotten as error:
+            self._forget(link)
             raise UpstreamUnavailable(f"{peer.upstream.name} no longer knows this session.") from error
-        finally:
-            self._listening[id(link)].discard(until_forgotten)
-            if not self._listening[id(link)]:
-                del self._listening[id(link)]
 
     def peers_of(self, session: str) -> list[Peer]:
         """Those to whom this session has links."""
@@ -161,7 +152,7 @@ class UpstreamSessions:
         """For the links that this session has already; those it opens later are opened with it."""
         for link in self._where(lambda key: key[2] == session):
             if link.facts.stateless:
-                self._links.pop(link.peer.key, None)  # it says the level with every request: open it anew with this one
+                self._links.take(link)  # it says the level with every request: open it anew with this one
             elif link.facts.offers("logging"):
                 try:
                     await link.request(mcp.SET_LEVEL, {"level": level}, NOBODY, HANDSHAKE_SECONDS)
@@ -177,9 +168,24 @@ class UpstreamSessions:
                 log.info("upstream_not_told", upstream=link.peer.upstream.name, method=method)
 
     def leave(self, session: str) -> None:
-        """The session has ended: so do its links."""
-        for key in [key for key in self._links if key[2] == session]:
-            self._close(self._links.pop(key))
+        """The session has ended: so do its links, and those that are being opened for it."""
+        self._left[session] = None
+        while len(self._left) > MAX_LEFT:
+            self._left.popitem(last=False)
+        for link in self._where(lambda key: key[2] == session):
+            self._links.drop(link)
+            self._links.close(link)
+
+    def has_left(self, session: str) -> bool:
+        return session in self._left
+
+    def retire(self, enabled: Iterable[Upstream]) -> None:
+        """Ends the links to upstreams that are configured otherwise now, or not at all; requests are finished first."""
+        ways = {upstream.id: upstream.way for upstream in enabled}
+        for link in self._where(lambda _key: True):
+            if ways.get(link.peer.upstream.id) != link.peer.upstream.way:
+                self._forget(link)
+                self._links.give_up(link)
 
     async def run(self) -> None:
         """Until cancelled: closes links that nobody uses."""
@@ -189,31 +195,31 @@ class UpstreamSessions:
 
     def close_idle(self) -> None:
         """Programs are left to those who run them, who know a time of their own."""
-        for key in self.uses.idle(self._links, IDLE_MILLISECONDS):
-            upstream = self._links[key].peer.upstream
-            if upstream.connection_type != "stdio":
-                self._close(self._links.pop(key))
-                log.info("upstream_session_idle", upstream=upstream.name)
+        for key in self.uses.idle(self._links.keys, IDLE_MILLISECONDS):
+            link = self._links.get(key)
+            if link and link.peer.upstream.connection_type != "stdio":
+                self._links.give_up(link)
+                log.info("upstream_session_idle", upstream=link.peer.upstream.name)
 
     async def close(self) -> None:
         """Says good-bye to all of them; what does not answer in time is left as it is."""
-        links = [*self._links.values()]
-        self._links.clear()
-        for link in links:
-            self._close(link)
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=2.0)
+        await self._links.close_all()
 
     async def _link(self, peer: Peer) -> Link:
+        """Raises UpstreamUnavailable, ConnectionRequired."""
+        self._check_not_left(peer)
         known = self._links.get(peer.key)
         if known is not None and known.peer.upstream.way != peer.upstream.way:
-            self._forget(peer, known)  # its configuration was changed
-            self._close(known)
+            self._forget(known)  # its configuration was changed
+            self._links.give_up(known)
             known = None
         if known is None:
-            return await self._opening.do(peer.key, lambda: self._open(peer))
-        self._links.move_to_end(peer.key)
-        return known
+            return await self._opening.do((peer.key, peer.upstream.way), lambda: self._open(peer))
+        return self._links.used(known)
+
+    def _check_not_left(self, peer: Peer) -> None:
+        if peer.session in self._left:
+            raise UpstreamUnavailable("This session has ended.")
 
     async def _open(self, peer: Peer) -> Link:
         channel = HttpChannel(peer, self.transport, self.auth[peer.upstream.auth_type])
@@ -222,8 +228,12 @@ class UpstreamSessions:
             link: Link = await self._open_pipe(pipes, peer, channel)
         else:
             link = await self._open_http(channel)
-        self._links[peer.key] = link
-        self._make_room(peer)
+        try:
+            self._check_not_left(peer)  # nobody would ever close it
+        except UpstreamUnavailable:
+            self._links.close(link)
+            raise
+        self._links.add(link)
         self.opened(peer)
         log.info("upstream_session_opened", upstream=peer.upstream.name, version=link.facts.version)
         return link
@@ -289,41 +299,11 @@ class UpstreamSessions:
         known = channel.peer.upstream.id in self._modern
         return None if known and not channel.peer.session else await modern.discover(channel)
 
-    def _make_room(self, peer: Peer) -> None:
-        """Called when a link has been added: an old one of the same owner goes, or the oldest of all."""
-        own = [key for key in self._links if key[:2] == peer.key[:2]]
-        if len(own) > MAX_LINKS_OF_ONE_OWNER:
-            self._close(self._links.pop(own[0]))
-        while len(self._links) > MAX_LINKS:
-            self._close(self._links.popitem(last=False)[1])
-
     def _where(self, wanted: Callable[[Key], bool]) -> list[Link]:
-        return [link for key, link in self._links.items() if wanted(key)]
+        return self._links.where(wanted)
 
-    def _forget(self, peer: Peer, link: Link) -> None:
-        self._modern.pop(peer.upstream.id, None)
-        self._only_modern.discard(peer.upstream.id)
-        if self._links.get(peer.key) is link:
-            del self._links[peer.key]
-        for listening in self._listening.get(id(link), ()):
-            if listening.when() is None:
-                listening.reschedule(0)  # what was said to that session comes no more
-
-    def _close(self, link: Link) -> None:
-        task = asyncio.create_task(link.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """Single questions of the gateway's own, without a conversation."""
-
-    sessions: UpstreamSessions
-
-    async def request(
-        self, upstream: Upstream, identity: Identity, method: str, params: Params, *, seconds: float
-    ) -> dict[str, Raw]:
-        """The members of the result. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
-        peer = self.sessions.peer(upstream, identity)
-        return jsonrpc.object_members(await self.sessions.request(peer, method, params, seconds=seconds))
+    def _forget(self, link: Link) -> None:
+        """The upstream has forgotten it, or is another one now: in what era it speaks has to be asked again, too."""
+        self._modern.pop(link.peer.upstream.id, None)
+        self._only_modern.discard(link.peer.upstream.id)
+        self._links.drop(link)

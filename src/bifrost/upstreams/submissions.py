@@ -15,7 +15,8 @@ from bifrost.upstreams.accounts import Credential, Owner, target_of
 from bifrost.upstreams.errors import ENDED, HeadersRefused, SignInRefused, UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.oauth.store import UpstreamOAuthStore
-from bifrost.upstreams.sessions import Questions, UpstreamSessions
+from bifrost.upstreams.sessions import UpstreamSessions
+from bifrost.upstreams.single_questions import Questions
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 
 TRIAL_SECONDS = 10.0

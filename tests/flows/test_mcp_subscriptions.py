@@ -1,0 +1,111 @@
+"""Subscriptions belong to one session and one upstream, as the upstream is configured (2025-11-25, resources)."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.test_mcp_sessions import listening
+from tests.support.gateway import ADMIN_TOKEN, upstream
+from tests.support.mcp_client import McpClient, gateway_on_a_port
+from tests.support.servers import until
+from tests.support.talking_upstream import TalkingUpstream, talking
+
+pytestmark = pytest.mark.anyio
+
+OLDER, MODERN = "2025-11-25", "2026-07-28"
+UPDATED = "notifications/resources/updated"
+ADMINISTRATOR = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+SAME, OTHERS = "notes:///a", "bifrost://two/notes%3A%2F%2F%2Fa"
+"""The first upstream's, and what the second one's is called where both list it."""
+
+
+def two(one: TalkingUpstream, other: TalkingUpstream) -> dict[str, Any]:
+    return {"mcp": {"client_configs": [upstream("one", one.url), upstream("two", other.url)]}}
+
+
+@pytest.mark.parametrize("revision", [OLDER, MODERN])
+async def test_two_upstreams_with_the_same_uri_are_two_subscriptions(
+    sqlite_url: str, tmp_path: Path, revision: str
+) -> None:
+    """Contract §7: ending one ends one, and each is announced by the name that it was subscribed by."""
+    with talking(revision) as one, talking(revision) as other:
+        async with gateway_on_a_port(sqlite_url, tmp_path, **two(one, other)) as http:
+            client = McpClient(http, OLDER)
+            await client.open()
+            async with listening(client) as news:
+                for uri in (SAME, OTHERS):
+                    assert (await client.request("resources/subscribe", {"uri": uri})).error is None
+                await until(lambda: one.listeners and other.listeners)
+                other.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == OTHERS
+                one.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == SAME
+                assert (await client.request("resources/unsubscribe", {"uri": SAME})).error is None
+                assert not other.requests("resources/unsubscribe")
+                other.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == OTHERS
+
+
+async def test_a_session_that_unsubscribes_does_so_for_itself(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §7: two sessions of one person have nothing to do with each other."""
+    with talking(OLDER) as server:
+        sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            first, second = McpClient(http, OLDER), McpClient(http, OLDER)
+            for client in (first, second):
+                await client.open()
+                assert (await client.request("resources/subscribe", {"uri": SAME})).error is None
+            async with listening(second) as news:
+                await until(lambda: server.listeners == 3)  # and one for changes of lists
+                await first.request("resources/unsubscribe", {"uri": SAME})
+                assert (await http.delete("/mcp", headers=first.headers("", {}))).status_code == 204
+                await until(lambda: server.listeners == 2)
+                server.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == SAME
+
+
+async def test_a_subscription_that_outlasts_its_session_is_none(sqlite_url: str, tmp_path: Path) -> None:
+    """A session may end while its subscription is being made: nothing stays behind."""
+    with talking(OLDER) as server:
+        sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            client = McpClient(http, OLDER)
+            await client.open()
+            await client.request("resources/list")
+            server.answers_subscriptions.clear()
+            making = asyncio.create_task(client.request("resources/subscribe", {"uri": SAME}))
+            await until(lambda: bool(server.requests("resources/subscribe")))
+            assert (await http.delete("/mcp", headers=client.headers("", {}))).status_code == 204
+            server.answers_subscriptions.set()
+            assert (await asyncio.wait_for(making, 20)).error is not None
+            await asyncio.sleep(0.5)
+            assert server.listeners == 0
+
+
+async def test_an_upstream_that_is_moved_is_heard_where_it_is_now(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §9: an administrator's change holds for what is open, and nobody goes back to where it was."""
+    with talking(OLDER) as before, talking(OLDER) as now:
+        sections = {"mcp": {"client_configs": [upstream("up", before.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            client = McpClient(http, OLDER)
+            await client.open()
+            await client.request("tools/call", {"name": "up-echo", "arguments": {}})
+            async with listening(client) as news:
+                await until(lambda: before.listeners)
+                known = (await http.get("/api/mcp/clients", headers=ADMINISTRATOR)).json()["clients"][0]
+                path = f"/api/mcp/client/{known['config']['client_id'] if 'config' in known else known['id']}"
+                moved = upstream("up", now.url)
+                assert (await http.put(path, json=moved, headers=ADMINISTRATOR)).status_code == 200
+                await until(lambda: now.listeners and not before.listeners)
+                opened = before.streams_opened
+                for _ in range(3):
+                    await client.request("tools/call", {"name": "up-echo", "arguments": {}})
+                    await asyncio.sleep(0.8)
+                assert before.streams_opened == opened
+                now.says("notifications/message", {"level": "info", "data": "here"})
+                while (said := await asyncio.wait_for(news.get(), 10))["method"] != "notifications/message":
+                    assert said["method"].endswith("list_changed")
+                assert (await http.delete(path, headers=ADMINISTRATOR)).status_code < 300
+                await until(lambda: not now.listeners)
