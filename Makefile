@@ -97,6 +97,23 @@ clients: $(VENV)/.installed-dev
 conformance: clients ## the official suite: authorization server, OAuth client towards upstreams, MCP server (docs/conformance.md)
 	@$(BIN)/python -m pytest tests/wire/test_conformance.py tests/wire/test_conformance_server.py
 
+FUZZ := .cache/fuzz
+SECONDS ?= 30
+EXAMPLES ?= 100
+
+$(FUZZ)/.installed: requirements/dev.txt tests/fuzz/requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the fuzzers into $(FUZZ)"
+	@$(BIN)/python -m venv --clear $(FUZZ)
+	@for list in requirements/dev.txt tests/fuzz/requirements.txt; do \
+	  $(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $$list || exit 1; done
+	@$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: fuzz
+fuzz: $(FUZZ)/.installed ## strangers' bytes and requests at random (SECONDS=30 a target, EXAMPLES=100 an operation)
+	@$(FUZZ)/bin/python -m tests.fuzz.run --seconds $(SECONDS)
+	@$(FUZZ)/bin/python -m tests.fuzz.api --examples $(EXAMPLES)
+
 .PHONY: bench
 bench: $(VENV)/.installed-run ## the side-by-side bench (see bench/README.md)
 	@bench/run.sh
@@ -128,6 +145,7 @@ fix: $(VENV)/.installed-dev ## repair what a tool can repair
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	@$(COMPILE) pyproject.toml --group build -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --group dev --constraint requirements/run.txt -o requirements/dev.txt
+	@$(COMPILE) tests/fuzz/requirements.in --constraint requirements/dev.txt -o tests/fuzz/requirements.txt
 
 .PHONY: clean
 clean: ## remove .venv and caches; dev/ with its key and data stays

@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fuzz.targets import TARGETS
-
 CORPUS = Path(__file__).with_name("corpus")
+TARGETS = sorted(directory.name for directory in CORPUS.iterdir())
 MAX_BYTES = 4_096
 
 
@@ -40,10 +39,10 @@ def _in_a_process(name: str, seconds: int) -> int:
 def _fuzz(name: str, seconds: int) -> None:
     atheris = importlib.import_module("atheris")
     directory = CORPUS / name
-    directory.mkdir(parents=True, exist_ok=True)
+    with atheris.instrument_imports(include=["bifrost"]):
+        targets = importlib.import_module("tests.fuzz.targets").TARGETS
     options = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", "-verbosity=0", "-print_final_stats=1"]
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={directory}/breach-", str(directory)], TARGETS[name])
+    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={directory}/breach-", str(directory)], targets[name])
     atheris.Fuzz()
 
 

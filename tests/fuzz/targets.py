@@ -133,7 +133,7 @@ def json_rpc_message(data: bytes) -> None:
 
 def compact_jws(data: bytes) -> None:
     """Nothing that nobody signed is taken."""
-    with contextlib.suppress(JwsError):
+    with contextlib.suppress(JwsError, Invalid):
         token = jws.split(data.decode(errors="replace"))
         header = strict_json.loads(token.header) if token.header.startswith(b"{") else {}
         jws.check(token, header, ())

@@ -54,6 +54,8 @@ _encoder = msgspec.json.Encoder()
 def decode(raw: bytes) -> Message:
     """Raises RpcError: not JSON, or not a JSON-RPC 2.0 message."""
     try:
+        if not raw.isascii():
+            raw.decode()  # what is passed on unread has to be UTF-8 as well (RFC 8259 §8.1)
         message = _message.decode(raw)
     except msgspec.ValidationError as error:
         raise RpcError(INVALID_REQUEST, "Not a JSON-RPC 2.0 message.") from error

@@ -20,7 +20,7 @@ def verifies(verifier: str, challenge: str) -> bool:
     """RFC 7636 §4.6. A verifier outside the grammar of §4.1 never verifies."""
     if not _VERIFIER.fullmatch(verifier):
         return False
-    return hmac.compare_digest(_encode(hashlib.sha256(verifier.encode()).digest()), challenge)
+    return hmac.compare_digest(_encode(hashlib.sha256(verifier.encode()).digest()).encode(), challenge.encode())
 
 
 def _encode(raw: bytes) -> str:

@@ -7,6 +7,7 @@ backslashes and userinfo, which is how open redirectors are made.
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -112,7 +113,17 @@ def _loopback(uri: str) -> re.Match[str] | None:
 
 def _is_authority(authority: str | None) -> bool:
     match = _AUTHORITY.fullmatch(authority or "")
-    return match is not None and (match["port"] is None or 0 < int(match["port"]) <= MAX_PORT)
+    if match is None or not (match["port"] is None or 0 < int(match["port"]) <= MAX_PORT):
+        return False
+    return not match["host"].startswith("[") or _is_ipv6(match["host"][1:-1])
+
+
+def _is_ipv6(literal: str) -> bool:
+    try:
+        IPv6Address(literal)
+    except ValueError:
+        return False
+    return True
 
 
 def _app_refusal(scheme: str, parts: re.Match[str], app_schemes: Collection[str]) -> str | None:
@@ -123,4 +134,6 @@ def _app_refusal(scheme: str, parts: re.Match[str], app_schemes: Collection[str]
         return f"the scheme {scheme} is neither a reversed domain name nor that of a known application"
     if not (parts["authority"] or parts["path"]):
         return "nothing follows its scheme"
+    if any(bracket in (parts["authority"] or "") for bracket in "[]") and not _is_authority(parts["authority"]):
+        return "its host is not valid"  # brackets are for IPv6 addresses (RFC 3986 §3.2.2)
     return None

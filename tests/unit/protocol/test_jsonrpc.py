@@ -71,6 +71,7 @@ def test_json_that_is_no_message_is_an_invalid_request(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [b"", b" ", b"nul", b"{", b'{"jsonrpc":"2.0",}', b"\xff", b'{"jsonrpc":"2.0","method":"\xff"}', b"{'a':1}"]
+    + [b'{"jsonrpc":"2.0","method":"m","params":{"a":"\xff"}}', b'{"jsonrpc":"2.0","id":1,"result":{"a":"\xc3"}}']
     + [b'{"jsonrpc":"2.0","method":"\\ud800"}', b'{"jsonrpc":"2.0","method":"m"} x', b"\xef\xbb\xbf{}"],
 )
 def test_what_is_not_json_is_a_parse_error(raw: bytes) -> None:
