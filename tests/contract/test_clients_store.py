@@ -55,6 +55,7 @@ async def _submitted(database: Database, client: Client, number: int = 1) -> Gra
     store = grants_store(database)
     pending = flow(client_id=client.client_id, scope=WIDE)
     await store.add_pending_flow(pending)
+    await store.choose_identity(pending.id, KEY, NOW)
     given = grant(client_id=client.client_id, scope=WIDE)
     consent = RememberedConsent(
         identity=KEY,

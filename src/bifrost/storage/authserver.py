@@ -69,7 +69,7 @@ class SqlAuthServerStore:
         self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int, *, approval: Approval | None = None
     ) -> Grant | None:
         async with self._database.transaction() as connection:
-            if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
+            if not await self._finished(connection, flow_id, approval, now):
                 return None
             if approval:
                 limit = await self._clients.record_consent(connection, approval.client, now)
@@ -85,6 +85,15 @@ class SqlAuthServerStore:
             if approval:
                 await self._consents.remember(connection, approval, now)
         return grant
+
+    async def _finished(self, connection: Connection, flow_id: str, approval: Approval | None, now: int) -> bool:
+        if approval is None:
+            return await self._queries.finish_flow(connection, id=flow_id, now=now) is not None
+        who = approval.consent.identity
+        finished = await self._queries.finish_flow_as(
+            connection, id=flow_id, now=now, identity_kind=who.kind, identity_id=who.id
+        )
+        return finished is not None
 
     async def deny_flow(self, flow_id: str, now: int) -> bool:
         async with self._database.transaction() as connection:

@@ -21,12 +21,17 @@ class SqlGovernanceStore:
         self._virtual_mcps = SqlVirtualMcpStore(database)
 
     async def add_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
-        async with self._database.transaction() as connection:
-            added = await self._queries.add_virtual_key(connection, **_row(key, value_hash, config_mac))
-            if added is not None:
+        try:
+            async with self._database.transaction() as connection:
+                if await self._queries.add_virtual_key(connection, **_row(key, value_hash, config_mac)) is None:
+                    return False
+                if await self._queries.retired(connection, value_hash=value_hash):
+                    raise _RetiredError
                 # what a request that overlapped the deletion of an earlier key of this id left behind
                 await forget_key(self._queries, connection, key.id)
-        return added is not None
+        except _RetiredError:
+            return False
+        return True
 
     async def reconfigure_virtual_key(self, key: VirtualKey, value_hash: str, config_mac: str) -> bool:
         async with self._database.transaction() as connection:
@@ -69,6 +74,10 @@ class SqlGovernanceStore:
         async with self._database.read() as connection:
             row = await getattr(self._queries, name)(connection, **values)
         return virtual_key_of(row) if row else None
+
+
+class _RetiredError(Exception):
+    """The insertion waited for a deletion of this value, which it did not see when it began."""
 
 
 def encoded(value: Any) -> str | None:

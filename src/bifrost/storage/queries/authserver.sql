@@ -27,6 +27,13 @@ UPDATE pending_flows SET finished_at = :now
 WHERE id = :id AND finished_at IS NULL AND expires_at > :now
 RETURNING id;
 
+-- name: finish_flow_as^
+-- Only as the identity that is chosen now: it may have been changed, or have gone with its key, since it was read.
+UPDATE pending_flows SET finished_at = :now
+WHERE id = :id AND finished_at IS NULL AND expires_at > :now
+  AND identity_kind = :identity_kind AND identity_id = :identity_id
+RETURNING id;
+
 -- name: add_grant!
 INSERT INTO grants
     (id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at, revoked_at, revoked_reason)

@@ -1,0 +1,117 @@
+"""A virtual key that is deleted while something is being done with it: two processes, on both databases."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bifrost.authserver.models import Approval, Client, ClientRecord, Grant, RememberedConsent
+from bifrost.base.ids import hash_secret
+from bifrost.governance.models import VirtualKey
+from bifrost.identity.models import Identity
+from bifrost.protocol import oauth
+from bifrost.storage.database import Database
+from bifrost.storage.governance import SqlGovernanceStore
+from bifrost.storage.key_administration import SqlKeyAdministrationStore
+from tests.contract._stores import NOW, code_of, flow, grant, grants_store, opened, rows, together
+
+pytestmark = pytest.mark.anyio
+
+ROUNDS = 12
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with opened(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def other(database: Database, database_url: str) -> AsyncIterator[Database]:
+    """As another process has it; made after the first one has migrated."""
+    async with opened(database_url) as made:
+        yield made
+
+
+def _key(number: int) -> VirtualKey:
+    return VirtualKey(
+        id=f"vk-{number}",
+        name=f"key {number}",
+        description="",
+        value_hint="sk-bf-abcd…",
+        is_active=True,
+        expires_at=None,
+        mcp_configs=(),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def _approval(identity: Identity) -> Approval:
+    client = Client(
+        client_id="bfcl_x",
+        client_name="Test",
+        redirect_uris=("http://127.0.0.1/cb",),
+        grant_types=oauth.GRANT_TYPES,
+        token_endpoint_auth_method=oauth.NONE,
+    )
+    consent = RememberedConsent(
+        identity=identity,
+        client_id=client.client_id,
+        scope="mcp:read",
+        resources=("/mcp",),
+        redirect_hosts=("loopback",),
+        keys_hash="",
+    )
+    return Approval(client=ClientRecord(client=client), consent=consent, person_hash=hash_secret("person"), proof="")
+
+
+async def _submitted(database: Database, flow_id: str, identity: Identity) -> Grant | None:
+    given = grant(identity=identity)
+    return await grants_store(database).submit_flow(flow_id, given, code_of(given), NOW, approval=_approval(identity))
+
+
+async def test_no_consent_outlives_the_key_that_it_was_given_with(database: Database, other: Database) -> None:
+    """Contract §6: whichever comes first, nothing hangs on a key that is gone, and the next of its id gets nothing."""
+    for number in range(ROUNDS):
+        await SqlGovernanceStore(database).add_virtual_key(_key(number), f"hash {number}", "")
+        identity, pending = Identity("vk", f"vk-{number}"), [flow(), flow()]
+        for one in pending:
+            await grants_store(database).add_pending_flow(one)
+            await grants_store(database).choose_identity(one.id, identity, NOW)
+        await together(
+            [
+                _submitted(database, pending[0].id, identity),
+                SqlKeyAdministrationStore(other).delete_virtual_key(identity.id, NOW),
+                _submitted(database, pending[1].id, identity),
+            ]
+        )
+        for table in ("grants", "remembered_consents", "known_browsers"):
+            assert await rows(database, table) == [], table
+
+
+async def test_a_consent_is_finished_as_the_identity_that_is_chosen_then(database: Database) -> None:
+    """Contract §5: one that was changed in another tab, or went with its key, is not the one that was read before."""
+    first, second, pending = Identity("vk", "vk-1"), Identity("vk", "vk-2"), flow()
+    await grants_store(database).add_pending_flow(pending)
+    assert await _submitted(database, pending.id, first) is None
+    await grants_store(database).choose_identity(pending.id, second, NOW)
+    assert await _submitted(database, pending.id, first) is None
+    assert await rows(database, "grants") == []
+    assert await _submitted(database, pending.id, second) is not None
+
+
+async def test_a_deleted_value_is_not_made_again_by_a_process_that_starts_just_then(
+    database: Database, other: Database
+) -> None:
+    """Contract §10: the configuration file of a starting process still names the key that is being deleted."""
+    for number in range(ROUNDS):
+        key, value_hash = _key(number), f"hash {number}"
+        await SqlGovernanceStore(database).add_virtual_key(key, value_hash, "mac")
+        await together(
+            [
+                SqlKeyAdministrationStore(other).delete_virtual_key(key.id, NOW),
+                SqlGovernanceStore(database).add_virtual_key(key, value_hash, "mac"),
+                SqlGovernanceStore(other).add_virtual_key(key, value_hash, "mac"),
+            ]
+        )
+        assert await rows(database, "virtual_keys") == []
