@@ -31,6 +31,7 @@ async def test_a_certificate_of_an_unknown_authority_is_not_believed(url: str, r
     """Fail closed."""
     added = await admin.add(running, "inside", url)
     assert added["client"]["state"] == "disconnected"
+    assert "certificate that is not trusted" in added["client"]["state_reason"]
     assert await admin.tools(running) == []
 
 

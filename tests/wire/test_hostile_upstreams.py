@@ -120,6 +120,21 @@ def test_an_answer_without_measure_is_cut_off_and_never_held(running: Running, n
     assert running.peak() - before < MAX_GROWTH_BYTES
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("bomb", "a content coding that was not asked for"),
+        ("two_framings", "not HTTP"),
+        ("garbage", "not HTTP"),
+        ("heads", "a head"),
+        ("early", "too many informational answers"),
+    ],
+)
+def test_the_error_says_what_is_wrong_in_words_of_our_own(running: Running, name: str, reason: str) -> None:
+    """Contract §2: whoever has to put it right learns what it is, and nothing that the upstream wants them to read."""
+    assert reason in refused(running.call(f"{name}-do"), name)
+
+
 @pytest.mark.parametrize("name", [one.__name__ for one in WRONG])
 def test_an_answer_that_is_none_is_an_error_for_its_call(running: Running, name: str) -> None:
     """TC-210, TC-211: cut, garbage, somebody else's id, two framings."""

@@ -37,6 +37,14 @@ class ConnectionEnded(HttpFailed):
     """It ended before a single byte of the answer: whether the request was acted on is not known."""
 
 
+class Unreadable(HttpFailed):
+    """An answer that is not one, or that can be read in more than one way. The message says what is wrong with it."""
+
+
+class NotTrusted(HttpFailed):
+    """The server's certificate is not one that vouches for it."""
+
+
 class TooLarge(HttpFailed):
     """An answer of more bytes than its reader wants."""
 
@@ -247,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
         if self._complete:
             self._finish()
         elif self._silent_bytes > MAX_HEAD_BYTES:
-            self._fail(HttpFailed("a head, trailer or chunk size without end"))
+            self._fail(Unreadable("a head, trailer or chunk size without end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -262,13 +270,13 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._complete:
-            raise HttpFailed("a second answer to one request")
+            raise Unreadable("a second answer to one request")
         self._in_head, self._fields = True, []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > MAX_HEAD_BYTES or len(self._fields) >= MAX_FIELDS:
-            raise HttpFailed("a head or trailer that is too large")
+            raise Unreadable("a head or trailer that is too large")
         if self._in_head:  # a trailer must not become part of the head (RFC 9110 §6.5.1)
             self._fields.append((name.lower(), value))
 
@@ -278,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
         if status < _OK:
             self._informational += 1
             if status == _SWITCHING or self._informational > MAX_INFORMATIONAL:
-                raise HttpFailed("an upgrade, or too many informational answers")
+                raise Unreadable("an upgrade, or too many informational answers")
             return
         self._until_end = _framing(self._fields, self._parser.get_http_version()) and status not in (
             _NO_CONTENT,
@@ -327,7 +335,7 @@ class ClientConnection(asyncio.Protocol):
                 answer.finish()
             self.close()
             return
-        cause = error.__context__ if isinstance(error.__context__, HttpFailed) else HttpFailed(f"not HTTP: {error}")
+        cause = error.__context__ if isinstance(error.__context__, HttpFailed) else Unreadable("not HTTP")
         self._fail(cause)
 
     def _overdue(self) -> None:
@@ -346,10 +354,10 @@ def _framing(fields: list[tuple[bytes, bytes]], version: str) -> bool:
     lengths = [value for name, value in fields if name == _LENGTH]
     codings = [value.lower() for name, value in fields if name == _CODING]
     if len(lengths) + len(codings) > 1:
-        raise HttpFailed("more than one framing")
+        raise Unreadable("more than one framing")
     if codings and (codings != [b"chunked"] or version != "1.1"):
-        raise HttpFailed("a transfer coding that is not chunked")
+        raise Unreadable("a transfer coding that is not chunked")
     for name, value in fields:
         if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
-            raise HttpFailed("a content coding that was not asked for")
+            raise Unreadable("a content coding that was not asked for")
     return not lengths and not codings

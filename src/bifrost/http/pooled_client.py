@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bifrost.http import tls
-from bifrost.http.client_connection import Answer, ClientConnection, ConnectionEnded, HttpFailed
+from bifrost.http.client_connection import Answer, ClientConnection, ConnectionEnded, HttpFailed, NotTrusted
 from bifrost.http.names import Names
 from bifrost.http.tls import MACHINE, Trust
 
@@ -193,6 +193,8 @@ class PooledClient:
                     return await self._dial_address(origin, pool, family, address)
             except (OSError, ssl.SSLError) as error:
                 failure = error
+        if isinstance(failure, ssl.SSLCertVerificationError):
+            raise NotTrusted("the certificate is not trusted") from failure
         raise HttpFailed(f"no connection: {failure}") from failure
 
     async def _resolved(self, origin: Origin) -> list[tuple[socket.AddressFamily, Any]]:

@@ -69,6 +69,9 @@ class DuplexLink:
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _looking: bool = False
+    _heard: int = 0
+    """Messages, of whatever kind."""
+
     is_open: bool = False
     """Whether the greeting is over."""
 
@@ -163,6 +166,7 @@ class DuplexLink:
             await self.pipe.close()
 
     async def _received(self, raw: bytes) -> None:
+        self._heard += 1
         try:
             message = jsonrpc.decode(raw)
         except RpcError:
@@ -235,12 +239,13 @@ class DuplexLink:
         2025-11-25, ping: whoever does not answer may be taken for gone.
         """
         method = mcp.DISCOVER if self._modern else mcp.PING
+        before = self._heard
         try:
             await self._request(method, {}, Nobody(), STUCK_SECONDS)
         except RpcError:
             return  # an answer, too
         except UpstreamUnavailable:
-            if not self._ended.is_set():
+            if not self._ended.is_set() and self._heard == before:
                 log.warning("upstream_stuck", upstream=self.peer.upstream.name)
                 self._end(UpstreamUnavailable(f"{self.peer.upstream.name} does not answer any more."))
                 await self.pipe.close()

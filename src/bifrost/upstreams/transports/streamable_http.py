@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
-from bifrost.http.client_connection import Answer, Headers, TooLarge
+from bifrost.http.client_connection import Answer, Headers, NotTrusted, TooLarge, Unreadable
 from bifrost.http.pooled_client import PooledClient
 from bifrost.http.tls import MACHINE, Trust
 from bifrost.protocol import jsonrpc
@@ -77,7 +77,7 @@ class Reply:
                 self._size = 0 if endless else self._size
                 yield event
         except _FAULTS as error:
-            raise self._unreachable() from error
+            raise _unusable(self.upstream, error) from error
 
     async def answer(self, request_id: int | None, on_message: OnMessage | None = None) -> Message | None:
         """The answer to this request; what else a stream carries before it goes to `on_message`, in order.
@@ -109,7 +109,7 @@ class Reply:
         except TooLarge as error:
             raise self._too_large() from error
         except _FAULTS as error:
-            raise self._unreachable() from error
+            raise _unusable(self.upstream, error) from error
         return raw if self.response.media_type == "application/json" and self.status != _HTTP_ACCEPTED else None
 
     def _decoded(self, raw: bytes) -> Message | None:
@@ -137,9 +137,6 @@ class Reply:
 
     def _too_large(self) -> UpstreamUnavailable:
         return UpstreamUnavailable(f"{self.upstream} answered with more than {MAX_ANSWER_BYTES} bytes.")
-
-    def _unreachable(self) -> UpstreamUnavailable:
-        return UpstreamUnavailable(f"{self.upstream} cannot be reached.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +174,7 @@ class StreamableHttp:
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} does not answer.") from error
         except _FAULTS as error:
-            raise UpstreamUnavailable(f"{upstream} cannot be reached.") from error
+            raise _unusable(upstream, error) from error
         with answer:
             yield Reply(upstream, answer)
 
@@ -201,3 +198,12 @@ class StreamableHttp:
                 return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} did not answer within {seconds:g} seconds.") from error
+
+
+def _unusable(upstream: str, error: Exception) -> UpstreamUnavailable:
+    """In words with which its administrator can put it right; none of them comes from the upstream."""
+    if isinstance(error, NotTrusted):
+        return UpstreamUnavailable(f"{upstream} shows a certificate that is not trusted.")
+    if isinstance(error, Unreadable):
+        return UpstreamUnavailable(f"{upstream} gave an answer that cannot be read: {error}.")
+    return UpstreamUnavailable(f"{upstream} cannot be reached.")
