@@ -140,8 +140,9 @@ class Player:
 
     async def token(self, form: dict[str, str]) -> dict[str, Any]:
         headers: dict[str, str] = {}
-        if self.client.secret_by == "basic":
+        if self.client.secret_by.startswith("basic"):
             headers["Authorization"] = basic(self.identity["client_id"], self.identity["client_secret"])
+            form = {**form, "client_id": self.identity["client_id"]} if "body" in self.client.secret_by else form
         else:
             form = {**form, **self.identity, **self._assertion()}
         answer = await self._ask("POST", self.addresses["token"], data=form, headers=headers)
@@ -154,11 +155,18 @@ class Player:
         return tokens
 
     async def tools(self, tokens: dict[str, Any]) -> list[str]:
+        return [tool["name"] for tool in (await self._result(tokens, "tools/list", {}))["tools"]]
+
+    async def call(self, tokens: dict[str, Any], tool: str) -> dict[str, Any]:
+        return await self._result(tokens, "tools/call", {"name": tool, "arguments": {}})
+
+    async def _result(self, tokens: dict[str, Any], method: str, params: dict[str, Any]) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         answer = await self._ask("POST", "/mcp", json=message, headers=headers)
         assert answer.status_code == 200, answer.text
-        return [tool["name"] for tool in answer.json()["result"]["tools"]]
+        result: dict[str, Any] = answer.json()["result"]
+        return result
 
     def _scope(self) -> dict[str, str]:
         supported = " ".join(self.server.get("scopes_supported", []))

@@ -42,14 +42,16 @@ def web() -> Iterator[Web]:
 async def test_a_known_client_gets_from_a_bare_address_to_its_tools(
     gateway: TestGateway, web: Web, client: KnownClient
 ) -> None:
-    """R45, and for each what it needs: R19, R20, R21, R23, R25, R27, R28, R31, R32, R35, R36, R37, R43, R44, R47, R48."""
+    """R45, and for each what it needs: R19, R20, R21, R22, R23, R25, R27, R28, R31, R32, R35, R36, R37, R43, R44, R47, R48."""
     player = Player(gateway, client)
     tokens = await player.sign_in(web)
     assert tokens["scope"] == "mcp:read mcp:write"
     assert "sample-whoami" in await player.tools(tokens)
+    called = await player.call(tokens, "sample-whoami")
+    assert called["isError"] is False
     refreshed = await player.refresh(tokens["refresh_token"])
     assert refreshed["refresh_token"] != tokens["refresh_token"]
-    assert "sample-whoami" in await player.tools(refreshed)
+    assert await player.call(refreshed, "sample-whoami") == called
     (row,) = await gateway.rows("oauth_clients")
     assert row["origin"] == ("document" if client.document else "self_registered")
 

@@ -34,7 +34,7 @@ class KnownClient:
     """A client in a browser asks across origins, with a preflight for everything."""
     signs: bool = False
     """It proves itself with private_key_jwt."""
-    secret_by: Literal["", "post", "basic"] = ""
+    secret_by: Literal["", "post", "basic", "basic, with its id in the body"] = ""
 
 
 def _registers(name: str, *uris: str, **members: Any) -> dict[str, Any]:
@@ -105,6 +105,12 @@ KNOWN: tuple[KnownClient, ...] = (
             scope="all supported",
         )
         for uri in CURSOR_URIS
+    ),
+    KnownClient(
+        name="Cursor, older",
+        registration=_registers("Cursor", "cursor://anysphere.cursor-retrieval/oauth/user-7f3a/callback"),
+        redirect_uri="cursor://anysphere.cursor-retrieval/oauth/user-7f3a/callback",
+        scope="all supported",
     ),
     *(
         KnownClient(
@@ -190,6 +196,24 @@ KNOWN: tuple[KnownClient, ...] = (
         begins="guesses addresses",
         resource="none",
         resource_must_equal="unchecked",
+    ),
+    KnownClient(
+        name="Home Assistant, which guesses addresses",
+        registration=_registers("Home Assistant", "https://my.home-assistant.io/redirect/oauth"),
+        redirect_uri="https://my.home-assistant.io/redirect/oauth",
+        scope="none",
+        begins="guesses addresses",
+        resource="none",
+        resource_must_equal="unchecked",
+    ),
+    KnownClient(
+        name="Python SDK, which says who it is twice and puts a slash behind an origin",
+        registration=_registers(
+            "Python host", "http://localhost:3030/callback", token_endpoint_auth_method="client_secret_basic"
+        ),
+        redirect_uri="http://localhost:3030/callback",
+        resource="origin",
+        secret_by="basic, with its id in the body",
     ),
     KnownClient(
         name="opencode",
