@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.transports.stdio import process
@@ -76,6 +77,27 @@ async def test_a_server_of_the_older_http_transport_is_an_upstream(
             answered = result_of(await call(running.http, "old-add", {"a": 2, "b": 3}, era=era))
             assert answered["content"][0]["text"] == "5"
             assert await names(running.http, era=era) == ["old-whoami", "old-add"]
+
+
+async def test_configured_headers_are_on_every_request_of_the_older_http_transport(
+    sqlite_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """R66, contract §8: at the stream that is opened and at each message that is sent, for lists and calls."""
+    app, seen = sdk_upstream.build().sse_app(), []
+
+    async def recording(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            seen.append((scope["method"], dict(scope["headers"]).get(b"authorization")))
+        await app(scope, receive, send)
+
+    with serving(recording) as origin:
+        headers = {"auth_type": "headers", "headers": {"Authorization": "Bearer upstream-secret"}}
+        old = {**upstream("old", f"{origin}/sse", **headers), "connection_type": "sse"}
+        async with running_gateway(sqlite_url, tmp_path, clock=clock, mcp={"client_configs": [old]}) as running:
+            assert result_of(await call(running.http, "old-add", {"a": 2, "b": 3}))["content"][0]["text"] == "5"
+            assert await names(running.http) == ["old-whoami", "old-add"]
+    assert {method for method, _authorization in seen} == {"GET", "POST"}
+    assert {authorization for _method, authorization in seen} == {b"Bearer upstream-secret"}
 
 
 async def test_everybody_has_a_process_of_their_own_unless_it_is_shared(with_programs: Running) -> None:
