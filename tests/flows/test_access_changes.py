@@ -155,6 +155,53 @@ async def test_a_consent_that_was_denied_meanwhile_gets_no_account(database_url:
         assert len(guarded.revocations) == 1
 
 
+async def test_what_a_consent_connected_is_revoked_when_it_is_denied(database_url: str, tmp_path: Path) -> None:
+    """Contract §5, RFC 7009: deleted here, and over there."""
+    guarded = OAuthUpstream(revokes=True)
+    async with people.connected_gateway(database_url, tmp_path, guarded) as running, running.browser() as browser:
+        flow_id, csrf = await people.identify(browser, await oauth.register(running.http))
+        await people.connect(browser, flow_id, "alice")
+        answer = await oauth.press(browser, "deny", flow_id, csrf=csrf)
+        assert "error=access_denied" in answer.headers["location"]
+        assert await running.rows("upstream_credentials") == []
+        assert [guarded.refresh[form["token"]] for form in guarded.revocations] == ["alice"]
+
+
+async def test_what_a_consent_connected_ends_with_its_time(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """TC-130: a window that was closed leaves no token behind, neither here nor, as far as it goes, over there."""
+    guarded = OAuthUpstream(revokes=True)
+    async with (
+        people.connected_gateway(database_url, tmp_path, guarded, clock=clock) as running,
+        running.browser() as browser,
+    ):
+        flow_id, _csrf = await people.identify(browser, await oauth.register(running.http))
+        await people.connect(browser, flow_id, "alice")
+        clock.advance(seconds=899)
+        await running.gateway.sweeper.sweep()
+        assert len(await running.rows("upstream_credentials")) == 1
+        clock.advance(seconds=1)
+        await running.gateway.sweeper.sweep()
+        assert await running.rows("upstream_credentials") == []
+        assert [guarded.refresh[form["token"]] for form in guarded.revocations] == ["alice"]
+
+
+async def test_what_an_administrator_did_not_complete_ends_with_its_time(
+    sqlite_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """As above: a sign-in of an administrator has a quarter of an hour to be completed."""
+    guarded = OAuthUpstream(revokes=True)
+    async with admin.gateway(sqlite_url, tmp_path, guarded, clock=clock) as running:
+        pending = await admin.add(running, "guarded", guarded.url, auth_type="oauth")
+        async with running.browser() as browser:
+            await admin.sign_in(browser, pending, "robot")
+        await running.gateway.sweeper.sweep()
+        assert len(await running.rows("upstream_credentials")) == 1
+        clock.advance(seconds=900)
+        await running.gateway.sweeper.sweep()
+        assert await running.rows("upstream_credentials") == []
+        assert len(guarded.revocations) == 1
+
+
 async def test_a_sign_in_leaves_nothing_sealed_behind(database_url: str, tmp_path: Path) -> None:
     """TC-130: the verifier and our client's secret are needed once, at the callback."""
     guarded = OAuthUpstream()

@@ -60,11 +60,12 @@ def authorization_server(
     authorize = Authorize(clients, store, config, clock, parties.limits, parties.authorizations, parts.endpoint_of)
     requires_par = parts.settings.client.require_pushed_authorization_requests
     pushed = PushedRequests(SqlPushedStore(parts.database), authorize, clock, requires_par, parties.pushes)
-    consent = Consent(store, clients, identities, Remembered(parts.consents, identities, clock), config, clock)
+    life = administration.life
+    remembered = Remembered(parts.consents, identities, clock)
+    consent = Consent(store, clients, identities, remembered, parts.credentials, life, config, clock)
     signing_in = administration.admin_sign_ins.sign_ins
     asking = Asking(signing_in.discovery, signing_in.probe, parts.vault, clock)
     services = Services(parts.upstreams, parts.virtual_mcps, identities, parts.credentials, asking)
-    life = administration.life
     connect = _connect(parts, administration, life, consent, identities)
     return AuthorizationServer(
         clients=clients,

@@ -31,6 +31,9 @@ from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth, redirect_uri, scope
+from bifrost.upstreams.accounts import Owner
+from bifrost.upstreams.credential_life import CredentialLife
+from bifrost.upstreams.oauth.refresh import Credentials
 
 log = structlog.get_logger()
 
@@ -41,6 +44,8 @@ class Consent:
     clients: Clients
     identities: Identities
     remembered: Remembered
+    credentials: Credentials
+    life: CredentialLife
     config: AuthServerConfig
     clock: Clock
 
@@ -121,6 +126,8 @@ class Consent:
     async def deny(self, flow_id: str | None, browser: Browser, person: Browser) -> str:
         """Consume the flow; where the browser goes. What was allowed before in this browser is forgotten.
 
+        What was connected in it is deleted with it, and its services are told.
+
         Raises WrongBrowser, FlowNotFound, AuthorizationRefused.
         """
         flow = await self.open_flow(flow_id, browser)
@@ -128,10 +135,12 @@ class Consent:
         offered = await self.remembered.offer(flow, client, person)
         if offered is not None:
             await self.remembered.forget_for(offered, client.client_id)
+        connected = await self.credentials.held(Owner("flow", flow.id))
         if not await self.store.deny_flow(flow.id, self.clock.now()):
             raise FlowNotFound
         events.tell("consent_denied", target=flow.id, client=client.client_name)
         log.info("consent_denied", flow=flow.id)
+        await self.life.tell(connected)
         return redirect.denied(flow, self.config.issuer)
 
     async def _submittable(self, flow_id: str | None, browser: Browser) -> PendingFlow:

@@ -49,9 +49,9 @@ class SqlHeldStore:
             )
             return [self._accounts.opened(row) async for row in taken]
 
-    async def take_of_ended_sessions(self, now: int) -> list[Credential]:
+    async def take_ended(self, now: int) -> list[Credential]:
         async with self._database.transaction() as connection:
-            taken = self._queries.take_of_ended_sessions(connection, now=now)
+            taken = self._queries.take_ended(connection, now=now)
             return [self._accounts.opened(row) async for row in taken]
 
 

@@ -56,8 +56,10 @@ class CredentialLifeStore(Protocol):
         """Delete those of this upstream, of this owner, or of both, and give what was deleted."""
         ...
 
-    async def take_of_ended_sessions(self, now: int) -> list[Credential]:
-        """Delete those of anonymous sessions that no grant is left of: nobody can use them again."""
+    async def take_ended(self, now: int) -> list[Credential]:
+        """Delete those that nobody can use again: of anonymous sessions without a grant, of consents and set-ups that
+        nobody finished.
+        """
         ...
 
 
@@ -126,8 +128,12 @@ class CredentialLife:
         return self._telling(await self.store.take(upstream_id=upstream_id))
 
     async def sweep(self, _before: int) -> None:
-        """An anonymous session ends with its last grant, and its accounts with it."""
-        await self._end(await self.store.take_of_ended_sessions(self.clock.now()))
+        """An anonymous session ends with its last grant, and its accounts with it; a consent or a set-up by time."""
+        await self._end(await self.store.take_ended(self.clock.now()))
+
+    async def tell(self, ended: list[Credential]) -> None:
+        """The services, of what was deleted in another way."""
+        await self._end(ended)
 
     def _telling(self, ended: list[Credential]) -> Callable[[], Awaitable[None]]:
         async def tell() -> None:

@@ -40,12 +40,17 @@ UPDATE upstream_credentials SET state = :state, updated_at = :now
 WHERE id = :id AND version = :version AND state = :was
 RETURNING version;
 
--- name: take_of_ended_sessions
+-- name: take_ended
 DELETE FROM upstream_credentials
-WHERE owner_kind = 'session' AND owner_id LIKE 'ses!_%' ESCAPE '!' AND NOT EXISTS (
+WHERE (owner_kind = 'session' AND owner_id LIKE 'ses!_%' ESCAPE '!' AND NOT EXISTS (
     SELECT 1 FROM grants g
     WHERE g.identity_kind = 'session' AND g.identity_id = upstream_credentials.owner_id
-      AND g.revoked_at IS NULL AND g.expires_at > :now)
+      AND g.revoked_at IS NULL AND g.expires_at > :now))
+  OR (owner_kind = 'flow' AND NOT EXISTS (
+    SELECT 1 FROM pending_flows f
+    WHERE f.id = upstream_credentials.owner_id AND f.finished_at IS NULL AND f.expires_at > :now))
+  OR (owner_kind = 'setup' AND NOT EXISTS (
+    SELECT 1 FROM upstream_set_ups s WHERE s.attempt = upstream_credentials.owner_id AND s.expires_at > :now))
 RETURNING upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope, version;
 
 -- name: take
