@@ -29,6 +29,10 @@ from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.sessions import UpstreamSessions
 
 MAX_AGE_MILLISECONDS = 60 * SECOND
+MIN_AGE_MILLISECONDS = 1 * SECOND
+"""However short the time is that an upstream allows: every call looks into the list."""
+
+MAX_NAME_CHARACTERS = 128
 BUDGET_SECONDS = 2.0
 """How long a merged list waits for an upstream before it goes out with what that one listed last, or without it."""
 
@@ -53,6 +57,8 @@ class _Listing:
     fetched_at: int
     size: int = 0
     complete: bool = True
+    ttl: int = 0
+    """For how many milliseconds it may be kept, as the upstream says; 0 when it does not."""
 
 
 @dataclass(slots=True)
@@ -127,13 +133,20 @@ class Catalog:
         known = self._listings.get(_key(upstream, identity, kind))
         return known.entries if known and self._fresh(known) else None
 
+    def ttl(self, upstream: Upstream, identity: Identity, kind: Kind) -> int:
+        """For how many milliseconds more a client may keep this list; 0 where that is not known."""
+        known = self._listings.get(_key(upstream, identity, kind))
+        if known is None:
+            return 0
+        return max(0, min(known.ttl, MAX_AGE_MILLISECONDS) - (self.clock.now() - known.fetched_at))
+
     def incomplete(self, upstream: Upstream, identity: Identity, kind: Kind) -> bool:
         """Whether it lists more than is kept of it."""
         known = self._listings.get(_key(upstream, identity, kind))
         return known is not None and not known.complete
 
     async def entries(self, upstream: Upstream, identity: Identity, kind: Kind) -> Entries:
-        """At most a minute old. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
+        """At most a minute old, or as old as the upstream allows. Raises RpcError, UpstreamUnavailable, …Required."""
         key = _key(upstream, identity, kind)
         at_hand = self.at_hand(upstream, identity, kind)
         if at_hand is not None:
@@ -141,7 +154,8 @@ class Catalog:
         return await self._fetching.do(key, lambda: self._fetch(key, upstream, identity, kind))
 
     def _fresh(self, listing: _Listing) -> bool:
-        return self.clock.now() - listing.fetched_at < MAX_AGE_MILLISECONDS
+        wanted = max(listing.ttl, MIN_AGE_MILLISECONDS) if listing.ttl else MAX_AGE_MILLISECONDS
+        return self.clock.now() - listing.fetched_at < min(wanted, MAX_AGE_MILLISECONDS)
 
     async def facts(self, upstream: Upstream, identity: Identity) -> Facts:
         """What an upstream says of itself, at most a minute old.
@@ -190,7 +204,7 @@ class Catalog:
         found = await self._found(upstream, identity, kind)
         entries = tuple(_read(found.entries, kind))
         size = sum(len(bytes(entry)) for entry in found.entries)
-        before = self._keep(key, _Listing(entries, self.clock.now(), size, complete=found.cut is None))
+        before = self._keep(key, _Listing(entries, self.clock.now(), size, found.cut is None, found.ttl))
         if found.cut:
             log.warning("list_cut", upstream=upstream.name, kind=kind.member, limit=found.cut)
         if before and before.fetched_at >= 0 and before.entries != entries:  # else it was announced already
@@ -209,7 +223,7 @@ class Catalog:
     async def _found(self, upstream: Upstream, identity: Identity, kind: Kind) -> Listed:
         peer = self.peer(upstream, identity)
         if kind is not TOOLS and not (await self.sessions.facts(peer)).offers(kind.area):
-            return Listed(())
+            return Listed((), ttl=MAX_AGE_MILLISECONDS)
 
         async def page(params: Mapping[str, Any]) -> Mapping[str, Raw]:
             try:
@@ -238,18 +252,26 @@ def _seen(task: "asyncio.Task[Any]") -> None:
 
 
 def _read(listed: Iterable[Raw], kind: Kind) -> list[Entry]:
-    """Entries without a name are left out: nobody could ask for them."""
+    """Entries without a name, or with one that was there before, are left out: nobody could ask for them."""
     try:
         found = [jsonrpc.members(entry) for entry in listed]
     except (ValueError, RecursionError) as error:
         raise RpcError(jsonrpc.INTERNAL_ERROR, f"The list of {kind.area} cannot be read.") from error
-    entries = (_entry(kind, members) for members in found)
-    return [entry for entry in entries if entry is not None]
+    entries: dict[str, Entry] = {}
+    for members in found:
+        entry = _entry(kind, members)
+        if entry is not None and entries.setdefault(entry.key, entry) is not entry:
+            log.warning("entry_left_out", kind=kind.member, key=entry.key[:128], reason="its name is there already")
+    return list(entries.values())
 
 
 def _entry(kind: Kind, members: dict[str, Raw]) -> Entry | None:
     key = jsonrpc.text(members.get(kind.key))
     if not key:
+        return None
+    # one name that a client cannot take may cost it the whole list, so what no revision ever allowed is left out
+    if kind.key == "name" and not (key.isprintable() and len(key) <= MAX_NAME_CHARACTERS):
+        log.warning("entry_left_out", kind=kind.member, key=key[:128], reason="its name is too long or not printable")
         return None
     if kind is not TOOLS:
         return Entry(key=key, members=members, read_only=True)

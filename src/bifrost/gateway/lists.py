@@ -13,7 +13,7 @@ from bifrost.gateway.catalog import Catalog, Entries
 from bifrost.gateway.lazy_authorization import connect_tool
 from bifrost.gateway.models import RESOURCES, TEMPLATES, TOOLS, Call, Entry, Kind
 from bifrost.governance.models import ALL_TOOLS
-from bifrost.protocol import jsonrpc
+from bifrost.protocol import caching, jsonrpc
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.models import Upstream
@@ -44,6 +44,9 @@ class Lists:
         identity = call.caller.identity
         incomplete = [one.name for one in reached if self.catalog.incomplete(one, identity, kind)]
         missing = {UNAVAILABLE_META: unavailable, INCOMPLETE_META: incomplete}
+        if call.client.modern and reached:
+            # no longer than the shortest of its parts (2026-07-28, caching); one that is missing may be back at once
+            result[caching.TTL] = min(self.catalog.ttl(one, identity, kind) for one in reached)
         if unavailable or incomplete:
             result["_meta"] = {name: upstreams for name, upstreams in missing.items() if upstreams}
         return result

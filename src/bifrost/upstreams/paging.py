@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Raw
 
-from bifrost.protocol import jsonrpc
+from bifrost.protocol import caching, jsonrpc
 from bifrost.upstreams.errors import UpstreamUnavailable
 
 PAGE_SECONDS = 10.0
@@ -26,10 +26,14 @@ Page = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Raw]]]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """`cut` is the limit at which reading ended; None when it is all there is."""
+    """`cut` is the limit at which reading ended; None when it is all there is.
+
+    `ttl`: for how many milliseconds all of its pages may be kept, as the upstream says; 0 when it does not.
+    """
 
     entries: tuple[Raw, ...]
     cut: Limit | None = None
+    ttl: int = 0
 
 
 async def listed(upstream: str, member: str, page: Page) -> Listed:
@@ -38,9 +42,10 @@ async def listed(upstream: str, member: str, page: Page) -> Listed:
     ends_at = loop.time() + WHOLE_SECONDS
     entries: list[Raw] = []
     params: dict[str, Any] = {}
-    size = 0
+    size, ttls = 0, []
     for _ in range(MAX_PAGES):
         result = await page(params)
+        ttls.append(caching.ttl(result.get(caching.TTL)))
         for entry in _entries(upstream, member, result.get(member)):
             size += len(bytes(entry))
             if size > MAX_BYTES or len(entries) >= MAX_ENTRIES:
@@ -48,7 +53,7 @@ async def listed(upstream: str, member: str, page: Page) -> Listed:
             entries.append(entry)
         cursor = jsonrpc.text(result.get("nextCursor"))
         if not cursor:
-            return Listed(tuple(entries))
+            return Listed(tuple(entries), ttl=min(ttls))
         if loop.time() > ends_at:
             return Listed(tuple(entries), "time")
         params = {"cursor": cursor}

@@ -15,13 +15,12 @@ from bifrost.gateway.models import Call, Client
 from bifrost.gateway.questions import Emit, StatelessClient
 from bifrost.gateway.streams import Stream
 from bifrost.gateway.subscriptions import Subscriptions
-from bifrost.protocol import jsonrpc, mcp, mirrored_headers
+from bifrost.protocol import caching, jsonrpc, mcp, mirrored_headers
 from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
-LIST_TTL_MILLISECONDS = 0
-"""What a caller may use can change at any moment, so a client asks again (contract §7: private)."""
+_CACHED = {caching.TTL: 0, "cacheScope": mcp.PRIVATE}
+"""What says nothing itself: a client asks again (contract §7: private)."""
 
-_CACHED = {"ttlMs": LIST_TTL_MILLISECONDS, "cacheScope": mcp.PRIVATE}
 _CACHEABLE = (mcp.TOOLS_LIST, mcp.RESOURCES_LIST, mcp.TEMPLATES_LIST, mcp.PROMPTS_LIST, mcp.RESOURCES_READ)
 _OUR_NAME = b'"_meta":' + jsonrpc.encode({mcp.META_SERVER_INFO: SERVER_INFO})
 _COMPLETE = b'{"resultType":"complete",' + _OUR_NAME
@@ -44,7 +43,8 @@ class Modern:
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]}.")
         result = await self.methods[method](call, params)
         if method in _CACHEABLE:
-            return _completed({**_CACHED, **_members(result), "cacheScope": mcp.PRIVATE})
+            members = _members(result)
+            return _completed({**_CACHED, **members, **_own_cache(members)})
         return _completed(result)
 
     async def listen(self, message: Message, call: Call, request_id: Id) -> Response:
@@ -153,6 +153,12 @@ def _completed(result: Result) -> Result:
 
 def _members(result: Result) -> dict[str, Any]:
     return jsonrpc.object_members(result)
+
+
+def _own_cache(members: dict[str, Any]) -> dict[str, Any]:
+    """Whatever an upstream says, it was said to this caller; and a time that cannot be is none."""
+    said = members.get(caching.TTL)
+    return {"cacheScope": mcp.PRIVATE, **({caching.TTL: caching.ttl(said)} if isinstance(said, Raw) else {})}
 
 
 async def _events(stream: Stream, first: bytes, request_id: Id) -> AsyncIterator[bytes]:
