@@ -107,6 +107,7 @@ COVERED_BY_STORIES = {
     "gateway/client_sessions.py": "tests/flows/test_mcp_sessions.py",
     "gateway/discovery.py": "tests/flows/test_mcp_conversations.py",
     "storage/letters.py": "tests/contract/test_letter_store.py",
+    "gateway/extensions.py": "tests/flows/test_mcp_extensions.py",
     "gateway/forward.py": "tests/flows/test_mcp_conversations.py",
     "gateway/held.py": "tests/flows/test_mcp_conversations.py",
     "gateway/lists.py": "tests/flows/test_mcp_upstreams.py",

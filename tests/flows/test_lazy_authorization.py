@@ -53,6 +53,48 @@ async def test_the_list_shows_a_service_that_is_not_connected(sqlite_url: str, t
         assert link_in(answer)
 
 
+CONNECT = "guarded-connect_account"
+
+
+@pytest.mark.parametrize(
+    ("key_tools", "headers"),
+    [
+        (["whoami"], {}),
+        (["*"], {"x-bf-mcp-include-tools": "guarded-whoami"}),
+        (["*"], {"x-bf-mcp-include-tools": "guarded-*"}),
+        (["*"], {"x-bf-mcp-include-clients": "guarded"}),
+    ],
+)
+async def test_a_filter_that_leaves_a_service_some_tools_leaves_it_the_one_that_connects(
+    sqlite_url: str, tmp_path: Path, key_tools: list[str], headers: dict[str, str]
+) -> None:
+    """Contract §7: what is shown can be called, and a tool that the filter hides cannot, connected or not."""
+    config = {"mcp_client_name": "guarded", "tools_to_execute": key_tools}
+    keys = [{"id": "vk-test", "name": "test", "value": VIRTUAL_KEY, "mcp_configs": [config]}]
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream(), keys=keys) as running:
+        sent = {**KEY_HEADER, **headers}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        listed = (await running.http.post("/mcp", json=body, headers=sent)).json()["result"]["tools"]
+        assert [tool["name"] for tool in listed] == [CONNECT]
+        assert link_in(await people.whoami(running, sent, name=CONNECT))
+        hidden = await people.whoami(running, sent, name="guarded-hidden")
+        filtered = key_tools == ["whoami"] or headers.get("x-bf-mcp-include-tools") == "guarded-whoami"
+        assert ("error" in hidden.json()) == filtered
+
+
+@pytest.mark.parametrize("headers", [{"x-bf-mcp-include-tools": "other-x"}, {"x-bf-mcp-include-clients": "other"}])
+async def test_a_filter_that_leaves_a_service_nothing_hides_the_one_that_connects(
+    sqlite_url: str, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    """Contract §7: a tool that the caller may not use does not exist for them."""
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
+        sent = {**KEY_HEADER, **headers}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert (await running.http.post("/mcp", json=body, headers=sent)).json()["result"]["tools"] == []
+        refused = await people.whoami(running, sent, name=CONNECT)
+        assert refused.json()["error"]["code"] == -32602
+
+
 async def test_a_client_that_opens_urls_gets_a_request_for_input(sqlite_url: str, tmp_path: Path) -> None:
     """Contract §7, R68, 2026-07-28: `input_required` with URL elicitation when the client declared it, text when not."""
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:

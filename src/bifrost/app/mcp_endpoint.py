@@ -14,6 +14,7 @@ from bifrost.gateway.endpoints.legacy import Legacy
 from bifrost.gateway.endpoints.mcp import McpEndpoint
 from bifrost.gateway.endpoints.modern import Modern
 from bifrost.gateway.endpoints.replay import Recordings
+from bifrost.gateway.extensions import Extensions
 from bifrost.gateway.forward import Forward
 from bifrost.gateway.held import HeldCalls
 from bifrost.gateway.held_elsewhere import HeldElsewhere
@@ -94,16 +95,17 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     lazy = LazyAuthorization(server.connect.link, server.connect.missing, _metadata_url(parts))
     quota = Quota(parts.virtual_keys, parts.limits)
     calls = Calls(lists, forward, states, lazy, quota)
+    extensions = Extensions(forward, quota)
     table = Methods(lists, calls, reading).table()
     client_sessions = ClientSessions(parts.ring, parts.clock, letters)
-    legacy = Legacy(table, client_sessions, discovery, subscriptions, Recordings(parts.clock))
+    legacy = Legacy(table, extensions, client_sessions, discovery, subscriptions, Recordings(parts.clock))
     letters.handlers |= {**legacy.reads(), **streams.reads(), **elsewhere.reads()}
     letters.concerns |= elsewhere.concerns()
     endpoint = McpEndpoint(
         callers=_callers(parts, server),
         catalog=catalog,
         legacy=legacy,
-        modern=Modern(table, discovery, subscriptions),
+        modern=Modern(table, extensions, discovery, subscriptions),
         render=surface.renderer(parts.public_urls, parts.settings.client.mcp_server_auth_mode),
     )
     return McpServer(

@@ -55,13 +55,16 @@ class Lists:
         """Where a tool of this name would be, and what it is called there; None when this caller may not use it."""
         for upstream in await self.catalog.reached(call):
             own = naming.own(call.endpoint, upstream, name)
-            if own is not None and _allowed(call, upstream, own):
+            connects = own == CONNECT_TOOL and _connects(call, upstream)
+            if own is not None and (connects or _allowed(call, upstream, own)):
                 return upstream, own
         return None
 
     async def tool(self, call: Call, upstream: Upstream, own: str) -> Entry | None:
-        """Raises UpstreamUnavailable, RpcError, ConnectionRequired."""
+        """Raises UpstreamUnavailable, RpcError, ConnectionRequired: then the one that connects is a tool, too."""
         entries = await self.catalog.entries(upstream, call.caller.identity, TOOLS)
+        if not _allowed(call, upstream, own):
+            return None
         return next((entry for entry in entries if entry.key == own), None)
 
     async def prompt_owner(self, call: Call, name: str) -> tuple[Upstream, str] | None:
@@ -122,7 +125,7 @@ class Lists:
             if listing is None:
                 unavailable.append(upstream.name)
             elif isinstance(listing, ConnectionRequired):
-                if kind is TOOLS:
+                if kind is TOOLS and _connects(call, upstream):
                     merged.append((f"{upstream.name} ", _shown(call, upstream, kind, _connect_tool(upstream), taken)))
             else:
                 merged += _entries(call, upstream, kind, listing, taken)
@@ -153,6 +156,16 @@ def _allowed(call: Call, upstream: Upstream, tool: str) -> bool:
     return call.policy.allows(
         upstream.name, tool, offered=upstream.tools_to_execute, open_to_all_keys=upstream.allow_on_all_virtual_keys
     )
+
+
+def _connects(call: Call, upstream: Upstream) -> bool:
+    """Whether the caller may use any tool of an upstream at which everybody has an account of their own.
+
+    Filters that name tools do not name the one that connects: it is not the upstream's, and without it they get none.
+    """
+    wanted = call.policy.include_tools
+    named = wanted is None or any(name == ALL_TOOLS or name.startswith(f"{upstream.name}-") for name in wanted)
+    return upstream.per_user and bool(upstream.tools_to_execute) and named
 
 
 def _entries(call: Call, upstream: Upstream, kind: Kind, listing: Entries, taken: set[str]) -> list[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 A result is either made here, as its members, or an upstream's, as the bytes that came.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from bifrost.protocol import mcp
 
 Params = dict[str, Raw]
 Result = Raw | dict[str, Any]
-Method = Callable[[Call, Params], Awaitable[Result]]
+Method = Callable[[Call, Params], Coroutine[Any, Any, Result]]
 
 SERVER_INFO = {"name": "bifrost", "title": "Bifrost gateway", "version": __version__}
 

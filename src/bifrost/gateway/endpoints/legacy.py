@@ -14,6 +14,7 @@ from bifrost.gateway.client_sessions import ENDED, LEVEL, ClientSession, ClientS
 from bifrost.gateway.discovery import Discovery
 from bifrost.gateway.endpoints.answer import EventStream, event
 from bifrost.gateway.endpoints.replay import Recording, Recordings
+from bifrost.gateway.extensions import Extensions
 from bifrost.gateway.letters import Handler
 from bifrost.gateway.methods import SERVER_INFO, Method, Result
 from bifrost.gateway.models import Call, Client
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class Legacy:
     methods: Mapping[str, Method]
+    extensions: Extensions
     sessions: ClientSessions
     discovery: Discovery
     subscriptions: Subscriptions
@@ -73,17 +75,17 @@ class Legacy:
             await self._of_session(method, call, session, params)
             return {}
         if method not in self.methods:
-            raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]}.")
-        if session is None:
-            return without_modern_members(await self.methods[method](call, params))
-        return without_modern_members(await self._cancellable(method, call, params, (session.id, request_id)))
+            work: Coroutine[Any, Any, Result] = self.extensions.call(call, method, params)
+        else:
+            work = self.methods[method](call, params)
+        return without_modern_members(await (self._cancellable(work, (session.id, request_id)) if session else work))
 
-    async def _cancellable(self, method: str, call: Call, params: dict[str, Raw], key: tuple[str, Id]) -> Result:
+    async def _cancellable(self, work: Coroutine[Any, Any, Result], key: tuple[str, Id]) -> Result:
         task = asyncio.current_task()
         if task is not None:
             self._running[key] = task
         try:
-            return await self.methods[method](call, params)
+            return await work
         finally:
             if self._running.get(key) is task:
                 self._running.pop(key, None)

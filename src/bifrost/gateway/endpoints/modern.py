@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from bifrost.gateway.discovery import Discovery
 from bifrost.gateway.endpoints.answer import EventStream, event
+from bifrost.gateway.extensions import Extensions
 from bifrost.gateway.methods import SERVER_INFO, Method, Result
 from bifrost.gateway.models import Call, Client
 from bifrost.gateway.questions import Emit, StatelessClient
@@ -30,6 +31,7 @@ MAX_CAPABILITIES_BYTES = 16_384
 @dataclass(frozen=True, slots=True)
 class Modern:
     methods: Mapping[str, Method]
+    extensions: Extensions
     discovery: Discovery
     subscriptions: Subscriptions
 
@@ -40,7 +42,7 @@ class Modern:
             offered = await self.discovery.offered(call)
             return _completed({"supportedVersions": list(mcp.MODERN_VERSIONS), **offered, **_CACHED})
         if method not in self.methods:
-            raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"This gateway does not offer {method[:64]}.")
+            return _completed(await self.extensions.call(call, method, params))
         result = await self.methods[method](call, params)
         if method in _CACHEABLE:
             members = _members(result)
