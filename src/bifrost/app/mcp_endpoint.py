@@ -19,6 +19,7 @@ from bifrost.gateway.forward import Forward
 from bifrost.gateway.held import HeldCalls
 from bifrost.gateway.held_elsewhere import HeldElsewhere
 from bifrost.gateway.lazy_authorization import LazyAuthorization
+from bifrost.gateway.letter_limits import LetterLimits
 from bifrost.gateway.letters import Letters
 from bifrost.gateway.lists import Lists
 from bifrost.gateway.methods import Methods
@@ -98,7 +99,8 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     extensions = Extensions(forward, quota)
     table = Methods(lists, calls, reading).table()
     client_sessions = ClientSessions(parts.ring, parts.clock, letters)
-    legacy = Legacy(table, extensions, client_sessions, discovery, subscriptions, Recordings(parts.clock))
+    limits = LetterLimits(parts.clock)
+    legacy = Legacy(table, extensions, client_sessions, discovery, subscriptions, Recordings(parts.clock), limits)
     letters.handlers |= {**legacy.reads(), **streams.reads(), **elsewhere.reads()}
     letters.concerns |= elsewhere.concerns()
     endpoint = McpEndpoint(

@@ -43,6 +43,15 @@ class LetterTooLarge(TooLarge):
         super().__init__("This is too large to be passed on between processes of this gateway.")
 
 
+class TooManyLetters(TooMany):
+    """One principal makes processes tell each other more than they can be expected to."""
+
+    default_code = "too_many_messages"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("You send too many messages of this kind. Try again later.", retry_after=retry_after)
+
+
 class UpstreamFull(TooMany):
     """An upstream has as many calls as it may have at the same time. Nothing was sent to it."""
 

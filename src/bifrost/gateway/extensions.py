@@ -4,6 +4,7 @@ Only where both sides declared the same extension (2026-07-28, versioning), and 
 of that upstream: what such a method does, no filter of tools could tell.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from bifrost.protocol.jsonrpc import RpcError
 
 EXTENSIONS = "extensions"
 """The member of the capabilities of either side that names them."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.$/-]{1,128}")
+"""It also goes into a header field."""
 
 _OF_THE_PROTOCOL = frozenset(
     ("completion", "elicitation", "initialize", "logging", "notifications", "ping", "prompts", "resources", "roots")
@@ -39,7 +43,7 @@ class Extensions:
         ConnectionRequired, RateLimited, BudgetExceeded.
         """
         upstream = call.endpoint.only
-        if upstream is None or method.partition("/")[0] in _OF_THE_PROTOCOL or not opens(call, upstream):
+        if upstream is None or not _can_be_one(method) or not opens(call, upstream):
             raise _unknown(method)
         route = Route(upstream=upstream, method=method, param="", key="", seconds=upstream.tool_execution_timeout)
         if not await self._agreed(call, route):
@@ -62,6 +66,10 @@ class Extensions:
 def _names(capabilities: dict[str, Any]) -> set[str]:
     extensions = capabilities.get(EXTENSIONS)
     return set(extensions) if isinstance(extensions, dict) else set()
+
+
+def _can_be_one(method: str) -> bool:
+    return bool(_NAME.fullmatch(method)) and method.partition("/")[0] not in _OF_THE_PROTOCOL
 
 
 def _unknown(method: str) -> RpcError:

@@ -15,6 +15,7 @@ from bifrost.gateway.discovery import Discovery
 from bifrost.gateway.endpoints.answer import EventStream, event
 from bifrost.gateway.endpoints.replay import Recording, Recordings
 from bifrost.gateway.extensions import Extensions
+from bifrost.gateway.letter_limits import LASTING, LETTERS, LetterLimits
 from bifrost.gateway.letters import Handler
 from bifrost.gateway.methods import SERVER_INFO, Method, Result
 from bifrost.gateway.models import Call, Client
@@ -39,6 +40,7 @@ class Legacy:
     discovery: Discovery
     subscriptions: Subscriptions
     recordings: Recordings
+    limits: LetterLimits
     _running: dict[tuple[str, Id], "asyncio.Task[Any]"] = field(default_factory=dict)
     _errands: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -95,6 +97,7 @@ class Legacy:
             level = jsonrpc.text(params.get("level"))
             if level not in mcp.LOG_LEVELS:
                 raise RpcError(jsonrpc.INVALID_PARAMS, "The parameter level is not one of the known levels.")
+            self.limits.check(call.principal, LASTING)
             await self.sessions.set_level(session, level)
             await self.subscriptions.set_level(session.id, level)
         elif method == mcp.RESOURCES_SUBSCRIBE:
@@ -114,26 +117,32 @@ class Legacy:
 
     # ---- notifications and responses --------------------------------------------------------------------------------
 
-    async def notified(self, message: Message, session: ClientSession | None) -> None:
+    async def notified(self, message: Message, call: Call, session: ClientSession | None) -> None:
+        """Raises StorageFault, LetterTooLarge, TooManyLetters."""
         if session is None:
             return
         if message.method is UNSET:
             if not self.subscriptions.questions.answered(session.id, message):
-                await self.sessions.letters.send(session.id, ANSWER, _told(message))
+                await self._post(call, session, ANSWER, _told(message))
             return
         params = message.params if isinstance(message.params, dict) else {}
         if message.method == mcp.CANCELLED:
             if not self.cancel(session.id, params):
-                await self.sessions.letters.send(session.id, CANCEL, {"requestId": params.get("requestId")})
+                await self._post(call, session, CANCEL, {"requestId": params.get("requestId")})
         elif message.method == mcp.ROOTS_CHANGED:
             await self.subscriptions.tell(session.id, message.method, params)
-            await self.sessions.letters.send(session.id, TELL, {"method": message.method, "params": params})
+            await self._post(call, session, TELL, {"method": message.method, "params": params})
+
+    async def _post(self, call: Call, session: ClientSession, kind: str, body: dict[str, Any]) -> None:
+        if self.sessions.letters.shared:
+            self.limits.check(call.principal, LETTERS)
+            await self.sessions.letters.send(session.id, kind, body)
 
     def cancel(self, session: str, params: Mapping[str, Raw]) -> bool:
         """What it names may be over already: then nothing happens (2025-11-25, cancellation)."""
         try:
             request_id = jsonrpc.value(params.get("requestId", b"null"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         task = self._running.get((session, request_id)) if isinstance(request_id, str | int) else None
         return task is not None and task.cancel(CANCELLED)
@@ -177,8 +186,8 @@ class Legacy:
 
     # ---- streams ----------------------------------------------------------------------------------------------------
 
-    def recording(self, session: ClientSession) -> Recording:
-        return self.recordings.begin(session.id, primes=session.version >= mcp.LATEST_LEGACY)
+    def recording(self, call: Call, session: ClientSession) -> Recording:
+        return self.recordings.begin(session.id, call.principal, primes=session.version >= mcp.LATEST_LEGACY)
 
     async def listen(self, request: Request, call: Call, session: ClientSession) -> Response:
         """GET: what belongs to no request, or the rest of a stream that broke. Raises RpcError."""
@@ -192,8 +201,12 @@ class Legacy:
 
         return EventStream(_events(stream), stop=stream.end, closing=lambda: self.subscriptions.streams.leave(stream))
 
-    async def end(self, session: ClientSession) -> None:
-        """DELETE: with the session end its streams, its links and what runs for it. Raises StorageFault."""
+    async def end(self, call: Call, session: ClientSession) -> None:
+        """DELETE: with the session end its streams, its links and what runs for it.
+
+        Raises StorageFault, TooManyLetters.
+        """
+        self.limits.check(call.principal, LASTING)
         await self.sessions.end(session)
         self._left(session.id)
 

@@ -88,7 +88,7 @@ class McpEndpoint:
             raise MethodNotAllowed(("POST",))
         session = self.legacy.opened(request, call)
         if request.method == "DELETE":
-            await self.legacy.end(session)
+            await self.legacy.end(call, session)
             return Response(status_code=204)
         try:
             client = self.legacy.client(request, session, _nothing)
@@ -148,9 +148,9 @@ class McpEndpoint:
         request.scope[surface.RPC_ID] = None if message.id is UNSET else message.id
         session = self.legacy.session(request, call)
         if message.method is UNSET or message.id is UNSET:
-            await self.legacy.notified(message, session)
+            await self.legacy.notified(message, call, session)
             return Response(status_code=202)
-        record = (lambda: self.legacy.recording(session)) if session else None
+        record = (lambda: self.legacy.recording(call, session)) if session else None
         return Answer(
             lambda answer: self._in_session(request, message, call, session, answer),
             streams=_takes_events(request),
@@ -192,9 +192,13 @@ class McpEndpoint:
         except RpcError as error:
             return surface.rpc_error(error, None, 400)
         session = self.legacy.session(request, call)
-        answers = await asyncio.gather(*(self._part(request, part, call, session) for part in parts))
-        bodies = [answer for answer in answers if answer]
-        return surface.body(b"[" + b",".join(bodies) + b"]") if bodies else Response(status_code=202)
+
+        async def work(_answer: Answer) -> Response:
+            answers = await asyncio.gather(*(self._part(request, part, call, session) for part in parts))
+            bodies = [answer for answer in answers if answer]
+            return surface.body(b"[" + b",".join(bodies) + b"]") if bodies else Response(status_code=202)
+
+        return Answer(work, streams=False, cancels=False, refused=self._ended_early(request, call))
 
     async def _part(self, request: Request, raw: bytes, call: Call, session: ClientSession | None) -> bytes:
         try:
@@ -202,7 +206,10 @@ class McpEndpoint:
         except RpcError as error:
             return jsonrpc.error_response(None, error)
         if message.method is UNSET or message.id is UNSET:
-            await self.legacy.notified(message, session)
+            try:
+                await self.legacy.notified(message, call, session)
+            except DomainError as error:  # nobody is told what became of it, and the others have their answers
+                log.info("notification_refused", reason=error.code)
             return b""
         if message.id is None or message.method == mcp.INITIALIZE:
             refusal = RpcError(jsonrpc.INVALID_REQUEST, "This cannot be part of a batch.")

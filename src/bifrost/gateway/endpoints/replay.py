@@ -12,6 +12,9 @@ from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 
 MAX_STREAMS = 500
+MAX_STREAMS_OF_ONE_OWNER = 64
+"""So that nobody's streams are the end of everybody else's."""
+
 MAX_EVENTS = 256
 MAX_BYTES = 256 * 1024
 """Of one stream; a message that is larger is not kept."""
@@ -26,6 +29,7 @@ class Recording:
     """One stream of one session. `primes`: the client knows that it can resume, so it is told where from at once."""
 
     session: str
+    owner: str
     primes: bool
     clock: Clock
     id: str = field(default_factory=lambda: ids.new_id(""))
@@ -74,8 +78,12 @@ class Recordings:
     clock: Clock
     _kept: OrderedDict[str, Recording] = field(default_factory=OrderedDict)
 
-    def begin(self, session: str, *, primes: bool) -> Recording:
-        recording = Recording(session, primes, self.clock)
+    def begin(self, session: str, owner: str = "", *, primes: bool) -> Recording:
+        """`owner` is whose session it is."""
+        own = [one.id for one in self._kept.values() if one.owner == owner]
+        if len(own) >= MAX_STREAMS_OF_ONE_OWNER:
+            del self._kept[own[0]]
+        recording = Recording(session, owner, primes, self.clock)
         self._kept[recording.id] = recording
         while len(self._kept) > MAX_STREAMS or self._is_over(next(iter(self._kept.values()))):
             self._kept.popitem(last=False)
@@ -87,7 +95,8 @@ class Recordings:
         recording = self._kept.get(stream_id)
         if recording is None or recording.session != session or self._is_over(recording):
             return None
-        return (recording, int(number)) if number.isdigit() and len(number) < MAX_DIGITS else None
+        is_number = number.isascii() and number.isdigit() and len(number) < MAX_DIGITS
+        return (recording, int(number)) if is_number else None
 
     def _is_over(self, recording: Recording) -> bool:
         ended = recording.finished_at

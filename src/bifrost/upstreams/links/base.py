@@ -29,6 +29,9 @@ PERSON_SECONDS = 600.0
 MAX_SECONDS = 3_600.0
 """Of one request, however often it reports progress."""
 
+MAX_TOKEN_BYTES = 1_024
+"""Of a progress token."""
+
 MAX_QUESTIONS = 32
 """That an upstream may have open towards one requester."""
 
@@ -256,13 +259,18 @@ def declares(capabilities: bytes, method: str) -> bool:
 
 
 def with_own_token(params: Params, request_id: int) -> tuple[Params, Any]:
-    """The parameters with a progress token of ours in place of the requester's, and theirs; None when there is none."""
+    """The parameters with a progress token of ours in place of the requester's, and theirs; None when there is none.
+
+    Every piece of progress repeats it, so that one without measure counts as none.
+    """
     if "_meta" not in params:
         return params, None
     meta = jsonrpc.object_members(params["_meta"])
     token = meta.get(mcp.PROGRESS_TOKEN)
     if token is None:
         return params, None
+    if len(bytes(token)) > MAX_TOKEN_BYTES:
+        return {**params, "_meta": {name: value for name, value in meta.items() if name != mcp.PROGRESS_TOKEN}}, None
     return {**params, "_meta": {**meta, mcp.PROGRESS_TOKEN: request_id}}, token
 
 

@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
-from bifrost.gateway.endpoints.replay import KEPT_MILLISECONDS, MAX_BYTES, MAX_EVENTS, MAX_STREAMS, Recordings
+from bifrost.gateway.endpoints.replay import (
+    KEPT_MILLISECONDS,
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_STREAMS,
+    MAX_STREAMS_OF_ONE_OWNER,
+    Recordings,
+)
 from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +37,9 @@ async def test_the_rest_of_a_stream_is_what_came_after_the_event_and_what_still_
     assert await reading == [b"two", b"three"]
 
 
-@pytest.mark.parametrize("event_id", ["", "x", "x.1", ".1", "{id}", "{id}.", "{id}.x", "{id}.-1", "{id}.99999999999"])
+@pytest.mark.parametrize(
+    "event_id", ["", "x", "x.1", ".1", "{id}", "{id}.", "{id}.x", "{id}.-1", "{id}.99999999999", "{id}.²"]
+)
 async def test_an_event_that_was_not_given_here_is_not_found(event_id: str) -> None:
     """Nor is one that another session was given."""
     recordings = Recordings(FakeClock())
@@ -58,6 +67,16 @@ async def test_what_is_kept_is_bounded_in_number_size_and_time() -> None:
     assert len([message async for _, message in large.after(0)]) == 2
     clock.advance(seconds=KEPT_MILLISECONDS / 1_000 + 1)
     assert recordings.found("s", f"{large.id}.1") is None
-    others = [recordings.begin("s", primes=False) for _ in range(MAX_STREAMS + 1)]
+    others = [recordings.begin("s", f"owner {number}", primes=False) for number in range(MAX_STREAMS + 1)]
     assert recordings.found("s", f"{others[0].id}.0") is None
     assert recordings.found("s", f"{others[-1].id}.0") is not None
+
+
+async def test_one_persons_streams_take_nobody_elses_place() -> None:
+    """Whoever opens many loses their own oldest ones."""
+    recordings = Recordings(FakeClock())
+    other = recordings.begin("other", "other", primes=False)
+    many = [recordings.begin("s", "greedy", primes=False) for _ in range(MAX_STREAMS * 2)]
+    assert recordings.found("other", f"{other.id}.0") is not None
+    kept = [one for one in many if recordings.found("s", f"{one.id}.0")]
+    assert kept == many[-MAX_STREAMS_OF_ONE_OWNER:]
