@@ -103,6 +103,8 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "change_virtual_key": lambda d: SqlKeyAdministrationStore(d).change_virtual_key("vk", KeyChanges(), NOW),
     "rotate_virtual_key": lambda d: SqlKeyAdministrationStore(d).rotate_virtual_key("vk", HASH, "", NOW),
     "delete_virtual_key": lambda d: SqlKeyAdministrationStore(d).delete_virtual_key("vk", NOW),
+    "virtual_mcps": lambda d: SqlGovernanceStore(d).virtual_mcps(),
+    "stored_virtual_mcps": lambda d: SqlGovernanceStore(d).stored_virtual_mcps(),
     "add_token": lambda d: SqlAdministratorStore(d).add_token(_ADMIN, HASH),
     "token_by_hash": lambda d: SqlAdministratorStore(d).token_by_hash(HASH),
     "tokens": lambda d: SqlAdministratorStore(d).tokens(),

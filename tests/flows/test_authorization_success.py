@@ -110,6 +110,7 @@ async def test_the_row_holds_the_checked_request_and_only_a_hash_of_the_secret(
             "redirect_uri": APP_URI,
             "state": "état 😀 +&=%",
             "code_challenge": client.challenge,
+            "dpop_jkt": "",
             "scope": "mcp:read",
             "resource": "/mcp",
             "identity_kind": None,
