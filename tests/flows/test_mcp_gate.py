@@ -1,5 +1,6 @@
 """What stands before authentication at /mcp, and what right after it: host, origin, preflight, method, body (contract §7)."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -321,6 +322,8 @@ BROKEN: dict[str, tuple[bytes, int]] = {
     "half a surrogate": (b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', -32700),
     "too deep": (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":' + b"[" * 100_000, -32700),
     "too deep for an id": (b"[" * 100_000, -32600),
+    "an id twice": (b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}', -32700),
+    "a method twice": (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"ping"}', -32700),
     "an empty batch": (b"[]", -32600),
     "a batch of many": (b"[" + b",".join([b'{"jsonrpc":"2.0","id":1,"method":"ping"}'] * 10_000) + b"]", -32600),
     "a string": (b'"ping"', -32600),
@@ -346,6 +349,15 @@ async def test_what_is_no_message_is_a_400_without_an_id(
     headers = modern_headers("ping") if era == "modern" else {}
     answer = await _send(running, body, **headers)
     assert rpc_error(answer, 400, None)["code"] == code
+
+
+@pytest.mark.parametrize("many", [b"1", b"{}", b"[[]]", b'""'])
+async def test_what_is_only_large_holds_nobody_up(running: TestGateway, many: bytes) -> None:
+    """TC-169: as many values as fit, and they are not for us to read."""
+    count = MAX_BYTES // (len(many) + 1) - 100
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[' + b",".join([many] * count) + b"]}}"
+    async with asyncio.timeout(2):
+        assert result_of(await _send(running, body)) == {}
 
 
 @pytest.mark.parametrize("request_id", [0, -1, 2**53, "", "a", "é\U0001f600", "x" * 1_000])
