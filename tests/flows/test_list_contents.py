@@ -110,7 +110,7 @@ async def test_a_name_is_there_once_and_one_that_no_client_can_take_is_not_there
 ) -> None:
     """2026-07-28, tools (G15): unique names of 1 to 128 characters; one bad entry costs nobody the list."""
     good = ["a", "a.b-c_D/9", "two words", "ü☃", "x" * 128]
-    bad = ["", "x" * 129, b"line\\nbreak".decode("unicode_escape"), "nul\0", "bidi\u202e", "\x1b[31m"]
+    bad = ["", "x" * 129, "line\nbreak", "nul\0", "bidi\u202e", "\x1b[31m"]
     tools = [*map(_tool, good), *map(_tool, bad), _tool("a", "again"), b'{"description":"no name"}', b"5", b"null"]
     objects = [tool for tool in tools if tool.startswith(b"{")]
     with hostile(tools=objects) as server:

@@ -226,17 +226,22 @@ class McpEndpoint:
         return response
 
     def _refused_now(self, request: Request, call: Call) -> Refused:
-        """Also when the caller may do something else than before: what runs was begun under other rules."""
+        """Also when the caller may do something else than before, or the virtual MCP holds something else.
+
+        What runs was begun under other rules.
+        """
         presented = replace(credentials(request), proofs=None)  # those were checked when the request came
 
         async def refused() -> Response | None:
             try:
+                there = await self.catalog.endpoint(call.endpoint.path)
                 now = await self.callers.authenticate(presented, call.endpoint.path)
             except StorageFault:
                 return None  # that says nothing about the credential
             except DomainError as error:
                 return self.render(request, error, OPERATION)
-            return None if now == call.caller else self.render(request, AccessChanged(), OPERATION)
+            same = now == call.caller and there.within == call.endpoint.within
+            return None if same else self.render(request, AccessChanged(), OPERATION)
 
         return refused
 
