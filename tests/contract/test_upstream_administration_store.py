@@ -112,7 +112,7 @@ async def test_a_pending_upstream_is_nobodys_until_it_is_completed(
     assert found
     assert (found.upstream, found.pending, found.from_file) == (_upstream(), True, False)
     assert await store.set_up("oac_1") == _set_up()
-    assert await store.delete("up_1") is False
+    assert await store.delete("up_1", NOW) is False
 
 
 async def test_a_pending_upstream_makes_room_and_a_live_one_does_not(store: SqlUpstreamAdministrationStore) -> None:
@@ -215,11 +215,11 @@ async def test_a_completion_and_the_end_of_its_upstream_at_once_leave_all_or_not
                 return True
 
             completing = one.complete_set_up(_set_up(), _upstream(), shared_owner("up_1"), found, NOW)
-            completed, *_ = await together((completing, cancel(), two.delete("up_1")))
+            completed, *_ = await together((completing, cancel(), two.delete("up_1", NOW)))
             left = await one.managed_one(upstream_id="up_1")
             assert left is None or (completed and not left.pending)
             assert await accounts.credential("up_1", setup_owner("set_1")) is None
-            await one.delete("up_1")
+            await one.delete("up_1", NOW)
             for table in ("upstreams", "upstream_set_ups", "upstream_credentials", "upstream_tools"):
                 assert await rows(database, table) == [], table
 
@@ -276,7 +276,7 @@ async def test_nothing_is_kept_of_a_place_that_the_upstream_has_left(store: SqlU
     await store.change(_upstream(connection_string="https://new.example/mcp"), 0, "place", NOW)
     assert await store.keep_tools(_upstream(), (_tool("a"),), NOW) == Drift()
     assert await store.known_tools("up_1") == []
-    await store.delete("up_1")
+    await store.delete("up_1", NOW)
     assert await store.keep_tools(_upstream(), (_tool("a"),), NOW) == Drift()
 
 

@@ -130,7 +130,7 @@ async def test_an_address_of_an_upstream_is_taken_and_the_other_way_round(
     await administration.change(replace(moved, endpoint_slug="elsewhere"), 0, "settings", NOW)
     await store.change_virtual_mcp("work", VirtualMcpChanges(endpoint_slug="notes"), NOW)
     assert await administration.add(upstream(id="work"), NOW) == ""
-    await administration.delete("work")
+    await administration.delete("work", NOW)
     await store.add_virtual_mcp(virtual_mcp("work2", endpoint_slug="work"), "")
     assert {row["slug"] for row in await rows(database, "endpoint_slugs")} == {"elsewhere", "notes", "work"}
 

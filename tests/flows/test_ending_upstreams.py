@@ -6,7 +6,8 @@ import pytest
 
 from tests.flows import _administration as admin
 from tests.flows import _connecting as people
-from tests.support.gateway import VIRTUAL_KEY
+from tests.flows._tokens import opens, signed_in
+from tests.support.gateway import ISSUER, VIRTUAL_KEY
 from tests.support.oauth_upstream import OAuthUpstream
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +54,24 @@ async def test_a_sign_in_that_nobody_completes_is_revoked_when_it_is_cancelled(s
         await admin.api(running, "DELETE", f"/api/oauth/config/{pending['oauth_config_id']}")
         assert len(upstream.revocations) == 1
         assert await running.rows("upstreams") == []
+
+
+@pytest.mark.parametrize("leaves", ["deleted", "moved"])
+async def test_what_was_granted_for_its_address_is_nothing_to_whoever_has_it_next(
+    database_url: str, tmp_path: Path, leaves: str
+) -> None:
+    """Contract §§6, 7: a token is for the endpoint that the person allowed, not for a later one of the same name."""
+    upstream = OAuthUpstream()
+    async with admin.gateway(database_url, tmp_path, upstream) as running:
+        added = await admin.add(running, "notes", upstream.url, auth_type="none")
+        _, tokens = await signed_in(running, resource=f"{ISSUER}/mcp/notes")
+        _, others = await signed_in(running)
+        assert await opens(running, tokens["access_token"], "/mcp/notes") == 200
+        path = f"/api/mcp/client/{added['mcp_client_id']}"
+        if leaves == "deleted":
+            assert (await admin.api(running, "DELETE", path)).status_code == 200
+        else:
+            assert (await admin.api(running, "PUT", path, {"endpoint_slug": "old"})).status_code == 200
+        await admin.add(running, "other", upstream.url, auth_type="none", endpoint_slug="notes")
+        assert await opens(running, tokens["access_token"], "/mcp/notes") == 401
+        assert await opens(running, others["access_token"]) == 200

@@ -61,15 +61,16 @@ class SqlUpstreamAdministrationStore:
                     return taken
                 if await self._of_upstreams.change_upstream(connection, **row) is None:
                     return None
-                if not await claim_slug(self._of_upstreams, connection, upstream):
+                if not await claim_slug(self._of_upstreams, connection, upstream, now):
                     raise _OverError
                 await follow(self._of_upstreams, connection, upstream, change, now)
         except _OverError:
             return "endpoint_slug"  # a virtual MCP was faster
         return ""
 
-    async def delete(self, upstream_id: str) -> bool:
+    async def delete(self, upstream_id: str, now: int) -> bool:
         async with self._database.transaction() as connection:
+            await self._of_upstreams.end_grants_of_left_slugs(connection, id=upstream_id, endpoint_slug="", now=now)
             return await self._of_upstreams.delete_upstream(connection, id=upstream_id) is not None
 
     async def forget_place(self, upstream: Upstream, now: int) -> None:

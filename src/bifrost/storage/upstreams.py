@@ -51,7 +51,7 @@ class SqlUpstreamStore:
                 )
             if await self._queries.reconfigure_upstream(connection, **row) is None:
                 return False
-            if not await claim_slug(self._queries, connection, upstream):
+            if not await claim_slug(self._queries, connection, upstream, now):
                 raise UpstreamInvalid(
                     f"The endpoint_slug of {upstream.name!r} is that of a virtual MCP; change one of them first.",
                     param="endpoint_slug",
@@ -83,15 +83,19 @@ async def insert(
     await named.drop_pending(connection, **row)
     if await named.add_upstream(connection, **row) is None:
         return False
-    if await claim_slug(named, connection, upstream):
+    if await claim_slug(named, connection, upstream, now):
         return True
     await named.take_back(connection, id=upstream.id)  # a virtual MCP has its address
     return False
 
 
-async def claim_slug(named: Queries, connection: Connection, upstream: Upstream) -> bool:
-    """Inside a transaction: whether /mcp/{slug} is this upstream's now, and no virtual MCP's."""
+async def claim_slug(named: Queries, connection: Connection, upstream: Upstream, now: int) -> bool:
+    """Inside a transaction: whether /mcp/{slug} is this upstream's now, and no virtual MCP's.
+
+    What was granted for an address that it leaves ends.
+    """
     wanted = {"id": upstream.id, "endpoint_slug": upstream.endpoint_slug}
+    await named.end_grants_of_left_slugs(connection, **wanted, now=now)
     await named.leave_slug(connection, **wanted)
     return await named.claim_slug(connection, **wanted) is not None
 

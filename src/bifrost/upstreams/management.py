@@ -69,7 +69,7 @@ class ManagementStore(Protocol):
         """As `add`; None when it is not of this revision any more. It no longer follows the configuration file."""
         ...
 
-    async def delete(self, upstream_id: str) -> bool: ...
+    async def delete(self, upstream_id: str, now: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,13 +188,13 @@ class Management:
         raise UpstreamBusy
 
     async def delete(self, upstream_id: str) -> Upstream:
-        """With everything that hangs on it: accounts, registrations, sign-ins, tools. Raises UnknownUpstream.
+        """With everything that hangs on it: accounts, registrations, sign-ins, tools, grants for its address.
 
-        Where accounts can be revoked (RFC 7009), the services are told.
+        Where accounts can be revoked (RFC 7009), the services are told. Raises UnknownUpstream.
         """
         managed = await self._known(upstream_id)
         tell_services = await self.life.taken_at(upstream_id)
-        if not await self.store.delete(upstream_id):
+        if not await self.store.delete(upstream_id, self.clock.now()):
             raise UnknownUpstream
         self.upstreams.look_again()
         log.info("upstream_deleted", upstream=managed.upstream.name)
@@ -240,7 +240,7 @@ class Management:
                 raise UpstreamInvalid("Leave it out unless auth_type is per_user_headers.", param="user_headers")
             await self._verified(upstream, values)
         except DomainError:
-            await self.store.delete(upstream.id)
+            await self.store.delete(upstream.id, self.clock.now())
             self.upstreams.look_again()
             raise
 

@@ -89,6 +89,12 @@ UPDATE upstreams SET state = :state, state_reason = :reason
 WHERE id = :id AND connection_string = :connection_string AND (state <> :state OR state_reason <> :reason)
 RETURNING id;
 
+-- name: end_grants_of_left_slugs!
+-- Whatever gets such an address next is something else than what people allowed.
+UPDATE grants SET revoked_at = :now, revoked_reason = 'endpoint_ended'
+WHERE revoked_at IS NULL AND resource IN (
+    SELECT '/mcp/' || slug FROM endpoint_slugs WHERE upstream_id = :id AND slug <> :endpoint_slug);
+
 -- name: leave_slug!
 DELETE FROM endpoint_slugs WHERE upstream_id = :id AND slug <> :endpoint_slug;
 
