@@ -31,7 +31,7 @@ def test_a_person_approves_with_a_key(
     any_person.begins(application)
     any_person.pastes(VIRTUAL_KEY)
     any_person.expects_step("Step 2 of 2")
-    assert f"Virtual key {KEY_NAME}" in any_person.page.locator("dl").inner_text()
+    assert f"Virtual key {KEY_NAME}" in any_person.page.locator("dl.panel").inner_text()
     any_person.finishes()
     any_person.expects_client()
 
@@ -48,7 +48,7 @@ def test_a_person_goes_on_without_a_key(
     application = gateway.application(loopback_uri)
     any_person.begins(application)
     any_person.skips()
-    assert "Anonymous session" in any_person.page.locator("dl").inner_text()
+    assert "Anonymous session" in any_person.page.locator("dl.panel").inner_text()
     any_person.finishes()
     any_person.expects_client()
 
