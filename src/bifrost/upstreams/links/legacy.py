@@ -185,10 +185,11 @@ async def initialize(channel: HttpChannel) -> LegacyLink | None:
         "capabilities": Raw(peer.capabilities),
         "clientInfo": CLIENT_INFO,
     }
+    patience = Patience(HANDSHAKE_SECONDS)
     try:
         async with (
-            asyncio.timeout(HANDSHAKE_SECONDS),
-            channel.open("POST", {}, jsonrpc.request(0, mcp.INITIALIZE, greeting)) as reply,
+            patience,
+            channel.open("POST", {}, jsonrpc.request(0, mcp.INITIALIZE, greeting), patience=patience) as reply,
         ):
             message = await reply.answer(0)
     except TimeoutError as error:

@@ -63,15 +63,22 @@ class ModernLink:
         requester: Requester,
         seconds: float,
         fields: Fields = NO_FIELDS,
+        *,
+        first: bool = False,
     ) -> tuple[Message | None, int]:
-        """The answer, if there is one, and the HTTP status. Raises UpstreamUnavailable."""
+        """The answer, if there is one, and the HTTP status. Raises UpstreamUnavailable.
+
+        With the `first` one the credential may have to be renewed, and how long that takes does not count.
+        """
         request_id = next(self._ids)
         sent, token = with_own_token(params, request_id)
         body = jsonrpc.request(request_id, method, modern_meta(self.peer, sent))
         patience = Patience(seconds)
         running = Running(self.peer, request_id, requester, patience, None, token)
         try:
-            async with patience, self.channel.open("POST", headers(method, params, fields), body) as reply:
+            stretched = patience if first else None
+            opened = self.channel.open("POST", headers(method, params, fields), body, patience=stretched)
+            async with patience, opened as reply:
                 return await reply.answer(request_id, running.incoming), reply.status
         except TimeoutError as error:
             raise self.channel.too_slow(seconds) from error
@@ -105,7 +112,7 @@ async def discover(channel: HttpChannel) -> Facts | None:
     An upstream of the older era may answer this in any way it likes; only a clear yes is one.
     """
     message, status = await ModernLink(channel, Facts(version=mcp.MODERN)).exchange(
-        mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS
+        mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS, first=True
     )
     if message is None and status >= _SERVER_FAULT:
         raise channel.no_answer(status)
