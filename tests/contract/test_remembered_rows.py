@@ -186,17 +186,20 @@ async def test_without_storage_nothing_is_answered_from_memory(database: Databas
     assert await store.access_token(pair.access.token_hash)
 
 
+_LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'bifrost-changes'"
+
+
 async def test_a_listener_whose_connection_ended_listens_again(postgresql_url: str) -> None:
     """Contract §10: a database that restarts is felt for a moment; what was missed meanwhile is not."""
     async with opened(postgresql_url) as database, opened(postgresql_url) as other:
         store = grants_store(database)
         pairs = [await redeemed(store) for _ in range(2)]
-        ended = await rows(
-            other,
-            "SELECT pg_terminate_backend(pid, 5000) AS ended FROM pg_stat_activity "
-            "WHERE datname = current_database() AND application_name = 'bifrost-changes'",
-        )
-        assert len(ended) == 2
+
+        async def both_listen() -> bool:
+            return len(await rows(other, f"SELECT pid {_LISTENERS}")) == 2
+
+        await _felt(database, both_listen)
+        assert len(await rows(other, f"SELECT pg_terminate_backend(pid, 5000) AS ended {_LISTENERS}")) == 2
         for given, _, pair in pairs:
             assert await store.access_token(pair.access.token_hash)
             await grants_store(other).revoke_grant(given.id, "test", NOW)
