@@ -64,7 +64,7 @@ def test_one_account_for_everybody_at_real_authorization_servers(database_url: s
         for upstream, account in ((notes, "robot-at-notes"), (wiki, "robot-at-wiki")):
             pending = _api(gateway, "POST", "/api/mcp/client", _shared(upstream))
             _signs_in(gateway, pending, account)
-        until(lambda: len(_tools(gateway)) > 1, "the upstreams are known to every worker")
+        until(lambda: all(len(_tools(gateway)) > 1 for _ in range(20)), "that every worker knows the upstreams")
         said = accounts.made(
             Call(gateway.origin, KEY, f"{name}-whoami", f"{name}{number}")
             for name in ("notes", "wiki")
