@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.routing import BaseRoute, Route
 
 from bifrost.app import build
 from bifrost.base.errors import DomainError
 from bifrost.http import status
 from bifrost.http.api import ByMethod
+from bifrost.http.router import Route
 from bifrost.settings import load
 from bifrost.storage.migrate import migrations
 from tests.support.gateway import RING
@@ -256,17 +256,17 @@ def test_every_domain_error_has_a_status(kind: type[DomainError]) -> None:
     assert named.endswith("_error")
 
 
-def _routes(tmp_path: Path) -> list[BaseRoute]:
+def _routes(tmp_path: Path) -> tuple[Route, ...]:
     settings = load(None, {}, {"data_dir": str(tmp_path), "storage": {"url": f"sqlite:///{tmp_path / 'house.db'}"}})
     application = build(settings, ring=RING).app
-    routes: list[BaseRoute] = application._app.routes  # type: ignore[attr-defined]
+    routes: tuple[Route, ...] = application._app.routes  # type: ignore[attr-defined]
     return routes
 
 
 def _guarded(tmp_path: Path) -> Iterator[Any]:
     """What answers at each address; at the management API a path has one for each method."""
     for route in _routes(tmp_path):
-        app = route.app if isinstance(route, Route) else None
+        app = route.app
         yield from (one.app for one in app.routes.values()) if isinstance(app, ByMethod) else (app,)
 
 

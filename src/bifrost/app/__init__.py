@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from bifrost import bootstrap
@@ -15,7 +13,7 @@ from bifrost.app.authorization_server import AuthorizationServer, authorization_
 from bifrost.app.foundation import Foundation, foundation
 from bifrost.app.management import management
 from bifrost.app.mcp_endpoint import McpServer, mcp_server
-from bifrost.app.routes import routes
+from bifrost.app.routes import router
 from bifrost.app.upstream_administration import upstream_administration
 from bifrost.audit.endpoints.recorder import Recorder
 from bifrost.audit.trail import Trail
@@ -81,14 +79,9 @@ def build(settings: Settings, *, clock: Clock | None = None, ring: KeyRing | Non
     lifespan = _lifespan(parts, server, sweeper, administration.upkeep, mcp)
     api = management(parts, server, administration)
     proxies = TrustedProxies(parts.settings.server.trusted_proxies)
-    starlette = Starlette(
-        routes=routes(parts, server, mcp.endpoint, api, pages),
-        middleware=[Middleware(Recorder, trail=parts.trail, proxies=proxies)],
-        lifespan=lambda _app: lifespan(),
-    )
-    starlette.router.redirect_slashes = False
+    front = router(parts, server, mcp.endpoint, api, pages, lifespan)
     return Gateway(
-        app=RequestContext(starlette, hsts=parts.public_urls.secure),
+        app=RequestContext(front, record=Recorder(parts.trail, proxies), hsts=parts.public_urls.secure),
         database=parts.database,
         admin_tokens=AdminTokens(parts.administrator_store, parts.clock),
         set_up=SetUp(parts.administrators, parts.administrator_store, parts.clock),

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from bifrost.app.authorization_server import AuthorizationServer
 from bifrost.app.foundation import Foundation
@@ -25,7 +25,8 @@ from bifrost.http.cors import Cors
 from bifrost.http.home import Home
 from bifrost.http.pages import Pages
 from bifrost.http.public_urls import PublicUrls
-from bifrost.http.surface import Surface
+from bifrost.http.router import Route, Router
+from bifrost.http.surface import Probe, Surface
 from bifrost.identity.set_up import PAGE as SET_UP_PAGE
 from bifrost.protocol import metadata
 from bifrost.telemetry.health import Health
@@ -37,9 +38,14 @@ _EVERYTHING_OF_OAUTH = ("/.well-known/{path:path}", "/api/oauth/per-user/{path:p
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def routes(
-    parts: Foundation, server: AuthorizationServer, endpoint: McpEndpoint, api: Api, pages: Pages
-) -> list[BaseRoute]:
+def router(
+    parts: Foundation,
+    server: AuthorizationServer,
+    endpoint: McpEndpoint,
+    api: Api,
+    pages: Pages,
+    lifespan: Callable[[], AbstractAsyncContextManager[None]],
+) -> Router:
     """Who answers where, and in which form."""
     public_urls, mode = parts.public_urls, parts.settings.client.mcp_server_auth_mode
     people = Surface(render=pages.error, public_urls=public_urls)
@@ -50,7 +56,7 @@ def routes(
     )
     health = Health(parts.store.ping)
     authorization = _authorization_routes(public_urls, server, people, pages)
-    return [
+    routes = [
         *(
             mcp.route(path, endpoint, "GET", "POST", "DELETE", operation="mcp")
             for path in ("/mcp", "/mcp/", "/mcp/{slug}", "/mcp/{slug}/")
@@ -59,11 +65,12 @@ def routes(
         *_sign_in_routes(people, server),
         *api.routes(),
         people.route(SET_UP_PAGE, set_up_page(parts, pages), "GET", "POST", operation="setup"),
-        Route("/health", health.live),
-        Route("/ready", health.ready),
+        Route("/health", Probe(health.live)),
+        Route("/ready", Probe(health.ready)),
         people.route("/", Home(pages, public_urls), "GET", operation="home"),
-        people.route("/{path:path}", _unknown_path, *_ANY_METHOD, operation="unknown"),
     ]
+    unknown = people.route("/{path:path}", _unknown_path, *_ANY_METHOD, operation="unknown")
+    return Router(routes, otherwise=unknown, lifespan=lifespan)
 
 
 def _authorization_routes(
@@ -73,7 +80,6 @@ def _authorization_routes(
     documents = Surface(render=pages.error, public_urls=public_urls, cors=Cors())
     programs = Surface(render=oauth_error.render, public_urls=public_urls, cors=Cors())
     return [
-        # asked for most, so looked at first
         *_issuing_routes(public_urls, server.issuing, programs),
         *_document_routes(documents, server.metadata, server.issuing.jwks),
         *(

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bifrost.base import events
@@ -21,6 +20,7 @@ from bifrost.base.clock import SECOND
 from bifrost.base.errors import DomainError, NotFound, Unauthenticated
 from bifrost.http import commands, gateway_error
 from bifrost.http.public_urls import PublicUrls
+from bifrost.http.router import Route
 from bifrost.http.surface import Endpoint, Surface, event_id
 
 CHALLENGE = 'Bearer realm="bifrost management"'

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from bifrost.base.errors import DomainError, MethodNotAllowed, Misdirected, NotFound, Unexpected
 from bifrost.http.cors import Cors
 from bifrost.http.public_urls import PublicUrls
+from bifrost.http.router import Route
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Renderer = Callable[[Request, DomainError, str], Response]
@@ -71,7 +71,6 @@ class _Guarded:
             raise Misdirected("This server is not known under the host that the request names. Use its public URL.")
         request.scope[_ORIGIN] = origin
         if not request.scope["path"].isprintable():
-            # the router's patterns end with `$`, which also matches before a line feed
             raise NotFound("There is nothing at this address.")
         if self.surface.cors:
             self.surface.cors.check(request)
@@ -80,6 +79,21 @@ class _Guarded:
         if request.method not in self.methods:
             raise MethodNotAllowed(self.methods)
         return await self.endpoint(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """For whoever asks, under whatever host, and in plain text."""
+
+    endpoint: Endpoint
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in self.methods:
+            response = await self.endpoint(Request(scope, receive))
+        else:
+            response = PlainTextResponse("Method Not Allowed", 405, {"Allow": ", ".join(self.methods)})
+        await response(scope, receive, send)
 
 
 def public_url(request: Request) -> str:

@@ -1,18 +1,19 @@
 """The management API's surface: the guard comes first, JSON in and out, one route for each path."""
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Router
 
 from bifrost.base.errors import NotFound, Unauthenticated
 from bifrost.http.api import Api, rfc3339
 from bifrost.http.commands import Command
 from bifrost.http.public_urls import PublicUrls
+from bifrost.http.router import Router
 from tests.unit._requests import request
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +73,8 @@ async def _ask(api: Api, method: str, path: str, *, query: bytes = b"", body: by
     async def send(message: Any) -> None:
         messages.append(message)
 
-    await Router(routes=api.routes())(sent.scope, sent.receive, send)
+    *routes, last = api.routes()
+    await Router(routes, otherwise=last, lifespan=nullcontext)(sent.scope, sent.receive, send)
     result = Response(b"".join(message["body"] for message in messages[1:]), messages[0]["status"])
     result.raw_headers = messages[0]["headers"]
     return result

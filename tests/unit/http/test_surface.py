@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from bifrost.base.errors import Denied, DomainError
 from bifrost.http.cors import Cors
 from bifrost.http.public_urls import PublicUrls
-from bifrost.http.surface import Surface, event_id
+from bifrost.http.surface import Probe, Surface, event_id
 from tests.unit._requests import request
 
 pytestmark = pytest.mark.anyio
@@ -28,14 +29,17 @@ async def _fine(_request: Request) -> Response:
 
 
 async def answer(endpoint: Any = _fine, *, cors: Cors | None = None, method: str = "GET", **headers: str) -> Response:
-    sent = request({**HOST, **headers}, method=method)
-    guarded: Any = Surface(render=_render, public_urls=URLS, cors=cors).route("/x", endpoint, "GET", operation="op").app
+    route = Surface(render=_render, public_urls=URLS, cors=cors).route("/x", endpoint, "GET", operation="op")
+    return await _answer_of(route.app, request({**HOST, **headers}, method=method))
+
+
+async def _answer_of(app: ASGIApp, sent: Request) -> Response:
     messages: list[Any] = []
 
     async def send(message: Any) -> None:
         messages.append(message)
 
-    await guarded(sent.scope, sent.receive, send)
+    await app(sent.scope, sent.receive, send)
     start, *rest = messages
     result = Response(b"".join(message["body"] for message in rest), start["status"])
     result.raw_headers = start["headers"]
@@ -111,3 +115,18 @@ async def test_an_error_can_be_read_by_the_origin_that_may_read_the_answer() -> 
     """Contract §7: a client in a browser must see the challenge."""
     response = await answer(cors=Cors(), method="POST", origin="https://app.example.com")
     assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/x\n", "/a\nb", "/a\x00", "/a\u2028b"])
+async def test_an_address_with_what_nobody_sees_is_nobodys(path: str) -> None:
+    """Contract §2: an unknown path."""
+    route = Surface(render=_render, public_urls=URLS).route("/x", _fine, "GET", operation="op")
+    assert bytes((await _answer_of(route.app, request(HOST, path=path))).body).startswith(b"not_found")
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 405), ("OPTIONS", 405)])
+async def test_a_probe_answers_under_any_host_and_reads_only(method: str, status: int) -> None:
+    """Contract §1: an orchestrator asks by address."""
+    response = await _answer_of(Probe(_fine), request({"host": "10.0.0.1:8080"}, method=method))
+    assert response.status_code == status
+    assert response.headers.get("allow") == (None if status == 200 else "GET, HEAD")
