@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
+from bifrost.protocol import mcp
 from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.transports.stdio import process
 from tests.flows._mcp import ERAS, KEY, call, key, names, result_of, rpc_error
+from tests.flows._mcp import ask as asked
 from tests.support import sdk_upstream
 from tests.support.clock import FakeClock
 from tests.support.gateway import VIRTUAL_KEY, TestGateway, running_gateway, upstream
@@ -77,6 +81,41 @@ async def test_a_server_of_the_older_http_transport_is_an_upstream(
             answered = result_of(await call(running.http, "old-add", {"a": 2, "b": 3}, era=era))
             assert answered["content"][0]["text"] == "5"
             assert await names(running.http, era=era) == ["old-whoami", "old-add"]
+
+
+async def test_a_question_that_a_person_leaves_open_holds_up_none_of_their_other_calls(
+    sqlite_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Contract §7: a call of a stateless client at an upstream of the older era waits for an answer, for ten minutes.
+
+    A pipe does not say which call a question belongs to, so calls take turns there; meanwhile others go by another one.
+    """
+    server = sdk_upstream.build()
+
+    @server.tool()
+    async def ask(ctx: Context) -> str:
+        """Asks the person."""
+        return (await ctx.elicit("Your name?", _Name)).action
+
+    can: dict[str, Any] = {"_meta": {mcp.META_CAPABILITIES: {"elicitation": {"form": {}}}}}
+    with serving(server.sse_app()) as origin:
+        old = {**upstream("old", f"{origin}/sse"), "connection_type": "sse"}
+        async with running_gateway(sqlite_url, tmp_path, clock=clock, mcp={"client_configs": [old]}) as running:
+
+            async def called(tool: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
+                params = {"name": tool, "arguments": arguments, **can, **more}
+                return result_of(await asked(running.http, "tools/call", params, era="modern"))
+
+            first, second = await called("old-ask", {}), await called("old-ask", {})
+            assert (await called("old-add", {"a": 2, "b": 3}))["content"][0]["text"] == "5"
+            for question in (second, first):
+                answers = {key: {"action": "decline"} for key in question["inputRequests"]}
+                again = {"inputResponses": answers, "requestState": question["requestState"]}
+                assert (await called("old-ask", {}, **again))["content"][0]["text"] == "decline"
+
+
+class _Name(BaseModel):
+    name: str
 
 
 async def test_configured_headers_are_on_every_request_of_the_older_http_transport(

@@ -17,7 +17,7 @@ FRESH_SECONDS = 1.0
 
 GOOD_BYE_SECONDS = 2.0
 
-Key = tuple[str, str, str, bytes, str]
+Key = tuple[str, str, str, bytes, str, int]
 
 
 @dataclass(slots=True)

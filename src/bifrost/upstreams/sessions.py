@@ -7,7 +7,7 @@ anybody else.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from msgspec import Raw
@@ -35,6 +35,7 @@ from bifrost.upstreams.links.base import (
     Requester,
 )
 from bifrost.upstreams.links.http import HttpChannel
+from bifrost.upstreams.links.turn import Occupied
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.transports.base import Pipes
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
@@ -112,6 +113,16 @@ class UpstreamSessions:
         fields: Fields = NO_FIELDS,
     ) -> Raw:
         """The result, as its bytes. Raises RpcError (the upstream's own), UpstreamUnavailable, ConnectionRequired."""
+        while True:
+            try:
+                return await self._request(peer, method, params, seconds, requester, fields)
+            except Occupied:
+                peer = replace(peer, spare=peer.spare + 1)
+
+    async def _request(
+        self, peer: Peer, method: str, params: Params, seconds: float, requester: Requester, fields: Fields
+    ) -> Raw:
+        """Raises Occupied, and what `request` raises."""
         with self.uses.of(peer.key):
             link = await self._link(peer)
             try:

@@ -76,11 +76,13 @@ class Peer:
     session: str = ""
     capabilities: bytes = b"{}"
     log_level: str = ""
+    spare: int = 0
+    """One more link beside those of lower numbers, which wait for a person."""
 
     @property
-    def key(self) -> tuple[str, str, str, bytes, str]:
+    def key(self) -> tuple[str, str, str, bytes, str, int]:
         level = "" if self.session else self.log_level
-        return self.upstream.id, self.owner, self.session, self.capabilities, level
+        return self.upstream.id, self.owner, self.session, self.capabilities, level, self.spare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

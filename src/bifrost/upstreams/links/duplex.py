@@ -1,13 +1,14 @@
 """A link over a pipe of messages (stdio, HTTP+SSE of 2024-11-05), in either era.
 
 A pipe does not say which request a question or a log line belongs to. Within one session of a caller that does not
-matter. Callers without a session that can be asked something take turns, so that there is only one it can be.
+matter. Callers without a session that can be asked something take turns, so that there is only one it can be; while a
+person is asked, whoever comes next is sent to another pipe (`Occupied`).
 """
 
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,7 @@ from bifrost.upstreams.links.base import (
 )
 from bifrost.upstreams.links.legacy import accepted
 from bifrost.upstreams.links.modern import speaks_modern
+from bifrost.upstreams.links.turn import InTurn, Turn
 from bifrost.upstreams.transports.base import Duplex
 
 GREETING_SECONDS = 30.0
@@ -65,7 +67,7 @@ class DuplexLink:
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _listeners: list[Running] = field(default_factory=list)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _turn: Turn = field(default_factory=Turn)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _looking: bool = False
@@ -85,8 +87,10 @@ class DuplexLink:
     ) -> Raw:
         if self._ended.is_set():
             raise Forgotten
-        async with self._alone():
+        if self.peer.session or self.peer.capabilities == b"{}" or self._modern:
             return await self._request(method, params, requester, seconds)
+        async with self._turn.taken():
+            return await self._request(method, params, InTurn(requester, self._turn), seconds)
 
     async def request_for(self, peer: Peer, method: str, params: Params, requester: Requester, seconds: float) -> Raw:
         """For another peer of the same owner: to a stateless upstream every request says whose it is."""
@@ -219,10 +223,6 @@ class DuplexLink:
 
     def _with_meta(self, peer: Peer, params: Params) -> Params:
         return modern_meta(peer, params) if self._modern else legacy_meta(params)
-
-    def _alone(self) -> AbstractAsyncContextManager[object]:
-        shared = self.peer.session or self.peer.capabilities == b"{}" or self._modern
-        return nullcontext() if shared else self._turn
 
     def _cancel(self, request_id: int, reason: str) -> None:
         if self.is_open and not self._ended.is_set():  # a greeting must not be cancelled (lifecycle)
