@@ -1,6 +1,7 @@
 """A virtual key that is deleted while something is being done with it: two processes, on both databases."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,21 @@ from bifrost.protocol import oauth
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.key_administration import SqlKeyAdministrationStore
-from tests.contract._stores import NOW, code_of, flow, grant, grants_store, opened, rows, together
+from tests.contract._stores import (
+    KEY,
+    NOW,
+    code_of,
+    consented,
+    flow,
+    grant,
+    grants_store,
+    opened,
+    redeemed,
+    refresh_of,
+    rows,
+    together,
+    tokens,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +101,29 @@ async def test_no_consent_outlives_the_key_that_it_was_given_with(database: Data
             ]
         )
         for table in ("grants", "remembered_consents", "known_browsers"):
+            assert await rows(database, table) == [], table
+
+
+async def test_a_key_is_deleted_while_its_clients_fetch_and_renew_their_tokens(
+    database: Database, other: Database
+) -> None:
+    """TC-220, contract §6: each is done or finds nothing any more; none has to wait for another that waits for it."""
+    for number in range(ROUNDS):
+        await SqlGovernanceStore(database).add_virtual_key(replace(_key(number), id=KEY.id), f"hash {number}", "")
+        store = grants_store(database)
+        fresh = [await consented(store) for _ in range(4)]
+        running = [await redeemed(store) for _ in range(4)]
+        await together(
+            [
+                *(store.redeem_code(code.code_hash, tokens(given.id), NOW) for given, code in fresh),
+                SqlKeyAdministrationStore(other).delete_virtual_key(KEY.id, NOW),
+                *(
+                    store.rotate_refresh_token(refresh_of(pair).token_hash, tokens(given.id), NOW)
+                    for given, _, pair in running
+                ),
+            ]
+        )
+        for table in ("grants", "authorization_codes", "access_tokens", "refresh_tokens"):
             assert await rows(database, table) == [], table
 
 

@@ -1,6 +1,7 @@
 """The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -112,11 +113,10 @@ class SqlAuthServerStore:
         return int(row["failed_attempts"]) if row else 0
 
     async def redeem_code(self, code_hash: str, tokens: NewTokens, now: int) -> bool:
-        async with self._database.transaction() as connection:
-            claimed = await self._queries.redeem_code(
-                connection, code_hash=code_hash, now=now, limit=MAX_FAILED_ATTEMPTS
-            )
-            return claimed is not None and await self._add_tokens(connection, tokens)
+        async def claim(connection: Connection) -> object:
+            return await self._queries.redeem_code(connection, code_hash=code_hash, now=now, limit=MAX_FAILED_ATTEMPTS)
+
+        return await self._given_for(claim, tokens)
 
     async def access_token(self, token_hash: str) -> AccessTokenRow | None:
         return await self._access_tokens.row(token_hash, lambda: self._access_token(token_hash))
@@ -130,15 +130,16 @@ class SqlAuthServerStore:
         return RefreshTokenRow(**_with_identity(row)) if row else None
 
     async def rotate_refresh_token(self, token_hash: str, tokens: NewTokens, now: int) -> bool:
-        async with self._database.transaction() as connection:
-            used = await self._queries.use_refresh_token(
+        async def claim(connection: Connection) -> object:
+            return await self._queries.use_refresh_token(
                 connection,
                 token_hash=token_hash,
                 now=now,
                 successor_hash=tokens.refresh.token_hash if tokens.refresh else "",
                 sealed_successors=tokens.sealed,
             )
-            return used is not None and await self._add_tokens(connection, tokens)
+
+        return await self._given_for(claim, tokens)
 
     async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> str | None:
         async with self._database.transaction() as connection:
@@ -213,14 +214,24 @@ class SqlAuthServerStore:
             deleted = getattr(self._queries, query)(connection, before=before, limit=SWEPT_AT_ONCE)
             return len([row async for row in deleted]) == SWEPT_AT_ONCE
 
-    async def _add_tokens(self, connection: Connection, tokens: NewTokens) -> bool:
-        """False when the grant was revoked meanwhile; then the claimed code or token stays used, which is right."""
-        grant = tokens.access.grant_id
-        if await self._queries.extend_grant(connection, id=grant, expires_at=tokens.grant_expires_at) is None:
+    async def _given_for(self, claim: Callable[[Connection], Awaitable[object]], tokens: NewTokens) -> bool:
+        """Write the tokens for what is claimed, or nothing: it was claimed before, or the grant was revoked.
+
+        The grant's row is taken first, as by whoever deletes it with all that hangs on it: two that took the rows in
+        different orders would wait for each other.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                extended = await self._queries.extend_grant(
+                    connection, id=tokens.access.grant_id, expires_at=tokens.grant_expires_at
+                )
+                if extended is None or await claim(connection) is None:
+                    raise _NotGivenError
+                await self._queries.add_access_token(connection, **_columns(tokens.access))
+                if tokens.refresh:
+                    await self._queries.add_refresh_token(connection, **_columns(tokens.refresh))
+        except _NotGivenError:
             return False
-        await self._queries.add_access_token(connection, **_columns(tokens.access))
-        if tokens.refresh:
-            await self._queries.add_refresh_token(connection, **_columns(tokens.refresh))
         return True
 
     async def _one(self, name: str, **values: Any) -> dict[str, Any] | None:
@@ -242,6 +253,10 @@ def _limited(
 
 
 class _BucketFullError(Exception):
+    pass
+
+
+class _NotGivenError(Exception):
     pass
 
 
