@@ -321,7 +321,7 @@ BROKEN: dict[str, tuple[bytes, int]] = {
     "NaN": (b'{"jsonrpc":"2.0","id":NaN,"method":"ping"}', -32700),
     "half a surrogate": (b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', -32700),
     "too deep": (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":' + b"[" * 100_000, -32700),
-    "too deep for an id": (b"[" * 100_000, -32600),
+    "too deep for an id": (b"[" * 100_000, -32700),
     "an id twice": (b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}', -32700),
     "a method twice": (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"ping"}', -32700),
     "an empty batch": (b"[]", -32600),

@@ -8,6 +8,7 @@ came.
 import json
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ from msgspec import UNSET, Raw
 
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import INVALID_REQUEST, PARSE_ERROR, Message, RpcError
+
+MAX_DEPTH = 256
+"""Levels of objects and arrays, of a whole body. Far below what any reader of JSON behind this one can take."""
 
 MAX_ID_CHARACTERS = 1_024
 MAX_MEMBERS, MAX_NAME_CHARACTERS = 1_000, 1_024
@@ -25,14 +29,18 @@ MAX_ID = 2**63
 _KEY = re.compile(rb'[\s{,]*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
 _AFTER = re.compile(rb"\s*[,}]")
 _BLANK = re.compile(r"[ \t\r\n]*")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_OPENS = bytes.maketrans(b"[{]}", bytes((1, 1, 0, 0)))
 _name = msgspec.json.Decoder(str)
 _items = json.JSONDecoder(object_pairs_hook=lambda _: None, parse_int=str, parse_float=str)
 """Only finds where an item ends."""
 
 
 def message(raw: bytes) -> Message:
-    """Raises RpcError: not JSON, not a JSON-RPC 2.0 message, or one with two readings."""
+    """Raises RpcError: not JSON, nested too deep, not a JSON-RPC 2.0 message, or one with two readings."""
     _text(raw)
+    check_depth(raw)
     decoded = jsonrpc.decode(raw)
     _check_id(decoded)
     envelope = jsonrpc.members(raw)
@@ -48,7 +56,7 @@ def message(raw: bytes) -> Message:
 def batch(raw: bytes, most: int) -> list[bytes]:
     """The items of an array, each as its bytes; nothing behind the last one that is allowed is looked at.
 
-    Raises RpcError: not an array, or one with no items or more than `most` (JSON-RPC 2.0 §6).
+    Raises RpcError: nested too deep, not an array, or one with no items or more than `most` (JSON-RPC 2.0 §6).
     """
     text = _text(raw).strip(" \t\r\n")
     found: list[bytes] = []
@@ -64,8 +72,19 @@ def batch(raw: bytes, most: int) -> list[bytes]:
     except (ValueError, RecursionError, IndexError):
         found = []
     if not 0 < len(found) <= most or text[0] != "[" or text[position - 1 :] != "]":
+        check_depth(raw)
         raise RpcError(INVALID_REQUEST, f"A batch holds 1 to {most} messages.")
     return found
+
+
+def check_depth(raw: bytes) -> None:
+    """Raises RpcError. Each level takes a bracket at either end; what has too few of them is not looked at."""
+    if len(raw) <= 2 * MAX_DEPTH or raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
+        return
+    brackets = _STRING.sub(b"", raw).translate(_OPENS, _NOT_BRACKETS)
+    depths = accumulate(map((-1, 1).__getitem__, brackets))
+    if any(map(MAX_DEPTH.__lt__, depths)):
+        raise RpcError(PARSE_ERROR, f"The JSON is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _text(raw: bytes) -> str:

@@ -5,7 +5,7 @@ it could use elsewhere (MCP security: token passthrough), or believe what anybod
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 Field = Callable[[str], list[str]]
 """The values of a field of the caller's request, by its name in lower case."""
@@ -17,7 +17,10 @@ RESERVED_HEADERS = frozenset(
         "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
     )
 )  # fmt: skip
-"""Headers that are the gateway's own business on the way to an upstream."""
+"""Headers that are the gateway's own business on the way to an upstream; so is whatever begins with `mcp-`."""
+
+STATIC_HEADERS = frozenset(("proxy-authorization", "user-agent"))
+"""Of those, what an administrator may set for an upstream: it asks for nobody else, and frames nothing."""
 
 _OF_THE_CALLER = frozenset(
     (
@@ -28,15 +31,29 @@ _OF_THE_CALLER = frozenset(
 )  # fmt: skip
 """What proves to us who a caller is, and what their browser or a proxy says of them."""
 
-_PREFIXES = ("x-bf-", "x-forwarded-", "mcp-", "sec-")
+_MCP = "mcp-"
+_PREFIXES = ("x-bf-", "x-forwarded-", _MCP, "sec-")
 MAX_CHARACTERS = 8_192
 _VALUE = re.compile(rf"[!-~](?:[\t -~]{{0,{MAX_CHARACTERS - 2}}}[!-~])?")
 """RFC 9110 §5.5, in ASCII."""
 
 
 def may_be_passed_on(name: str) -> bool:
-    lowered = name.lower()
-    return lowered not in RESERVED_HEADERS | _OF_THE_CALLER and not lowered.startswith(_PREFIXES)
+    return not never_passed_on((name,))
+
+
+def never_passed_on(names: Iterable[str]) -> str:
+    """The first of these that is no caller's to send to an upstream; empty when there is none."""
+    return _first(names, RESERVED_HEADERS | _OF_THE_CALLER, _PREFIXES)
+
+
+def ours(names: Iterable[str], *, static: bool = False) -> str:
+    """The first of these that the gateway itself says to an upstream; empty when there is none."""
+    return _first(names, RESERVED_HEADERS - STATIC_HEADERS if static else RESERVED_HEADERS, (_MCP,))
+
+
+def _first(names: Iterable[str], reserved: frozenset[str], prefixes: tuple[str, ...]) -> str:
+    return next((name for name in names if name.lower() in reserved or name.lower().startswith(prefixes)), "")
 
 
 def passed_on(allowed: tuple[str, ...], sent: Field) -> Mapping[str, str]:

@@ -8,7 +8,6 @@ from bifrost.http import tls
 from bifrost.http.tls import MACHINE, Trust
 from bifrost.upstreams import extra_headers
 from bifrost.upstreams.errors import UpstreamInvalid
-from bifrost.upstreams.extra_headers import RESERVED_HEADERS
 from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig
 
 NOT_OFFERED: dict[tuple[str, str], str] = {
@@ -22,11 +21,6 @@ MIN_SYNC_SECONDS = 30
 MAX_SYNC_SECONDS = 86_400 * 7
 MAX_HEADER_KEYS = 20
 MAX_PRICE = 1_000_000
-_NEVER_SENT = frozenset(
-    ("accept-encoding", "connection", "content-length", "expect", "host", "te", "transfer-encoding", "upgrade")
-)
-"""What the HTTP client says by itself or not at all."""
-
 _NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _URL = re.compile(
@@ -47,7 +41,7 @@ _Rule = tuple[str, bool, str]
 
 
 def check(wanted: NewUpstream) -> None:
-    """Raises UpstreamInvalid, naming the member. No value is repeated: it may be a secret."""
+    """Raises UpstreamInvalid, naming the member. No value is repeated, which may be a secret, but a header's name."""
     for member, value in _chosen(wanted):
         if (member, value) in NOT_OFFERED:
             raise UpstreamInvalid(
@@ -80,12 +74,12 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     yield "endpoint_slug", _matches(_SLUG, slug), "a-z, 0-9, - and _, beginning with a letter or digit"
     yield "oauth_config_id", _matches(_ID, wanted.oauth_config_id), "letters, digits, - and _, at most 100"
     yield "headers", all(is_header(*pair) for pair in wanted.headers.items()), "header names with visible ASCII values"
-    sendable = not {name.lower() for name in wanted.headers} & _NEVER_SENT
-    yield "headers", sendable, "none of " + ", ".join(sorted(_NEVER_SENT))
+    said = extra_headers.ours(wanted.headers, static=True)
+    yield "headers", not said, f"{said} is set by the gateway itself, or by HTTP"
     yield "per_user_header_keys", all(map(is_header_name, wanted.per_user_header_keys)), "names of headers"
     distinct = len({name.lower() for name in wanted.per_user_header_keys}) == len(wanted.per_user_header_keys)
-    free = not {name.lower() for name in wanted.per_user_header_keys} & RESERVED_HEADERS
-    yield "per_user_header_keys", free, "not a header of HTTP or MCP itself"
+    said = extra_headers.ours(wanted.per_user_header_keys)
+    yield "per_user_header_keys", not said, f"{said} is set by the gateway itself, or by HTTP"
     few = len(wanted.per_user_header_keys) <= MAX_HEADER_KEYS
     yield "per_user_header_keys", distinct and few, f"each name once, at most {MAX_HEADER_KEYS}"
     yield from _extra_header_rules(wanted.allowed_extra_headers)
@@ -106,8 +100,9 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
 def _extra_header_rules(names: tuple[str, ...]) -> Iterator[_Rule]:
     member = "allowed_extra_headers"
     yield member, all(map(is_header_name, names)) and "*" not in names, "names of headers, each by itself"
-    passed = all(map(extra_headers.may_be_passed_on, names))
-    yield member, passed, "no header that proves who somebody is, says who they are, or belongs to HTTP, MCP or us"
+    never = extra_headers.never_passed_on(names)
+    rule = f"{never} proves who somebody is, says who they are, or belongs to HTTP, MCP or the gateway"
+    yield member, not never, rule
     few = len({name.lower() for name in names}) == len(names) <= MAX_HEADER_KEYS
     yield member, few, f"each name once, at most {MAX_HEADER_KEYS}"
 
