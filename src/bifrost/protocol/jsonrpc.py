@@ -1,5 +1,6 @@
 """JSON-RPC 2.0 envelopes. What passes through stays as the bytes that came."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,13 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 SERVER_ERROR = -32000
+
+MAX_MENDED_BYTES = 4 * 1024 * 1024
+_LONE_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+"""After an even number of backslashes, or the first is a character of its own."""
 
 Id = str | int
 
@@ -64,6 +72,21 @@ def decode(raw: bytes) -> Message:
     if message.jsonrpc != "2.0":
         raise RpcError(INVALID_REQUEST, "Not a JSON-RPC 2.0 message.")
     return message
+
+
+def decode_leniently(raw: bytes) -> Message:
+    """The same for what a server says: half of a surrogate pair becomes U+FFFD (RFC 8259 §8.2).
+
+    Programs that count in UTF-16 cut texts in the middle of a character, which is no reason to lose the answer.
+    Raises RpcError.
+    """
+    try:
+        return decode(raw)
+    except RpcError:
+        mended = _LONE_SURROGATE.sub(rb"\1\\ufffd", raw) if len(raw) <= MAX_MENDED_BYTES else raw
+        if mended == raw:
+            raise
+    return decode(mended)
 
 
 def members(raw: Raw | bytes) -> dict[str, Raw]:

@@ -158,3 +158,28 @@ def test_a_notification_is_written_without_an_id() -> None:
         "jsonrpc": "2.0",
         "method": "notifications/initialized",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"\uDE00", "\ufffd"),
+        (rb"\ud83d\ud83d\ude00\ude00", "\ufffd\U0001f600\ufffd"),
+        (rb"\\\ud83dx", "\\\ufffdx"),
+        (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+    ],
+)
+def test_half_a_surrogate_pair_of_a_server_is_the_replacement_character(text: bytes, read: str) -> None:
+    """RFC 8259 §8.2; an escaped backslash before `ud83d` makes no escape of it."""
+    found = jsonrpc.decode_leniently(b'{"jsonrpc":"2.0","id":1,"result":{"a":"' + text + b'"}}')
+    assert jsonrpc.value(found.result) == {"a": read}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b'{"jsonrpc":"2.0","x":NaN}', rb'{"jsonrpc":"2.0","x":"\ud83"}', b'{"id":1}']
+)
+def test_nothing_else_is_read_leniently(raw: bytes) -> None:
+    """JSON-RPC 2.0 §4."""
+    with pytest.raises(RpcError):
+        jsonrpc.decode_leniently(raw)

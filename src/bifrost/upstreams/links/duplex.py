@@ -172,7 +172,7 @@ class DuplexLink:
     async def _received(self, raw: bytes) -> None:
         self._heard += 1
         try:
-            message = jsonrpc.decode(raw)
+            message = jsonrpc.decode_leniently(raw)
         except RpcError:
             log.warning("upstream_sent_garbage", upstream=self.peer.upstream.name)
             return  # programs print what they should not; the next line may be a message

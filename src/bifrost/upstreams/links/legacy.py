@@ -36,9 +36,11 @@ MAX_RESUMPTIONS = 8
 """How often a stream that ended before its answer is asked for the rest."""
 
 RETRY_SECONDS = 1.0
-MAX_RETRY_SECONDS = 30.0
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 30.0
 _BAD_REQUEST, _NOT_FOUND, _SERVER_FAULT = 400, 404, 500
 _LAST_EVENT_ID = "Last-Event-ID"
+_OF_THE_REQUEST = (jsonrpc.METHOD_NOT_FOUND, jsonrpc.INVALID_PARAMS, mcp.RESOURCE_NOT_FOUND)
+"""What else may come with 404: the session is known, and what the request names is not."""
 
 log = structlog.get_logger()
 
@@ -85,7 +87,7 @@ class LegacyLink:
     async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
         async with self.channel.open("POST", {**fields.passed, **self._headers()}, body) as reply:
             message = await self._heard(reply, running)
-            if message is None and self._forgotten(reply):
+            if self._forgotten(reply, message):
                 raise Forgotten
         for _ in range(MAX_RESUMPTIONS):
             if message is not None or reply.last_event_id is None:
@@ -122,6 +124,8 @@ class LegacyLink:
                 async with self.channel.open("GET", headers) as reply:
                     if reply.status == _NOT_FOUND and self.session_id:
                         raise Forgotten
+                    if reply.status >= _SERVER_FAULT:
+                        raise self.channel.no_answer(reply.status)
                     if not reply.streams:
                         return  # it has nothing to say of its own accord
                     async for raw in reply.messages(endless=True):
@@ -172,9 +176,15 @@ class LegacyLink:
             headers[mcp.SESSION_HEADER] = self.session_id
         return headers
 
-    def _forgotten(self, reply: Reply) -> bool:
-        """Some say so with 404 and any body, some with 400 and an error that answers no request."""
-        return self.session_id is not None and reply.status in (_NOT_FOUND, _BAD_REQUEST)
+    def _forgotten(self, reply: Reply, message: Message | None) -> bool:
+        """Some say so with 404 and any body, the id of the request too; some with 400 and an error without."""
+        if self.session_id is None:
+            return False
+        if message is None:
+            return reply.status in (_NOT_FOUND, _BAD_REQUEST)
+        if reply.status != _NOT_FOUND or message.error is UNSET:
+            return False
+        return jsonrpc.error_from(message.error).code not in _OF_THE_REQUEST
 
 
 async def initialize(channel: HttpChannel) -> LegacyLink | None:
@@ -217,11 +227,11 @@ def accepted(name: str, greeting: Raw) -> Facts:
 def _pause(reply: Reply) -> float:
     """Seconds to wait before a stream is asked for again: as the server wants it, within measure."""
     asked = reply.retry_milliseconds
-    return RETRY_SECONDS if asked is None else min(asked / 1_000, MAX_RETRY_SECONDS)
+    return RETRY_SECONDS if asked is None else max(MIN_RETRY_SECONDS, min(asked / 1_000, MAX_RETRY_SECONDS))
 
 
 def _decoded(raw: bytes) -> Message:
     try:
-        return jsonrpc.decode(raw)
+        return jsonrpc.decode_leniently(raw)
     except RpcError as error:
         raise UpstreamUnavailable("An upstream sent something that is not JSON-RPC.") from error

@@ -54,7 +54,12 @@ class ModernLink:
             raise Forgotten
         if message is None:
             raise self.channel.no_answer(status)
-        return result_of(self.peer, message)
+        try:
+            return result_of(self.peer, message)
+        except RpcError as error:
+            if error.code == mcp.UNSUPPORTED_VERSION:  # it spoke this revision when it was asked: it is another one now
+                raise Forgotten from error
+            raise
 
     async def exchange(
         self,
@@ -92,7 +97,7 @@ class ModernLink:
                 return
             async for raw in reply.messages(endless=True):
                 try:
-                    message = jsonrpc.decode(raw)
+                    message = jsonrpc.decode_leniently(raw)
                 except RpcError as error:
                     raise self.channel.no_answer(reply.status) from error
                 if message.id == request_id and message.method is UNSET:

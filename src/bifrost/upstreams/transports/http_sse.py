@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from bifrost.http.pooled_client import locate
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.transports import sse
 from bifrost.upstreams.transports.base import Channel, Duplex
 from bifrost.upstreams.transports.sse import Event
 
@@ -22,7 +23,7 @@ OPEN_SECONDS = 10.0
 SEND_SECONDS = 10.0
 MAX_ENDPOINT_CHARACTERS = 2_048
 _MULTIPLE_CHOICES, _OK = 300, 200
-_ENDPOINT, _MESSAGE = b"endpoint", (b"", b"message")
+_ENDPOINT = b"endpoint"
 
 
 class HttpSse:
@@ -81,7 +82,7 @@ class SsePipe:
         """Raises UpstreamUnavailable when the stream has ended."""
         try:
             async for event in self._events:
-                if event.name in _MESSAGE and event.data:
+                if event.name in sse.MESSAGE and event.data:
                     return event.data
         except UpstreamUnavailable:
             if not self._closed:

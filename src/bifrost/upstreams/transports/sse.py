@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_RETRY_DIGITS = 6
+MESSAGE = (b"", b"message")
+"""The names of events that are messages."""
 
 _FIELDS = frozenset((b"data", b"event", b"id", b"retry"))
 
@@ -51,8 +53,6 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     begun = after_cr = False
     async for chunk in chunks:
         new = chunk
-        if new and not begun:
-            new, begun = new.removeprefix(BYTE_ORDER_MARK), True
         if after_cr and new:
             # the CR before it ended a line already; this LF is its other half
             new = new.removeprefix(b"\n")
@@ -60,6 +60,8 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         after_cr = after_cr or new.endswith(b"\r")
         *ends, rest = new.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         for end in ends:
-            yield bytes(half + end) if half else end
+            line = bytes(half + end) if half else end
             half.clear()
+            yield line if begun else line.removeprefix(BYTE_ORDER_MARK)
+            begun = True
         half += rest

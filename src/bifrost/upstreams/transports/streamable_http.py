@@ -65,7 +65,8 @@ class Reply:
                 yield raw
             return
         async for event in self.events(endless=endless):
-            if event.data:  # an event may only give the id to resume from (2025-11-25, transports)
+            # an event may only give the id to resume from (2025-11-25, transports); one of another name is no message
+            if event.data and event.name in sse.MESSAGE:
                 yield event.data
 
     async def events(self, *, endless: bool = False) -> AsyncIterator[Event]:
@@ -114,7 +115,7 @@ class Reply:
 
     def _decoded(self, raw: bytes) -> Message | None:
         try:
-            return jsonrpc.decode(raw)
+            return jsonrpc.decode_leniently(raw)
         except RpcError as error:
             if self.status != _HTTP_OK:
                 return None

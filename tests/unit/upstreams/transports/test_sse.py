@@ -61,6 +61,7 @@ async def test_an_event_that_was_cut_off_is_no_event(stream: bytes) -> None:
 async def test_a_byte_order_mark_at_the_beginning_is_not_part_of_the_stream() -> None:
     """HTML §9.2.5: the stream is decoded with UTF-8 decode, which takes the mark away."""
     assert await events(b"\xef\xbb\xbfdata: x\n\n") == [b"x"]
+    assert await events(*(bytes([byte]) for byte in b"\xef\xbb\xbfdata: x\n\n")) == [b"x"]
 
 
 LINES = st.lists(st.sampled_from([b"data: a", b"data:b", b"data:  c", b": x", b"id: 1", b"event: m", b"x"]), max_size=4)
