@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from tests.flows._authorization import assert_error_body, assert_error_page
+from tests.flows._connecting import identify
 from tests.flows._raw import PERSON, ask, everything, query
 from tests.flows._tokens import error_of
 from tests.support import oauth
@@ -105,15 +106,37 @@ async def test_only_so_many_sign_ins_of_one_client_wait(
     monkeypatch.setattr("bifrost.storage.authserver.MAX_WAITING_FLOWS", 3)
     async with running_gateway(database_url, tmp_path, clock=clock) as running, running.browser() as browser:
         client = await oauth.register(running.http)
-        flows = [await oauth.begin(browser, client) for _ in range(3)]
-        full = await running.http.get(oauth.AUTHORIZE, params=client.request())
-        assert (full.status_code, len(await running.rows("pending_flows"))) == (429, 3)
-        assert full.headers["retry-after"] == "60"
-        await oauth.approve(browser, flows[0])
-        await oauth.begin(browser, client)
-        assert (await running.http.get(oauth.AUTHORIZE, params=client.request())).status_code == 429
+        flows = []
+        for _ in range(4):
+            flows.append(await oauth.begin(browser, client))
+            clock.advance(seconds=1)
+        assert await _waiting(running) == set(flows[1:])
+        await oauth.approve(browser, flows[1])
+        assert await oauth.begin(browser, client)
+        assert await _waiting(running) >= set(flows[2:])
         clock.advance(seconds=15 * 60)
-        await oauth.begin(browser, client)
+        newest = await oauth.begin(browser, client)
+        assert newest in await _waiting(running)
+
+
+async def test_a_stranger_who_begins_sign_ins_keeps_nobody_out(
+    database_url: str, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TC-174, contract §3: whoever knows a public client_id can begin as many as they like; the people go on."""
+    monkeypatch.setattr("bifrost.storage.authserver.MAX_WAITING_FLOWS", 3)
+    async with running_gateway(database_url, tmp_path, clock=clock) as running, running.browser() as browser:
+        client = await oauth.register(running.http)
+        flow_id, csrf = await identify(browser, client)
+        for _ in range(10):
+            clock.advance(seconds=1)
+            assert (await running.http.get(oauth.AUTHORIZE, params=client.request())).status_code == 302
+        assert len(await _waiting(running)) == 3
+        assert "code" in oauth.response_of(await oauth.press(browser, "submit", flow_id, csrf=csrf))
+        assert "code" in await oauth.approve(browser, await oauth.begin(browser, client))
+
+
+async def _waiting(running: TestGateway) -> set[str]:
+    return {row["id"] for row in await running.rows("pending_flows") if row["finished_at"] is None}
 
 
 async def test_two_processes_share_a_limit(database_url: str, tmp_path: Path, clock: FakeClock) -> None:

@@ -76,8 +76,16 @@ class Authorize:
         return client, flow
 
     async def _admit(self, client: Client, flow: PendingFlow) -> None:
-        """Raises TooMany."""
+        """Raises TooMany.
+
+        Anybody can open flows of a client. Refusing the next one would let a stranger keep the client's people out, so
+        the oldest give way; whoever is identified already is the last to lose a place.
+        """
         await self._count(self.limit, client, flow)
+        if await self.store.add_pending_flow(flow):
+            return
+        log.warning("waiting_sign_ins_give_way", client=client.client_name)
+        await self.store.give_way(client.client_id, self.clock.now())
         if not await self.store.add_pending_flow(flow):
             raise TooManyWaiting
 

@@ -123,7 +123,7 @@ class TooManyGuesses(TooMany):
 
 
 class TooManyWaiting(TooMany):
-    """Thousands of sign-ins of one client wait for somebody: a flood, or a loop in the client."""
+    """Thousands of sign-ins of one client are begun at this moment: a flood, or a loop in the client."""
 
     def __init__(self) -> None:
         super().__init__("Too many sign-ins of this application are open. Try again in a few minutes.", retry_after=60)

@@ -15,7 +15,9 @@ REMEMBERED_SECONDS = 180 * 24 * 3_600
 KNOWN_BROWSER_SECONDS = 30 * 24 * 3_600
 """How long a browser is known again after a consent that was finished in it."""
 MAX_WAITING_FLOWS = 5_000
-"""Authorization requests of one client that wait for somebody at a time."""
+"""Authorization requests of one client that wait for somebody at a time. One more, and the oldest give way."""
+GIVE_WAY_AT_ONCE = 100
+"""This part of them: so that a flood does not look for the oldest at every request."""
 MAX_FAILED_ATTEMPTS = 5
 """Failed attempts to redeem one authorization code, after which it is burnt (contract §6)."""
 

@@ -25,6 +25,9 @@ class AuthServerStore(Protocol):
         """False when too many of this client wait already; then nothing was written."""
         ...
 
+    async def give_way(self, client_id: str, now: int) -> None:
+        """Delete some of the flows of this client that wait: those in which nobody is identified, the oldest first."""
+
     async def pending_flow(self, flow_id: str) -> PendingFlow | None: ...
 
     async def choose_identity(self, flow_id: str, identity: Identity, now: int) -> bool:

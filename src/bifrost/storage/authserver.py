@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bifrost.authserver.models import (
+    GIVE_WAY_AT_ONCE,
     MAX_FAILED_ATTEMPTS,
     MAX_WAITING_FLOWS,
     AccessTokenRow,
@@ -54,6 +55,11 @@ class SqlAuthServerStore:
         async with self._database.transaction() as connection:
             added = await self._queries.add_pending_flow(connection, **values, most=MAX_WAITING_FLOWS)
         return added is not None
+
+    async def give_way(self, client_id: str, now: int) -> None:
+        count = max(1, MAX_WAITING_FLOWS // GIVE_WAY_AT_ONCE)
+        async with self._database.transaction() as connection:
+            await self._queries.give_way(connection, client_id=client_id, now=now, count=count)
 
     async def pending_flow(self, flow_id: str) -> PendingFlow | None:
         row = await self._one("pending_flow", id=flow_id)

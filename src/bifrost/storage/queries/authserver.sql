@@ -12,6 +12,12 @@ WHERE (SELECT count(*) FROM (SELECT 1 FROM pending_flows
                              LIMIT CAST(:most AS BIGINT)) waiting) < CAST(:most AS BIGINT)
 RETURNING id;
 
+-- name: give_way!
+DELETE FROM pending_flows WHERE id IN (
+    SELECT id FROM pending_flows
+    WHERE client_id = :client_id AND finished_at IS NULL AND expires_at > :now
+    ORDER BY CASE WHEN identity_kind IS NULL THEN 0 ELSE 1 END, created_at, id LIMIT :count);
+
 -- name: pending_flow^
 SELECT id, browser_hash, client_id, redirect_uri, state, code_challenge, scope, resource, dpop_jkt, identity_kind,
        identity_id, created_at, expires_at, finished_at
