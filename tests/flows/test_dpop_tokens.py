@@ -161,6 +161,33 @@ async def test_what_was_used_is_forgotten_when_it_is_too_old(
     assert await running.rows("used_proofs") == []
 
 
+async def test_proofs_for_nothing_are_not_remembered(on_both: TestGateway, key: ProofKey) -> None:
+    """RFC 9449 §11.1: anybody can make proofs, so they cannot fill the store; one that was for something is used up."""
+    client, tokens = await bound(on_both, key)
+    spent = await on_both.rows("used_proofs")
+    for _ in range(3):
+        assert error_of(await redeem(client, "bfac_unknown", key.at_token())) == "invalid_grant"
+        assert error_of(await refresh(client, "bfrt_unknown", key.at_token())) == "invalid_grant"
+        assert error_of(await _push(client, key, redirect_uri="https://elsewhere.example/cb")) == "invalid_redirect_uri"
+    assert await on_both.rows("used_proofs") == spent
+    code, kept = await code_of(on_both, client), key.at_token()
+    assert error_of(await redeem(client, "bfac_unknown", kept)) == "invalid_grant"
+    assert (await redeem(client, code, kept)).status_code == 200
+    assert error_of(await refresh(client, tokens["refresh_token"], kept)) == "invalid_dpop_proof"
+
+
+async def test_a_request_that_was_seen_changes_nothing_when_it_comes_again(running: TestGateway, key: ProofKey) -> None:
+    """RFC 9449 §11.1, contract §6: sent again as it was, it neither gives tokens nor ends the grant."""
+    client = await oauth.register(running.http)
+    code, headers = await code_of(running, client), key.at_token()
+    tokens = (await redeem(client, code, headers)).json()
+    assert error_of(await redeem(client, code, headers)) == "invalid_dpop_proof"
+    pushed = key.proof(url=f"{ISSUER}{PAR}")
+    answers = [await client.http.post(PAR, data=client.request(), headers={"DPoP": pushed}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 400]
+    assert (await refresh(client, tokens["refresh_token"], key.at_token())).status_code == 200
+
+
 async def test_a_public_clients_refresh_token_is_bound_to_the_key(
     running: TestGateway, key: ProofKey, thief: ProofKey
 ) -> None:

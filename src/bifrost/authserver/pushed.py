@@ -10,6 +10,7 @@ from bifrost.authserver.authorize import Authorize, RequestParameters
 from bifrost.authserver.errors import AuthorizationRefused
 from bifrost.authserver.limits import Limit
 from bifrost.authserver.models import Client
+from bifrost.authserver.request_key import RequestKey
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.protocol import dpop, oauth
@@ -76,7 +77,7 @@ class PushedRequests:
             raise OAuthError(oauth.INVALID_REQUEST, f"The parameters are longer than {MAX_CHARACTERS} characters.")
         return query
 
-    async def push(self, client: Client, query: str, parameters: RequestParameters) -> str:
+    async def push(self, client: Client, query: str, parameters: RequestParameters, key: RequestKey) -> str:
         """Check the request as the authorization endpoint would, and keep it: its name. Raises OAuthError, TooMany.
 
         `parameters` are those of `query`.
@@ -85,6 +86,7 @@ class PushedRequests:
             await self.authorize.check(parameters, self.limit)
         except AuthorizationRefused as refused:
             raise OAuthError(refused.code, refused.message, param=refused.param) from refused
+        await key.spend()
         name, now = ids.new_secret(URN), self.clock.now()
         expires_at = now + LIVES_SECONDS * SECOND
         await self.store.add_pushed_request(ids.hash_secret(name), client.client_id, query, now, expires_at)

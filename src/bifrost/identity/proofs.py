@@ -44,20 +44,25 @@ class Proofs:
 
         Raises ProofRefused, NonceNeeded, StorageUnavailable; Unauthenticated when the token is bound to another key.
         """
-        proof = self._checked(sent, access_token)
+        proof = self.checked(sent, access_token)
         if bound_to and proof.jkt != bound_to:
             raise Unauthenticated("The access token is bound to another key.")
         # the last step: only what is right in every other way is remembered
+        await self.spend(proof)
+        return proof.jkt
+
+    async def spend(self, proof: Proof) -> None:
+        """Remember it, so that it is used once (§11.1). Raises ProofRefused, StorageUnavailable."""
         used = hash_secret(f"{proof.jkt} {proof.jti}")
         if not await self.store.use_proof(used, (proof.issued_at + dpop.WINDOW_SECONDS + 1) * SECOND):
             raise ProofRefused("The DPoP proof was used before.")
-        return proof.jkt
 
     async def sweep(self, _before: int) -> None:
         """Called every minute: a proof that is too old to be used needs no remembering. Raises StorageUnavailable."""
         await self.store.drop_proofs(self.clock.now())
 
-    def _checked(self, sent: SentProofs, access_token: str) -> Proof:
+    def checked(self, sent: SentProofs, access_token: str = "") -> Proof:
+        """A proof that is right; whether it was used before, `spend` finds out. Raises ProofRefused, NonceNeeded."""
         if len(sent.values) != 1:
             raise ProofRefused("Send exactly one DPoP proof.")
         try:

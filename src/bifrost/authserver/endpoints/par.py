@@ -28,6 +28,7 @@ class ParEndpoint:
             if form.all(name):
                 raise OAuthError(oauth.INVALID_REQUEST, f"Push the parameters themselves, without {name}.", param=name)
         client = await self.client_auth.authenticate(request, form)
-        query = self.requests.query_of(client, form, await self.keys.of(request))
-        name = await self.requests.push(client, query, Parameters(query.encode()))
+        key = self.keys.of(request)
+        query = self.requests.query_of(client, form, key.jkt)
+        name = await self.requests.push(client, query, Parameters(query.encode()), key)
         return JSONResponse({"request_uri": name, "expires_in": LIVES_SECONDS}, 201, NO_STORE)

@@ -10,6 +10,7 @@ from bifrost.authserver.endpoints.client_auth import ClientAuth
 from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.grants.base import TokenGrant
 from bifrost.authserver.models import Client, TokenResponse
+from bifrost.authserver.request_key import RequestKey
 from bifrost.http import params
 from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
@@ -49,13 +50,13 @@ class TokenEndpoint:
             )
         if grant_type not in client.grant_types:
             raise OAuthError(oauth.UNAUTHORIZED_CLIENT, "The client did not register this grant type.")
-        key = await self._key(request, client)
+        key = self._key(request, client)
         return JSONResponse(_body(await grant.redeem(client, form, key)), headers=NO_STORE)
 
-    async def _key(self, request: Request, client: Client) -> str:
+    def _key(self, request: Request, client: Client) -> RequestKey:
         """What the tokens will be bound to. Raises OAuthError."""
-        key = await self.keys.of(request)
-        if client.dpop_bound_access_tokens and not key:
+        key = self.keys.of(request)
+        if client.dpop_bound_access_tokens and not key.jkt:
             raise OAuthError(dpop.INVALID_PROOF, "This client gets tokens with a DPoP proof only.")
         return key
 

@@ -7,6 +7,7 @@ import structlog
 from bifrost.authserver.grants.base import EndpointOf, TokenParameters, resource_matches
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import MAX_FAILED_ATTEMPTS, AuthorizationCode, Client, TokenResponse
+from bifrost.authserver.request_key import RequestKey
 from bifrost.authserver.store import AuthServerStore
 from bifrost.authserver.tokens import Tokens
 from bifrost.base import events, ids
@@ -25,21 +26,22 @@ class AuthorizationCodeGrant:
     clock: Clock
     endpoint_of: EndpointOf
 
-    async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
+    async def redeem(self, client: Client, parameters: TokenParameters, key: RequestKey) -> TokenResponse:
         presented = parameters.get("code")
         if presented is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter code is missing.", param="code")
         code = await self.store.authorization_code(ids.hash_secret(presented))
         if code is None or (code.used_at is None and code.expires_at <= self.clock.now()):
             raise _invalid_grant()
-        await self._check(code, client, parameters, jkt)
+        await self._check(code, client, parameters, key.jkt)
+        await key.spend()
         if code.used_at is not None:
             raise await self._replayed(code)
         grant = await self.store.grant(code.grant_id)
         if grant is None or await self.identities.standing(grant.identity) is None:
             # the person's key was switched off since; it may be switched on again, so the code is as it was
             raise _invalid_grant()
-        return await self._claim(code, client, jkt)
+        return await self._claim(code, client, key.jkt)
 
     async def _check(self, code: AuthorizationCode, client: Client, parameters: TokenParameters, jkt: str) -> None:
         """A failure counts against the code and changes nothing else: a seen code cannot end anybody's session."""

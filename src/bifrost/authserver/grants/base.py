@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from bifrost.authserver.models import Client, TokenResponse
+from bifrost.authserver.request_key import RequestKey
 
 
 class TokenParameters(Protocol):
@@ -18,10 +19,10 @@ EndpointOf = Callable[[str], Awaitable[str | None]]
 
 
 class TokenGrant(Protocol):
-    async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
+    async def redeem(self, client: Client, parameters: TokenParameters, key: RequestKey) -> TokenResponse:
         """Check everything, then claim what is redeemed in one step. `client` is already authenticated.
 
-        `jkt` is the thumbprint of the key that it has proved to hold (RFC 9449 §5), empty without a proof.
+        `key` is what it has proved to hold (RFC 9449 §5); the proof is spent before anything is changed.
         Raises OAuthError (RFC 6749 §5.2).
         """
         ...

@@ -12,6 +12,7 @@ from bifrost.authserver.grants.backoff import Backoff
 from bifrost.authserver.grants.base import EndpointOf, TokenParameters, resource_matches
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.models import Client, RefreshTokenRow, ReplayRules, TokenResponse
+from bifrost.authserver.request_key import RequestKey
 from bifrost.authserver.store import AuthServerStore
 from bifrost.authserver.tokens import Tokens
 from bifrost.base import events, ids
@@ -35,7 +36,7 @@ class RefreshTokenGrant:
     rules: ReplayRules
     backoff: Backoff
 
-    async def redeem(self, client: Client, parameters: TokenParameters, jkt: str) -> TokenResponse:
+    async def redeem(self, client: Client, parameters: TokenParameters, key: RequestKey) -> TokenResponse:
         """Raises OAuthError. A dead token stays `invalid_grant` however often it is presented (contract §6).
 
         A client that is told anything else, a 429 above all, takes it for a passing trouble and never asks its person
@@ -49,15 +50,16 @@ class RefreshTokenGrant:
         if wait:
             raise _DeadTokenError(retry_after=wait)
         try:
-            return await self._redeem(client, parameters, presented, token_hash, jkt)
+            return await self._redeem(client, parameters, presented, token_hash, key)
         except _DeadTokenError:
             self.backoff.refused(client.client_id, token_hash)
             raise
 
     async def _redeem(
-        self, client: Client, parameters: TokenParameters, presented: str, token_hash: str, jkt: str
+        self, client: Client, parameters: TokenParameters, presented: str, token_hash: str, key: RequestKey
     ) -> TokenResponse:
-        row = await self._living(token_hash)
+        row, jkt = await self._living(token_hash), key.jkt
+        await key.spend()
         if row.client_id != client.client_id:
             raise await self._foreign(row, _ANOTHER_CLIENT)
         if row.jkt not in ("", jkt):
