@@ -7,16 +7,19 @@ is refused here never reaches the application, so it is said in plain text. Bodi
 """
 
 import asyncio
-from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
+from urllib.parse import unquote
 
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from bifrost.http.server_exchange import Exchange
 
 MAX_HEAD_BYTES = 32 * 1024
 """Of the request line and the fields of one message, its trailer included."""
@@ -36,17 +39,6 @@ class _Stage(Enum):
 
 class _HeadTooLarge(Exception):
     """Stops the parser where it is."""
-
-
-class _Unhurried:
-    """A connection that is not closed under a client that still sends: that could lose the answer (RFC 9112 §9.6)."""
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self._transport = transport
-        self.close = close
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -74,7 +66,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unparsed_bytes = 0  # what has arrived since then
         self._fault = HTTPStatus.BAD_REQUEST
         self._refused = False
+        self._due: float | None = None  # until when something must happen
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # a timer that comes before its time looks again
+        self._resting = False
 
     # ---- the transport ----------------------------------------------------------------------------------------------
 
@@ -92,7 +87,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._parsed = False
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(self._fault)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()  # what it asks instead is nothing that is served (RFC 9110 §7.8)
         self._look_after(len(data))
 
     def _look_after(self, size: int) -> None:
@@ -103,11 +103,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._unparsed_bytes > MAX_HEAD_BYTES:
             # an unfinished field, of the head or the trailer: the parser says nothing of it before its end
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._stage is _Stage.BETWEEN and not self._answering and self.timeout_keep_alive_task is None:
-            # uvicorn took the timer away for bytes that began no request
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        elif self._due is not None:
+            return  # parts of a head do not lengthen its time, nor bytes that begin no request that of the rest
+        elif self._stage is _Stage.HEAD:
+            self._expect_within(self.head_seconds)
+        elif self._stage is _Stage.BETWEEN and not self._answering:
+            self._rest()  # after a body of which nobody needed the end
 
     def shutdown(self) -> None:
         """The server stops: a stream that would go on for ever is told to end."""
@@ -117,15 +118,17 @@ class LimitedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._expect_nothing()
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     # ---- the parser -------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._stage, self._head_bytes, self._fields = _Stage.HEAD, 0, 0
-        if self._timer is None:
-            self._expect_within(self.head_seconds)
+        if self._resting:  # the time of the first head began with the connection
+            self._resting, self._due = False, None
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -139,52 +142,72 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._parsed, self._stage = True, _Stage.BODY
-        self._expect_nothing()
-        super().on_headers_complete()
+        self._parsed, self._stage, self._due = True, _Stage.BODY, None
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope = self.scope
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        before, self.cycle = self.cycle, self._exchange(version)
+        full = self.limit_concurrency is not None and len(self.tasks) >= self.limit_concurrency
+        app = service_unavailable if full else self.app
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, app))
+
+    def _exchange(self, version: str) -> Exchange:
+        return Exchange(
+            self.scope,
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+            close=self._close_when_read,
+        )
 
     def on_body(self, body: bytes) -> None:
         self._parsed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._stage = _Stage.BETWEEN
-        self._expect_nothing()
+        self._stage, self._due = _Stage.BETWEEN, None
         super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the name and words of uvicorn, for every parser error
-        self._refuse(self._fault)
 
     # ---- answers ----------------------------------------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         if self._refused:
             if not self._answering:
                 self._linger()
         elif self._stage is _Stage.HEAD:
             self._expect_within(self.head_seconds)  # it may have waited in our own buffer
-        elif self._stage is _Stage.BODY and not self._answering:
-            self._expect_within(self.rest_seconds)
+        elif not self._answering:
+            self._rest() if self._stage is _Stage.BETWEEN else self._expect_within(self.rest_seconds)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Uvicorn cancels a request that outlives the grace time of a stopping server: no fault, so no traceback."""
-
-        async def stoppable(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-            try:
-                await app(scope, receive, send)
-            except asyncio.CancelledError:
-                if not cycle.response_started:
-                    await service_unavailable(scope, receive, send)
-                else:
-                    cycle.disconnected = True
-                    cycle.transport.close()
-
-        cycle.transport = cast("asyncio.Transport", _Unhurried(cycle.transport, self._close_when_read))
-        super()._start_asgi_task(cycle, stoppable)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _close_when_read(self) -> None:
-        """After the last answer; a body that nobody wanted is still on its way then, and is thrown away for a while."""
+        """After the last answer; a body that nobody wanted is still on its way then, and is thrown away for a while.
+
+        Closing under a client that still sends could lose the answer (RFC 9112 §9.6).
+        """
         if self._stage is _Stage.BODY and not self.transport.is_closing():
             self._refused = True  # nothing more is read from this connection
         else:
@@ -204,8 +227,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Say why and close; what is being answered is finished first, and nothing is written between its bytes."""
-        self._refused = True
-        self._expect_nothing()
+        self._refused, self._due = True, None
         if self.transport.is_closing() or (self._answering and self._stage is not _Stage.BODY):
             return
         if self._answering and (self.cycle.response_started or self.pipeline):
@@ -216,14 +238,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        self._expect_nothing()
-        self._unset_keepalive_if_required()
+        self._due = None
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
-        self._timer = self.loop.call_later(self.linger_seconds, self.transport.close)
+        self._expect_within(self.linger_seconds)
 
     def _give_up_the_request(self) -> None:
         """Whatever the application still says to a request whose body broke goes nowhere."""
@@ -231,17 +252,34 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
-    def _expect_within(self, seconds: float) -> None:
-        self._expect_nothing()
-        self._timer = self.loop.call_later(seconds, self._overdue)
+    def _rest(self) -> None:
+        """Between two requests a client may take its time."""
+        self._resting = True
+        self._expect_within(self.timeout_keep_alive)
 
-    def _expect_nothing(self) -> None:
+    def _expect_within(self, seconds: float) -> None:
+        """Most of what is expected comes, so a timer is only moved when it would be late."""
+        self._due = self.loop.time() + seconds
+        if self._timer is None or self._due < self._timer_at:
+            self._set_timer(self._due)
+
+    def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._timer_at = self.loop.call_at(when, self._look_at_the_clock), when
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._due is not None and self._due > self._timer_at:
+            self._set_timer(self._due)
+        elif self._due is not None:
+            self._due = None
+            self._overdue()
 
     def _overdue(self) -> None:
-        if self._answering:
+        if self._refused:
+            self.transport.close()
+        elif self._answering:
             self._expect_within(self.head_seconds)  # now it is the client who waits
         elif self._stage is _Stage.HEAD:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)

@@ -2,20 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from bifrost.http.server_protocol import MAX_FIELDS, MAX_HEAD_BYTES, LimitedProtocol
+from tests.unit.http._serving import PATIENCE, Application, Server
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 10.0
 PIECE = 4_096
 ENDLESS = 1 << 20
 """More than arrives in one call."""
@@ -29,82 +25,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param}
 
 
-@dataclass
-class Application:
-    """/body answers with the size of the body, /wait when it may, /begin half an answer; anything else at once."""
-
-    heads: list[dict[str, Any]] = field(default_factory=list)
-    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
-    began: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        request: dict[str, Any] = dict(scope)
-        self.heads.append(request)
-        said = request["path"].encode()
-        self.began.set()
-        if said == b"/body":
-            said = await _size(receive)
-        if said == b"/wait":
-            await self.may_answer.wait()
-        length = str(len(said)).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
-        if said == b"/begin":
-            await self.may_answer.wait()
-        await send({"type": "http.response.body", "body": said, "more_body": False})
-
-
-async def _size(receive: ASGIReceiveCallable) -> bytes:
-    size = 0
-    while (message := await receive())["type"] == "http.request":
-        size += len(message["body"])
-        if not message["more_body"]:
-            break
-    return str(size).encode()
-
-
-@dataclass
-class Server:
-    port: int
-    application: Application
-    state: ServerState
-    made: list[LimitedProtocol]
-    overdue: asyncio.Queue[None]
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator["Client"]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            yield Client(reader, writer)
-        finally:
-            writer.close()
-
-
-@dataclass
-class Client:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, data: bytes, *, piece: int = 1 << 20) -> None:
-        for start in range(0, len(data), piece):
-            self.writer.write(data[start : start + piece])
-            await self.writer.drain()
-
-    async def ask(self, path: str) -> bytes:
-        await self.send(f"GET {path} HTTP/1.1\r\n\r\n".encode())
-        return await self.answer()
-
-    async def answer(self) -> bytes:
-        """The body of one answer with status 200."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE)
-        assert head.startswith(b"HTTP/1.1 200 "), head
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        return await self.reader.readexactly(length)
-
-    async def rest(self) -> bytes:
-        """Everything until the server closes."""
-        return await asyncio.wait_for(self.reader.read(), PATIENCE)
-
-
 Serve = Callable[..., Awaitable[Server]]
 
 
@@ -113,7 +33,7 @@ async def serve() -> AsyncIterator[Serve]:
     listening: list[asyncio.Server] = []
     application = Application()
 
-    async def start(*, limit_concurrency: int | None = None, **seconds: float) -> Server:
+    async def start(*, limit_concurrency: int | None = None, keep_alive: float = 5, **seconds: float) -> Server:
         overdue: asyncio.Queue[None] = asyncio.Queue()
 
         class Protocol(LimitedProtocol):
@@ -124,6 +44,7 @@ async def serve() -> AsyncIterator[Serve]:
         for name, value in {"linger_seconds": SHORT, **seconds}.items():
             setattr(Protocol, name, value)
         config = Config(application, log_config=None, lifespan="off", ws="none", limit_concurrency=limit_concurrency)
+        config.timeout_keep_alive = keep_alive  # type: ignore[assignment]
         config.load()
         state, made = ServerState(), list[LimitedProtocol]()
 
@@ -232,14 +153,20 @@ async def test_parts_of_a_head_do_not_lengthen_its_time(serve: Serve) -> None:
     server = await serve()
     async with server.connected() as client:
         await _until(lambda: server.made)
-        timer = server.made[0]._timer
-        assert timer is not None
+        due = server.made[0]._due
+        assert due is not None
         sent = 0
         for part in (b"G", b"ET / HTTP/1.1\r\n", b"X: y\r\n", b"Z"):
             sent += len(part)
             await client.send(part)
             await _until(lambda: server.made[0]._unparsed_bytes == sent)  # noqa: B023 - called here
-            assert server.made[0]._timer is timer
+            assert server.made[0]._due == due
+
+
+def _rests(connection: LimitedProtocol) -> bool:
+    """For as long as a connection may rest, and no shorter."""
+    left = (connection._due or 0.0) - connection.loop.time()
+    return connection.timeout_keep_alive - PATIENCE / 10 < left <= connection.timeout_keep_alive
 
 
 async def _until(happens: Callable[[], object]) -> None:
@@ -265,8 +192,18 @@ async def test_a_connection_between_two_requests_may_rest_as_long_as_uvicorn_let
             assert await client.ask("/first") == b"/first"
             await client.send(sent)
             await _until(lambda sent=sent: server.made[0]._unparsed_bytes == len(sent))  # type: ignore[misc]
-            assert server.made[0]._timer is None
-            assert server.made[0].timeout_keep_alive_task is not None
+            assert _rests(server.made[0])
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n"])
+async def test_a_connection_that_rests_for_too_long_is_closed_without_a_word(serve: Serve, sent: bytes) -> None:
+    """RFC 9112 §9.5: the time of its first head, which was longer, has nothing to do with it."""
+    server = await serve(keep_alive=SHORT)
+    async with server.connected() as client:
+        for _ in range(2):
+            assert await client.ask("/first") == b"/first"
+        await client.send(sent)
+        assert await client.rest() == b""
 
 
 async def test_a_request_that_is_answered_slowly_does_not_make_the_next_one_late(serve: Serve) -> None:
@@ -339,8 +276,7 @@ async def test_a_connection_rests_again_when_the_end_of_a_body_comes_after_the_a
         await client.send(b"POST /now HTTP/1.1\r\nContent-Length: 3\r\n\r\nab")
         assert await client.answer() == b"/now"
         await client.send(b"c")
-        await _until(lambda: server.made[0]._timer is None)
-        assert server.made[0].timeout_keep_alive_task is not None
+        await _until(lambda: _rests(server.made[0]))
         assert await client.ask("/next") == b"/next"
 
 
