@@ -115,7 +115,6 @@ COVERED_BY_STORIES = {
     "gateway/questions.py": "tests/flows/test_mcp_sessions.py",
     "gateway/reading.py": "tests/flows/test_mcp_conversations.py",
     "gateway/request_state.py": "tests/flows/test_mcp_multi_round.py",
-    "gateway/streams.py": "tests/flows/test_mcp_sessions.py",
     "gateway/subscriptions.py": "tests/flows/test_mcp_sessions.py",
     "gateway/endpoints/credentials.py": "tests/flows/test_mcp_credentials.py",
     "gateway/endpoints/legacy.py": "tests/flows/test_mcp_legacy.py",

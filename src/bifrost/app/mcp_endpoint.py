@@ -83,8 +83,9 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     catalog = Catalog(parts.upstreams, parts.virtual_mcps, sessions, parts.clock)
     letters = Letters(letter_store, parts.ring, parts.clock, shared=_is_shared(parts))
     questions, held = Questions(), HeldCalls()
-    elsewhere = HeldElsewhere(held, letters)
-    streams = Streams(catalog, sessions, questions, letters)
+    limits = LetterLimits(parts.clock)
+    elsewhere = HeldElsewhere(held, letters, limits)
+    streams = Streams(catalog, sessions, questions, letters, limits)
     catalog.changed = streams.changed
     sessions.opened = _attending(streams)
     lists, states = Lists(catalog, parts.ring), RequestStates(parts.ring, parts.clock)
@@ -99,7 +100,6 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     extensions = Extensions(forward, quota)
     table = Methods(lists, calls, reading).table()
     client_sessions = ClientSessions(parts.ring, parts.clock, letters)
-    limits = LetterLimits(parts.clock)
     legacy = Legacy(table, extensions, client_sessions, discovery, subscriptions, Recordings(parts.clock), limits)
     letters.handlers |= {**legacy.reads(), **streams.reads(), **elsewhere.reads()}
     letters.concerns |= elsewhere.concerns()

@@ -11,15 +11,12 @@ from typing import Any
 from msgspec import Raw
 
 from bifrost.gateway.errors import InsufficientScope
-from bifrost.gateway.forward import Forward
+from bifrost.gateway.forward import EXTENSIONS, Forward
 from bifrost.gateway.lists import opens
 from bifrost.gateway.models import Call, Route
 from bifrost.gateway.quota import Quota
 from bifrost.protocol import jsonrpc, scope
 from bifrost.protocol.jsonrpc import RpcError
-
-EXTENSIONS = "extensions"
-"""The member of the capabilities of either side that names them."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.$/-]{1,128}")
 """It also goes into a header field."""

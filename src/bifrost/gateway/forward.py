@@ -24,8 +24,11 @@ from bifrost.gateway.request_state import INPUT_RESPONSES, REQUEST_STATE, Reques
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.extra_headers import passed_on
-from bifrost.upstreams.links.base import Fields, Peer, Requester
+from bifrost.upstreams.links.base import Fields, Peer, Requester, declares
 from bifrost.upstreams.sessions import UpstreamSessions
+
+EXTENSIONS = "extensions"
+"""The member of the capabilities of either side that names them."""
 
 MAX_ROUNDS = 16
 """Of questions that one request of an older client may lead to."""
@@ -98,7 +101,7 @@ class Forward:
             if not asks(result):
                 return result
             asked = jsonrpc.object_members(result)
-            answers = await _answers(requester, jsonrpc.object_members(asked.get("inputRequests")))
+            answers = await _answers(requester, _questions(call, route, asked))
             again = {**params, INPUT_RESPONSES: answers}
             if REQUEST_STATE in asked:
                 again[REQUEST_STATE] = asked[REQUEST_STATE]
@@ -119,6 +122,7 @@ class Forward:
 
     def _with_our_state(self, call: Call, route: Route, params: Mapping[str, Any], result: Raw) -> Raw:
         members = jsonrpc.object_members(result)
+        _questions(call, route, members)
         sealed = self.states.seal(call, route, params, upstream_state=jsonrpc.text(members.get(REQUEST_STATE)))
         return jsonrpc.raw({**members, REQUEST_STATE: sealed})
 
@@ -172,6 +176,38 @@ def asks(result: Raw) -> bool:
     return jsonrpc.text(jsonrpc.object_members(result).get("resultType")) == mcp.INPUT_REQUIRED
 
 
+def _questions(call: Call, route: Route, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an upstream asks, by its own keys. Raises RpcError: something that this client did not declare.
+
+    Nobody is asked that (2026-07-28, multi-round-trip requests), whatever the upstream was told. A stateless client
+    that declares extensions may know questions that the gateway does not.
+    """
+    questions = {
+        key: jsonrpc.object_members(raw) for key, raw in jsonrpc.object_members(asked.get("inputRequests")).items()
+    }
+    declared = jsonrpc.object_members(Raw(call.client.capabilities))
+    for question in questions.values():
+        method = jsonrpc.text(question.get("method")) or ""
+        params = jsonrpc.object_members(question.get("params"))
+        may_know = call.client.modern and EXTENSIONS in declared and method not in mcp.CLIENT_CAPABILITY
+        if not may_know and not declares(call.client.capabilities, method, params):
+            raise RpcError(
+                mcp.MISSING_CAPABILITY,
+                f"{route.upstream.name} asks for something that this client did not declare: {method[:64]}",
+                jsonrpc.encode({"requiredCapabilities": _required(method, params)}),
+            )
+    return questions
+
+
+def _required(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    area = mcp.CLIENT_CAPABILITY.get(method)
+    if area is None:
+        return {}
+    if method == mcp.ELICITATION_CREATE:
+        return {area: {jsonrpc.text(params.get("mode")) or mcp.FORM: {}}}
+    return {area: {"tools": {}} if "tools" in params else {}}
+
+
 def _elicitations(error: RpcError) -> dict[str, Any]:
     """What a 2025-11-25 upstream wants opened before it does the call; nothing when it is another error."""
     if error.code != mcp.URL_ELICITATION_REQUIRED or error.data is None:
@@ -195,11 +231,10 @@ def _with_state(params: dict[str, Raw], state: State | None) -> dict[str, Any]:
     return sent
 
 
-async def _answers(requester: Requester, questions: Mapping[str, Any]) -> dict[str, Raw]:
+async def _answers(requester: Requester, questions: Mapping[str, dict[str, Any]]) -> dict[str, Raw]:
     """All of them at once. Raises RpcError when one is refused: a client says no with a result, not with an error."""
 
-    async def answer(raw: Any) -> Raw:
-        question = jsonrpc.object_members(raw)
+    async def answer(question: dict[str, Any]) -> Raw:
         method = jsonrpc.text(question.get("method")) or ""
         return await requester.ask(method, _older(method, jsonrpc.object_members(question.get("params"))))
 

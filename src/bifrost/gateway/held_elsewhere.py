@@ -16,6 +16,7 @@ from bifrost.base import ids
 from bifrost.base.errors import DomainError, StorageFault, Unexpected
 from bifrost.gateway.errors import LetterTooLarge
 from bifrost.gateway.held import HeldCalls, gone
+from bifrost.gateway.letter_limits import LETTERS, LetterLimits
 from bifrost.gateway.letters import Concerns, Handler, Letters
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import RpcError
@@ -65,6 +66,7 @@ class _Reply:
 class HeldElsewhere:
     held: HeldCalls
     letters: Letters
+    limits: LetterLimits
     _replies: dict[str, _Reply] = field(default_factory=dict)
     """Awaited here."""
 
@@ -74,10 +76,11 @@ class HeldElsewhere:
     async def turn(self, held_id: str, principal: str, responses: Mapping[str, Raw]) -> Outcome:
         """The result, or the next questions. Raises RpcError: nobody holds it any more, or what it raised there.
 
-        Raises StorageFault, LetterTooLarge.
+        Raises StorageFault, LetterTooLarge, TooManyLetters.
         """
         if not self.letters.shared:
             raise gone()
+        self.limits.check(principal, LETTERS)
         reply_id = ids.new_id("reply_")
         reply = self._replies[reply_id] = _Reply()
         body = {"held": held_id, "principal": principal, "responses": dict(responses), "reply": reply_id}

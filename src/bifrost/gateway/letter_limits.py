@@ -19,7 +19,7 @@ class Measure:
 
 
 LETTERS = Measure("letters", most=500, seconds=10)
-"""Answers and cancellations that reached another process than the one they are for."""
+"""Answers and cancellations that reached another process than the one they are for, or one that is gone."""
 
 LASTING = Measure("lasting", most=300, seconds=60)
 """Ends and log levels of sessions, which outlive a restart."""
@@ -33,11 +33,15 @@ class LetterLimits:
 
     def check(self, principal: str, measure: Measure) -> None:
         """Counts one more. Raises TooManyLetters."""
+        if not self.has_room(principal, measure):
+            raise TooManyLetters(measure.seconds)
+
+    def has_room(self, principal: str, measure: Measure) -> bool:
+        """Counts one more, and says whether it is within measure."""
         window = self.clock.now() // (measure.seconds * SECOND)
         known, count = self._counts.pop((principal, measure.name), (window, 0))
         count = count + 1 if known == window else 1
         self._counts[principal, measure.name] = window, count
         while len(self._counts) > MAX_PRINCIPALS:
             self._counts.popitem(last=False)
-        if count > measure.most:
-            raise TooManyLetters(measure.seconds)
+        return count <= measure.most

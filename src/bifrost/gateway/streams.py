@@ -16,6 +16,7 @@ from msgspec import Raw
 from bifrost.base.errors import StorageFault, Unavailable
 from bifrost.gateway.attention import Attention, Listener
 from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.letter_limits import LetterLimits, Measure
 from bifrost.gateway.letters import Handler, Letters
 from bifrost.gateway.lists import opens
 from bifrost.gateway.models import KINDS, TOOLS, Call, Kind
@@ -30,6 +31,9 @@ from bifrost.upstreams.sessions import UpstreamSessions
 MAX_WAITING = 256
 """Messages that a stream keeps for a client that reads slowly; then it ends, and the client opens a new one."""
 
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+"""Of these messages together, unless it is a single one."""
+
 MAX_STREAMS = 10_000
 MAX_STREAMS_OF_ONE_PRINCIPAL = 64
 LOOK_SECONDS = 0.5
@@ -37,6 +41,12 @@ FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 2.0, 60.0
 
 NEWS = "news"
 """A kind of letters."""
+
+NEWS_LETTERS = Measure("news", most=50, seconds=10)
+"""That upstreams may cause for one session."""
+
+MAX_NEWS_BYTES = 64 * 1024
+"""Of what is said to a session whose stream is elsewhere."""
 
 _Listen = Callable[[Peer], Awaitable[None]]
 _CHANGES = frozenset(kind.changed for kind in KINDS)
@@ -52,7 +62,8 @@ class Stream:
     session: str
     wants: frozenset[str] = _CHANGES
     subscription: Id | None = None
-    messages: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+    _messages: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+    _bytes: int = 0
 
     def marked(self, params: Mapping[str, Raw]) -> Mapping[str, Any]:
         """A stateless client may have several subscriptions, so each message says which (2026-07-28)."""
@@ -64,17 +75,23 @@ class Stream:
         }
 
     def offer(self, message: bytes) -> bool:
-        try:
-            self.messages.put_nowait(message)
-        except asyncio.QueueFull:
+        if self._messages.full() or (self._bytes and self._bytes + len(message) > MAX_WAITING_BYTES):
             self.end()
             return False
+        self._messages.put_nowait(message)
+        self._bytes += len(message)
         return True
 
+    async def next(self) -> bytes | None:
+        """The next message; None when the stream has ended."""
+        message = await self._messages.get()
+        self._bytes -= len(message or b"")
+        return message
+
     def end(self) -> None:
-        if self.messages.full():
-            self.messages.get_nowait()
-        self.messages.put_nowait(None)
+        if self._messages.full():
+            self._messages.get_nowait()
+        self._messages.put_nowait(None)
 
 
 @dataclass(slots=True)
@@ -89,6 +106,7 @@ class Streams:
     sessions: UpstreamSessions
     questions: Questions
     letters: Letters
+    limits: LetterLimits
     shown: Callable[[str, str, str], str] = field(default=lambda _session, _upstream_id, uri: uri)
     """By which URI a session knows an upstream's."""
 
@@ -207,8 +225,16 @@ class Streams:
         stream = self.of_session(session)
         if stream:
             stream.offer(jsonrpc.notification(method, stream.marked(params)))
-        else:
+        elif self.letters.shared:
+            self._post(session, method, params)
+
+    def _post(self, session: str, method: str, params: Mapping[str, Raw]) -> None:
+        """To whatever process has its stream. News are no reason to fill a table that all of them read."""
+        size = sum(len(bytes(value)) for value in params.values())
+        if size <= MAX_NEWS_BYTES and self.limits.has_room(session, NEWS_LETTERS):
             self.letters.post(session, NEWS, {"method": method, "params": params})
+        else:
+            log.info("news_not_passed_on", method=method[:64], bytes=size)
 
     def reads(self) -> dict[str, Handler]:
         """News for a session whose stream is here, from the process that heard them."""

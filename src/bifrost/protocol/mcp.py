@@ -61,6 +61,9 @@ ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 CLIENT_CAPABILITY = {SAMPLING_CREATE: "sampling", ELICITATION_CREATE: "elicitation", ROOTS_LIST: "roots"}
 """What a client must have declared to be asked this by a server."""
 
+FORM, URL = "form", "url"
+"""The ways to ask a person something (`elicitation/create`)."""
+
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 RESOURCE_NOT_FOUND = -32002

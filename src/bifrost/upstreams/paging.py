@@ -50,7 +50,7 @@ async def listed(upstream: str, member: str, page: Page) -> Listed:
             size += len(bytes(entry))
             if size > MAX_BYTES or len(entries) >= MAX_ENTRIES:
                 return Listed(tuple(entries), "bytes" if size > MAX_BYTES else "entries")
-            entries.append(entry)
+            entries.append(entry.copy())  # or it would keep its whole page, of which nobody counts the rest
         cursor = jsonrpc.text(result.get("nextCursor"))
         if not cursor:
             return Listed(tuple(entries), ttl=min(ttls))

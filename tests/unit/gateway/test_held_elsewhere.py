@@ -9,9 +9,12 @@ from msgspec import Raw
 
 from bifrost.gateway import held_elsewhere
 from bifrost.gateway import letters as letters_module
+from bifrost.gateway.errors import TooManyLetters
 from bifrost.gateway.held import HeldCall, HeldCalls, Run
 from bifrost.gateway.held_elsewhere import HeldElsewhere
+from bifrost.gateway.letter_limits import LETTERS, LetterLimits
 from bifrost.protocol.jsonrpc import RpcError
+from bifrost.storage.database import StorageUnavailable
 from bifrost.upstreams.links.base import Requester
 from tests.support.clock import FakeClock
 from tests.unit.gateway._letters import PostBox, letters
@@ -25,7 +28,7 @@ class Process:
     def __init__(self, box: PostBox, clock: FakeClock) -> None:
         self.held = HeldCalls()
         self.letters = letters(box, clock)
-        self.elsewhere = HeldElsewhere(self.held, self.letters)
+        self.elsewhere = HeldElsewhere(self.held, self.letters, LetterLimits(clock))
         self.letters.handlers |= self.elsewhere.reads()
         self.letters.concerns |= self.elsewhere.concerns()
         self.task = asyncio.create_task(self.letters.run())
@@ -119,6 +122,19 @@ async def test_a_client_that_leaves_cancels_the_call_in_the_other_process(clock:
         turn.cancel()
         await ended.wait()
         await _until(lambda: not here.held.holds(call.id) and not here.elsewhere._tasks)
+
+
+async def test_a_state_that_is_sent_again_and_again_fills_no_table(clock: FakeClock) -> None:
+    """Contract §10: it stays good for ten minutes, and each time every process would be asked for its call."""
+    box = PostBox(away=True)
+    elsewhere = HeldElsewhere(HeldCalls(), letters(box, clock), LetterLimits(clock))
+    for _ in range(LETTERS.most):
+        with pytest.raises(StorageUnavailable):
+            await elsewhere.turn("held_gone", OWNER, {})
+    with pytest.raises(TooManyLetters):
+        await elsewhere.turn("held_gone", OWNER, {})
+    with pytest.raises(StorageUnavailable):
+        await elsewhere.turn("held_gone", "vk:2  /mcp", {})
 
 
 async def test_a_process_that_ends_in_the_middle_is_not_waited_for(

@@ -1,5 +1,6 @@
 """A list is read as a whole, and ends in any case."""
 
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from bifrost.protocol import jsonrpc
 from bifrost.upstreams import paging
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.paging import Page, listed
@@ -69,3 +71,20 @@ async def test_what_is_no_list_is_an_error_in_words(tools: Any) -> None:
     """Ours: never a crash."""
     with pytest.raises(UpstreamUnavailable, match="What up lists as its tools cannot be read"):
         await listed("up", "tools", answers({"tools": tools}))
+
+
+async def test_what_is_kept_of_a_page_are_its_entries() -> None:
+    """TC-211: a page may be a thousand times as large as its entries, and a list has a hundred pages."""
+    padding = b"x" * (1024 * 1024)
+
+    async def page(_params: Mapping[str, Any]) -> dict[str, Raw]:
+        return jsonrpc.members(b'{"tools":[{"name":"a"}],"nextCursor":"b","padding":"%s"}' % padding)
+
+    tracemalloc.start()
+    try:
+        found = await listed("up", "tools", page)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.entries) == paging.MAX_PAGES
+    assert kept < len(padding)

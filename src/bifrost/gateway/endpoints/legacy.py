@@ -251,7 +251,7 @@ def _quiet(_done: object) -> None:
 
 
 async def _events(stream: Stream) -> AsyncIterator[bytes]:
-    while (message := await stream.messages.get()) is not None:
+    while (message := await stream.next()) is not None:
         yield event(message)
 
 

@@ -165,7 +165,7 @@ def _own_cache(members: dict[str, Any]) -> dict[str, Any]:
 
 async def _events(stream: Stream, first: bytes, request_id: Id) -> AsyncIterator[bytes]:
     yield event(first)
-    while (message := await stream.messages.get()) is not None:
+    while (message := await stream.next()) is not None:
         yield event(message)
     ended = {"resultType": mcp.COMPLETE, "_meta": {mcp.META_SUBSCRIPTION: request_id}}
     yield event(jsonrpc.result_response(request_id, ended))

@@ -246,7 +246,7 @@ async def answered(
     """The response to what an upstream asks: only what this caller declared is ever put to them."""
     if method == mcp.PING:
         return jsonrpc.result_response(question_id, {})
-    if not declares(peer.capabilities, method):
+    if not declares(peer.capabilities, method, params):
         return jsonrpc.error_response(question_id, RpcError(jsonrpc.METHOD_NOT_FOUND, "The client cannot do this."))
     try:
         return jsonrpc.result_response(question_id, await requester.ask(method, params))
@@ -254,10 +254,16 @@ async def answered(
         return jsonrpc.error_response(question_id, error)
 
 
-def declares(capabilities: bytes, method: str) -> bool:
-    """Whether a client with these capabilities may be asked this (2025-11-25, lifecycle)."""
+def declares(capabilities: bytes, method: str, params: Mapping[str, Any]) -> bool:
+    """Whether a client with these capabilities may be asked this, in this way (2025-11-25, elicitation, sampling)."""
     declared = jsonrpc.object_members(Raw(capabilities)).get(mcp.CLIENT_CAPABILITY.get(method, ""))
-    return declared is not None and bytes(declared).startswith(b"{")
+    if declared is None or not bytes(declared).startswith(b"{"):
+        return False
+    members = jsonrpc.object_members(declared)
+    if method == mcp.ELICITATION_CREATE:
+        mode = jsonrpc.text(params.get("mode")) or mcp.FORM
+        return mode in members or (mode == mcp.FORM and mcp.URL not in members)  # an empty object means forms
+    return method != mcp.SAMPLING_CREATE or "tools" not in params or "tools" in members
 
 
 def with_own_token(params: Params, request_id: int) -> tuple[Params, Any]:

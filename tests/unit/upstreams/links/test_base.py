@@ -100,8 +100,34 @@ async def test_what_was_not_declared_is_never_asked(capabilities: bytes) -> None
 @pytest.mark.parametrize("method", ["tools/call", "new/thing", ""])
 async def test_a_question_that_no_revision_knows_is_refused(method: str) -> None:
     """G19: an upstream does not get to call methods of a client."""
-    assert not declares(EVERYTHING, method)
+    assert not declares(EVERYTHING, method, {})
     assert b"-32601" in await answered(peer(capabilities=EVERYTHING), Keeps(), 1, method, {})
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "method", "params", "may_be_asked"),
+    [
+        (b'{"elicitation":{}}', "elicitation/create", b"{}", True),
+        (b'{"elicitation":{}}', "elicitation/create", b'{"mode":"form"}', True),
+        (b'{"elicitation":{}}', "elicitation/create", b'{"mode":"url"}', False),
+        (b'{"elicitation":{"form":{}}}', "elicitation/create", b'{"mode":"url"}', False),
+        (b'{"elicitation":{"url":{}}}', "elicitation/create", b'{"mode":"url"}', True),
+        (b'{"elicitation":{"url":{}}}', "elicitation/create", b"{}", False),
+        (b'{"elicitation":{"form":{},"url":{}}}', "elicitation/create", b'{"mode":"voice"}', False),
+        (b'{"elicitation":true}', "elicitation/create", b"{}", False),
+        (b'{"sampling":{}}', "sampling/createMessage", b'{"messages":[]}', True),
+        (b'{"sampling":{}}', "sampling/createMessage", b'{"tools":[]}', False),
+        (b'{"sampling":{"tools":{}}}', "sampling/createMessage", b'{"tools":[]}', True),
+        (b'{"roots":{}}', "elicitation/create", b"{}", False),
+        (b'{"roots":{}}', "roots/list", b"{}", True),
+        (b"{}", "roots/list", b"{}", False),
+    ],
+)  # fmt: skip
+def test_a_client_is_asked_in_the_ways_that_it_declared(
+    capabilities: bytes, method: str, params: bytes, may_be_asked: bool
+) -> None:
+    """G8; 2025-11-25, elicitation and sampling: an empty object means forms, and sampling without tools."""
+    assert declares(capabilities, method, jsonrpc.members(params)) is may_be_asked
 
 
 async def test_a_ping_is_answered_here() -> None:
