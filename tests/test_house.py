@@ -145,6 +145,7 @@ COVERED_BY_STORIES = {
     "storage/sealed.py": "tests/contract/test_sealed.py",
     "storage/sqlite.py": "tests/contract/test_storage_transactions.py",
     "storage/sqlite_driver.py": "tests/contract/test_storage_transactions.py",
+    "storage/postgresql_driver.py": "tests/contract/test_storage_transactions.py",
     "storage/sweeper.py": "tests/contract/test_authserver_store_limits.py",
     "storage/upstream_oauth.py": "tests/contract/test_upstream_accounts_store.py",
     "storage/upstream_administration.py": "tests/contract/test_upstream_administration_store.py",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bifrost import bootstrap
-from bifrost.authserver.models import AuthorizationCode, Grant, NewTokens, PendingFlow, StoredToken
+from bifrost.authserver.models import Grant, NewTokens, PendingFlow, StoredCode, StoredToken
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base.clock import SECOND
 from bifrost.base.ids import hash_secret
@@ -110,8 +110,8 @@ def grant(**changes: Any) -> Grant:
     return replace(usual, **changes)
 
 
-def code_of(given: Grant, **changes: Any) -> AuthorizationCode:
-    usual = AuthorizationCode(
+def code_of(given: Grant, **changes: Any) -> StoredCode:
+    usual = StoredCode(
         code_hash=hash_secret(f"code {next(_numbers)}"),
         grant_id=given.id,
         client_id=given.client_id,
@@ -121,6 +121,7 @@ def code_of(given: Grant, **changes: Any) -> AuthorizationCode:
         resource=given.resource,
         created_at=NOW,
         expires_at=NOW + 5 * MINUTE,
+        identity=given.identity,
     )
     return replace(usual, **changes)
 
@@ -144,7 +145,7 @@ def tokens(grant_id: str, **changes: Any) -> NewTokens:
     return replace(usual, **changes)
 
 
-async def consented(store: AuthServerStore, **changes: Any) -> tuple[Grant, AuthorizationCode]:
+async def consented(store: AuthServerStore, **changes: Any) -> tuple[Grant, StoredCode]:
     """A flow that was approved: its grant and its code, not yet redeemed."""
     pending, given = flow(), grant()
     code = code_of(given, **changes)
@@ -153,7 +154,7 @@ async def consented(store: AuthServerStore, **changes: Any) -> tuple[Grant, Auth
     return given, code
 
 
-async def redeemed(store: AuthServerStore, **changes: Any) -> tuple[Grant, AuthorizationCode, NewTokens]:
+async def redeemed(store: AuthServerStore, **changes: Any) -> tuple[Grant, StoredCode, NewTokens]:
     given, code = await consented(store)
     pair = tokens(given.id, **changes)
     assert await store.redeem_code(code.code_hash, pair, NOW)

@@ -104,7 +104,7 @@ async def test_a_log_that_somebody_reads_is_emptied_when_they_have_finished(
         assert isinstance(other, SqliteDatabase)
         accounts = await _filled(database)
         sealed = (await _sealed(database))["vk-1"]
-        reader = other._opened_reader()
+        reader = other.committed_rows()
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM upstream_credentials").fetchall()
         await accounts.forget_credentials(Owner("vk", "vk-1"))

@@ -111,7 +111,7 @@ async def test_rows_that_belong_to_nothing_are_refused_by_both_databases(databas
 
 
 async def _columns(made: Database) -> set[tuple[str, str]]:
-    if made.driver == "asyncpg":
+    if made.dialect == "postgresql":
         found = await rows(
             made,
             "SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE table_schema = 'public'",

@@ -73,7 +73,7 @@ async def _older(database: Database, ring: KeyRing) -> dict[str, int]:
 
 async def test_no_sealed_column_is_forgotten(database: Database) -> None:
     """A column that is not in the list would be lost with an old key."""
-    if database.driver == "asyncpg":
+    if database.dialect == "postgresql":
         statement = "SELECT table_name AS t, column_name AS c FROM information_schema.columns"
     else:
         statement = "SELECT m.name AS t, i.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) i"
@@ -86,7 +86,7 @@ async def test_no_sealed_column_is_forgotten(database: Database) -> None:
 @pytest.mark.parametrize("column", COLUMNS, ids=str)
 async def test_a_column_is_found_by_its_whole_primary_key(database: Database, column: SealedColumn) -> None:
     """An UPDATE by half a key would write one row's secret over another's."""
-    if database.driver == "asyncpg":
+    if database.dialect == "postgresql":
         statement = (
             "SELECT a.attname AS name FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "  # noqa: S608
             f"AND a.attnum = ANY(i.indkey) WHERE i.indisprimary AND i.indrelid = '{column.table}'::regclass"

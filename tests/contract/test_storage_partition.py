@@ -56,11 +56,14 @@ async def proxied(postgresql_url: str) -> AsyncIterator[tuple[Proxy, str]]:
                 if hit and not proxy.after:
                     proxy.cut()
                     return
+                if hit:
+                    proxy.speaking.clear()  # the answer stays on the way
                 writer.write(data)
                 await writer.drain()
                 if hit:
                     await asyncio.sleep(0.1)
                     proxy.cut()
+                    proxy.speaking.set()
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:

@@ -216,7 +216,7 @@ async def _is_cancelled(task: "asyncio.Task[None]") -> None:
 async def _until_it_waits(database: Database, other: Database, task: "asyncio.Task[bool]") -> None:
     """SQLite has nobody to ask: it waits as soon as it was refused the lock."""
     async with asyncio.timeout(AT_ONCE):
-        while database.driver == "asyncpg":
+        while database.dialect == "postgresql":
             waiting = await rows(other, "SELECT pid FROM pg_locks WHERE NOT granted")
             if waiting:
                 return

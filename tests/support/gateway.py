@@ -44,7 +44,7 @@ class TestGateway:
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """Everything in a table, to see what was (not) written."""
         async with self.gateway.database.read() as connection:
-            if self.gateway.database.driver == "asyncpg":
+            if self.gateway.database.dialect == "postgresql":
                 return [dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")]  # noqa: S608
             return [dict(row) for row in await connection.fetchall(f"SELECT * FROM {table}", {})]  # noqa: S608
 

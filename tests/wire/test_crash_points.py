@@ -28,7 +28,9 @@ from bifrost.storage.sqlite import SqliteDatabase
 
 armed, left, connect = Path(sys.argv.pop(1)), [], SqliteDatabase._connect
 
-def statement(_sql):
+def statement(database, sql):
+    if not database._writer.in_transaction and not sql.startswith("BEGIN"):
+        return  # a death between two transactions is the same wherever it comes
     if armed.exists():
         left[:] = [int(armed.read_text())]
         armed.unlink()
@@ -39,7 +41,7 @@ def statement(_sql):
 
 async def traced(database):
     await connect(database)
-    database._writer.set_trace_callback(statement)
+    database._writer.set_trace_callback(lambda sql: statement(database, sql))
 
 SqliteDatabase._connect = traced
 raise SystemExit(main.main())

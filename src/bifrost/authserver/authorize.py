@@ -59,7 +59,17 @@ class Authorize:
     async def _checked(
         self, parameters: RequestParameters, browser_hash: str, *, pushed: bool
     ) -> tuple[Client, PendingFlow]:
-        await self.store.ping()
+        """Storage that does not answer comes before whatever is wrong with the request (contract §4)."""
+        try:
+            return await self._examined(parameters, browser_hash, pushed=pushed)
+        except AuthorizationRefused:
+            # what is not refused needs it anyway, and would have failed
+            await self.store.ping()
+            raise
+
+    async def _examined(
+        self, parameters: RequestParameters, browser_hash: str, *, pushed: bool
+    ) -> tuple[Client, PendingFlow]:
         try:
             parameters.refuse_repeated(but=("resource",))
             client = await self._client(parameters)

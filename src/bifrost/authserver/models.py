@@ -234,6 +234,13 @@ class AuthorizationCode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCode(AuthorizationCode):
+    """With whom its grant is from."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredToken:
     """A token to be written: access and refresh tokens look alike but for the scope."""
 

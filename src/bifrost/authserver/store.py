@@ -13,6 +13,7 @@ from bifrost.authserver.models import (
     PendingFlow,
     RefreshTokenRow,
     ReplayRules,
+    StoredCode,
 )
 from bifrost.identity.models import Identity
 
@@ -48,7 +49,7 @@ class AuthServerStore(Protocol):
         """Consume the flow. Of parallel calls, submits included, exactly one wins."""
         ...
 
-    async def authorization_code(self, code_hash: str) -> AuthorizationCode | None: ...
+    async def authorization_code(self, code_hash: str) -> StoredCode | None: ...
 
     async def count_failed_attempt(self, code_hash: str) -> int:
         """How many there are now; 0 when there is no such code."""
@@ -88,4 +89,6 @@ class AuthServerStore(Protocol):
         """
         ...
 
-    async def key_guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool: ...
+    async def key_guesses_locked(self, *buckets: str, limit: int, now: int) -> bool:
+        """Whether one of them is full; of one or two."""
+        ...

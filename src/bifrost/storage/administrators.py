@@ -92,7 +92,8 @@ class SqlAdministratorStore:
 
     async def guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool:
         async with self._database.read() as connection:
-            return await self._guesses.key_guess_lock(connection, bucket=bucket, limit=limit, now=now) is not None
+            locked = await self._guesses.key_guess_lock(connection, bucket=bucket, other=bucket, limit=limit, now=now)
+        return locked is not None
 
     async def sweep(self, before: int) -> None:
         """Delete what expired before this time."""

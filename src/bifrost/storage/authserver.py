@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from bifrost.authserver.models import (
@@ -19,6 +19,7 @@ from bifrost.authserver.models import (
     PendingFlow,
     RefreshTokenRow,
     ReplayRules,
+    StoredCode,
     StoredToken,
 )
 from bifrost.base.clock import SECOND
@@ -28,7 +29,7 @@ from bifrost.storage import database as db
 from bifrost.storage.clients import SqlClientStore
 from bifrost.storage.consents import SqlConsentStore
 from bifrost.storage.counters import SqlCounterStore
-from bifrost.storage.database import Connection, Database, Row, queries
+from bifrost.storage.database import Connection, Database, Row, members, queries
 from bifrost.storage.remembered import Remembered
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.upstreams.accounts import Owner
@@ -51,9 +52,22 @@ class SqlAuthServerStore:
         await db.ping(self._database)
 
     async def add_pending_flow(self, flow: PendingFlow) -> bool:
-        values = _without(asdict(flow), "identity", "finished_at")
-        async with self._database.transaction() as connection:
-            added = await self._queries.add_pending_flow(connection, **values, most=MAX_WAITING_FLOWS)
+        async with self._database.statement(unmarked=True) as connection:
+            added = await self._queries.add_pending_flow(
+                connection,
+                id=flow.id,
+                browser_hash=flow.browser_hash,
+                client_id=flow.client_id,
+                redirect_uri=flow.redirect_uri,
+                state=flow.state,
+                code_challenge=flow.code_challenge,
+                scope=flow.scope,
+                resource=flow.resource,
+                dpop_jkt=flow.dpop_jkt,
+                created_at=flow.created_at,
+                expires_at=flow.expires_at,
+                most=MAX_WAITING_FLOWS,
+            )
         return added is not None
 
     async def give_way(self, client_id: str, now: int) -> None:
@@ -66,7 +80,7 @@ class SqlAuthServerStore:
         return PendingFlow(**_with_identity(row)) if row else None
 
     async def choose_identity(self, flow_id: str, identity: Identity, now: int) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.statement(unmarked=True) as connection:
             chosen = await self._queries.choose_identity(
                 connection, id=flow_id, identity_kind=identity.kind, identity_id=identity.id, now=now
             )
@@ -75,7 +89,7 @@ class SqlAuthServerStore:
     async def submit_flow(
         self, flow_id: str, grant: Grant, code: AuthorizationCode, now: int, *, approval: Approval | None = None
     ) -> Grant | None:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(unmarked=True) as connection:
             if not await self._finished(connection, flow_id, approval, now):
                 return None
             if approval:
@@ -83,15 +97,41 @@ class SqlAuthServerStore:
                 if limit is None:
                     return None
                 grant, code, approval = _limited(limit, grant, code, approval)
-            await self._queries.add_grant(connection, **_without(_flat_identity(grant), "identity"))
-            await self._queries.add_authorization_code(
-                connection, **_without(asdict(code), "used_at", "failed_attempts")
-            )
+            await self._add_grant(connection, grant)
+            await self._add_code(connection, code)
             connected, owner = Owner("flow", flow_id), Owner(grant.identity.kind, grant.identity.id)
             await self._accounts.move_credentials(connection, connected, owner, now)
             if approval:
                 await self._consents.remember(connection, approval, now)
         return grant
+
+    async def _add_grant(self, connection: Connection, grant: Grant) -> None:
+        await self._queries.add_grant(
+            connection,
+            id=grant.id,
+            client_id=grant.client_id,
+            identity_kind=grant.identity.kind,
+            identity_id=grant.identity.id,
+            scope=grant.scope,
+            resource=grant.resource,
+            created_at=grant.created_at,
+            expires_at=grant.expires_at,
+        )
+
+    async def _add_code(self, connection: Connection, code: AuthorizationCode) -> None:
+        await self._queries.add_authorization_code(
+            connection,
+            code_hash=code.code_hash,
+            grant_id=code.grant_id,
+            client_id=code.client_id,
+            redirect_uri=code.redirect_uri,
+            code_challenge=code.code_challenge,
+            scope=code.scope,
+            resource=code.resource,
+            dpop_jkt=code.dpop_jkt,
+            created_at=code.created_at,
+            expires_at=code.expires_at,
+        )
 
     async def _finished(self, connection: Connection, flow_id: str, approval: Approval | None, now: int) -> bool:
         if approval is None:
@@ -103,18 +143,18 @@ class SqlAuthServerStore:
         return finished is not None
 
     async def deny_flow(self, flow_id: str, now: int) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(unmarked=True) as connection:
             if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
                 return False
             await self._accounts.drop_credentials(connection, Owner("flow", flow_id))
         return True
 
-    async def authorization_code(self, code_hash: str) -> AuthorizationCode | None:
+    async def authorization_code(self, code_hash: str) -> StoredCode | None:
         row = await self._one("authorization_code", code_hash=code_hash)
-        return AuthorizationCode(**row) if row else None
+        return StoredCode(**_with_identity(row)) if row else None
 
     async def count_failed_attempt(self, code_hash: str) -> int:
-        async with self._database.transaction() as connection:
+        async with self._database.statement(unmarked=True) as connection:
             row = await self._queries.count_failed_attempt(connection, code_hash=code_hash)
         return int(row["failed_attempts"]) if row else 0
 
@@ -148,7 +188,7 @@ class SqlAuthServerStore:
         return await self._given_for(claim, tokens)
 
     async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> str | None:
-        async with self._database.transaction() as connection:
+        async with self._database.statement(unmarked=True) as connection:
             sealed: str | None = await self._queries.replay_refresh_token(
                 connection,
                 token_hash=token_hash,
@@ -159,7 +199,7 @@ class SqlAuthServerStore:
         return sealed
 
     async def end_access_token(self, token_hash: str, now: int) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return await self._queries.end_access_token(connection, token_hash=token_hash, now=now) is not None
 
     async def grant(self, grant_id: str) -> IssuedGrant | None:
@@ -170,36 +210,35 @@ class SqlAuthServerStore:
         given = {"client_id": wanted.client_id, "identity_id": wanted.identity_id, "now": wanted.living_at}
         async with self._database.read() as connection:
             found = self._queries.issued_grants(connection, **given, limit=limit, offset=offset)
-            grants = [IssuedGrant(**_with_identity(dict(row))) async for row in found]
+            grants = [IssuedGrant(**_with_identity(members(row))) async for row in found]
             return grants, await self._queries.count_issued_grants(connection, **given)
 
     async def revoke_grant(self, grant_id: str, reason: str, now: int) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return await self._queries.revoke_grant(connection, id=grant_id, reason=reason, now=now) is not None
 
     async def admit_key_guess(self, buckets: tuple[str, ...], *, right: bool, limit: int, until: int, now: int) -> bool:
+        if right:
+            return not await self.key_guesses_locked(*buckets, limit=limit, now=now)
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(unmarked=True) as connection:
                 # one order for everybody, so that two transactions cannot wait for each other
                 for bucket in sorted(buckets):
-                    if not await self._admits(connection, bucket, right=right, limit=limit, until=until, now=now):
+                    counted = await self._queries.count_key_failure(
+                        connection, bucket=bucket, limit=limit, until=until, now=now
+                    )
+                    if counted is None:
                         raise _BucketFullError
         except _BucketFullError:
             return False
         return True
 
-    async def _admits(
-        self, connection: Connection, bucket: str, *, right: bool, limit: int, until: int, now: int
-    ) -> bool:
-        if right:
-            locked = await self._queries.key_guess_lock(connection, bucket=bucket, limit=limit, now=now)
-            return locked is None
-        counted = await self._queries.count_key_failure(connection, bucket=bucket, limit=limit, until=until, now=now)
-        return counted is not None
-
-    async def key_guesses_locked(self, bucket: str, *, limit: int, now: int) -> bool:
+    async def key_guesses_locked(self, *buckets: str, limit: int, now: int) -> bool:
         async with self._database.read() as connection:
-            return await self._queries.key_guess_lock(connection, bucket=bucket, limit=limit, now=now) is not None
+            locked = await self._queries.key_guess_lock(
+                connection, bucket=buckets[0], other=buckets[-1], limit=limit, now=now
+            )
+        return locked is not None
 
     async def sweep(self, before: int) -> None:
         """Delete what expired before this time, and what a flow connected that nobody finished."""
@@ -227,7 +266,7 @@ class SqlAuthServerStore:
         different orders would wait for each other.
         """
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(unmarked=True) as connection:
                 extended = await self._queries.extend_grant(
                     connection, id=tokens.access.grant_id, expires_at=tokens.grant_expires_at
                 )
@@ -243,13 +282,15 @@ class SqlAuthServerStore:
     async def _one(self, name: str, **values: Any) -> dict[str, Any] | None:
         async with self._database.read() as connection:
             row: Row | None = await getattr(self._queries, name)(connection, **values)
-        return dict(row) if row else None
+        return members(row) if row else None
 
 
 def _limited(
     limit: str, grant: Grant, code: AuthorizationCode, approval: Approval
 ) -> tuple[Grant, AuthorizationCode, Approval]:
     """No more than the client may have at this moment, whatever it might have when the person was asked."""
+    if not limit:
+        return grant, code, approval
     consent = replace(approval.consent, scope=scope.limited(approval.consent.scope, limit))
     return (
         replace(grant, scope=scope.limited(grant.scope, limit)),
@@ -266,10 +307,6 @@ class _NotGivenError(Exception):
     pass
 
 
-def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
-
-
 def _columns(token: StoredToken) -> dict[str, Any]:
     """As `asdict`, which copies for ten times as long."""
     return {
@@ -283,10 +320,6 @@ def _columns(token: StoredToken) -> dict[str, Any]:
 
 
 def _with_identity(row: dict[str, Any]) -> dict[str, Any]:
-    kind, identifier = row["identity_kind"], row["identity_id"]
-    identity = Identity(kind, identifier) if kind else None
-    return {**_without(row, "identity_kind", "identity_id"), "identity": identity}
-
-
-def _flat_identity(grant: Grant) -> dict[str, Any]:
-    return {**asdict(grant), "identity_kind": grant.identity.kind, "identity_id": grant.identity.id}
+    kind, identifier = row.pop("identity_kind"), row.pop("identity_id")
+    row["identity"] = Identity(kind, identifier) if kind else None
+    return row

@@ -50,8 +50,15 @@ class Database(Protocol):
         """A connection for single reading statements. Raises StorageUnavailable."""
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """All or nothing. An exception inside rolls back. Raises StorageUnavailable."""
+    def transaction(self, *, unmarked: bool = False) -> AbstractAsyncContextManager[Connection]:
+        """All or nothing. An exception inside rolls back. Raises StorageUnavailable.
+
+        `unmarked` says that it changes no row that `mark` counts, so that this process need not look again.
+        """
+        ...
+
+    def statement(self, *, unmarked: bool = False) -> AbstractAsyncContextManager[Connection]:
+        """A connection for one writing statement, which is all or nothing by itself. Raises StorageUnavailable."""
         ...
 
     async def mark(self) -> int:
@@ -78,6 +85,11 @@ def queries(slice_name: str, driver: str) -> Queries:
     """The named queries of one slice, from `queries/<slice>.sql`."""
     text = files("bifrost.storage").joinpath("queries", f"{slice_name}.sql").read_text()
     return aiosql.from_str(text, driver, mandatory_parameters=False)
+
+
+def members(row: Row) -> dict[str, Any]:
+    """As `dict` of it, which looks every column up by its name."""
+    return dict(zip(row.keys(), row, strict=True))
 
 
 async def ping(database: Database) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from bifrost.storage.database import Connection, StorageUnavailable
 from bifrost.storage.postgresql_changes import ChangeListener
+from bifrost.storage.postgresql_driver import DRIVER
 
 POOL_SIZE = 10
 CONNECT_SECONDS = 5
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 
 
 class PostgresqlDatabase:
-    driver = "asyncpg"
+    driver = DRIVER
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
 
     def __init__(self, url: str) -> None:
@@ -50,7 +51,7 @@ class PostgresqlDatabase:
         self._pool: Any = None
         self._mark = -1
         self._is_mark_old = True
-        self._listener = ChangeListener(self._listening_connection, self._something_changed)
+        self._listener = ChangeListener(self._listening_connection, self.something_changed)
 
     async def open(self) -> None:
         with _failures_translated(_OPENING):
@@ -60,6 +61,7 @@ class PostgresqlDatabase:
                 max_size=POOL_SIZE,
                 timeout=CONNECT_SECONDS,
                 command_timeout=STATEMENT_MILLISECONDS / 1_000,
+                reset=_nothing_to_reset,
                 server_settings={
                     "application_name": "bifrost",
                     "statement_timeout": str(STATEMENT_MILLISECONDS),
@@ -67,14 +69,14 @@ class PostgresqlDatabase:
                     "idle_in_transaction_session_timeout": str(STATEMENT_MILLISECONDS),
                 },
             )
-        self._something_changed()
+        self.something_changed()
         self._listener.start()
 
     async def _listening_connection(self) -> Any:
         settings = {"application_name": "bifrost-changes"}
         return await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, server_settings=settings)
 
-    def _something_changed(self) -> None:
+    def something_changed(self) -> None:
         self._is_mark_old = True
 
     async def close(self) -> None:
@@ -83,21 +85,14 @@ class PostgresqlDatabase:
             await self._pool.close()
         self._pool = None
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Connection]:
-        with _failures_translated():
-            async with self._acquired() as connection:
-                yield connection
+    def read(self) -> "_Statements":
+        return _Statements(self)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        try:
-            with _failures_translated():
-                async with self._acquired() as connection, connection.transaction():
-                    yield connection
-        finally:
-            # whoever made a change feels it at once, without waiting to hear of it; a failed commit may be one too
-            self._something_changed()
+    def statement(self, *, unmarked: bool = False) -> "_Statements":
+        return _Statements(self, marked=not unmarked)
+
+    def transaction(self, *, unmarked: bool = False) -> "_Transaction":
+        return _Transaction(self, marked=not unmarked)
 
     async def mark(self) -> int:
         if self._pool is None:
@@ -115,7 +110,7 @@ class PostgresqlDatabase:
 
     async def check_writable(self) -> None:
         with _failures_translated():
-            async with asyncio.timeout(CHECK_SECONDS), self._acquired() as connection:
+            async with asyncio.timeout(CHECK_SECONDS), self.read() as connection:
                 if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
                     raise StorageUnavailable(reason="the database is read-only")
 
@@ -129,16 +124,75 @@ class PostgresqlDatabase:
     async def run_script(self, connection: Connection, script: str) -> None:
         await connection.execute(script)
 
-    @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Connection]:
+    async def acquire(self) -> Any:
         if self._pool is None:
             raise StorageUnavailable
         async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await self._pool.acquire()
+            return await self._pool.acquire()
+
+    async def release(self, connection: Any) -> None:
+        await self._pool.release(connection)
+
+
+async def _nothing_to_reset(_connection: Any) -> None:
+    """What a transaction sets ends with it, and nothing else is set: so there is nothing that has to be asked for."""
+
+
+class _Statements:
+    """Statements of which each is a transaction by itself."""
+
+    __slots__ = ("_connection", "_database", "_marked")
+
+    def __init__(self, database: PostgresqlDatabase, *, marked: bool = False) -> None:
+        self._database = database
+        self._marked = marked
+
+    async def __aenter__(self) -> Connection:
         try:
-            yield connection
+            self._connection = await self._database.acquire()
+        except BaseException as error:
+            _translate(error)
+            raise
+        return self._connection
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            await self._database.release(self._connection)
+        except Exception as failure:
+            _translate(failure)
+            raise
         finally:
-            await self._pool.release(connection)
+            if self._marked:
+                # whoever made a change feels it at once, without waiting to hear of it; a failed one may have been made
+                self._database.something_changed()
+        _translate(error)
+
+
+class _Transaction(_Statements):
+    __slots__ = ("_transaction",)
+
+    async def __aenter__(self) -> Connection:
+        connection = await super().__aenter__()
+        self._transaction = connection.transaction()
+        try:
+            await self._transaction.start()
+        except BaseException as error:
+            await super().__aexit__(type(error), error, None)
+            raise
+        return connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        ended: BaseException | None = error
+        try:
+            if error is None:
+                await self._transaction.commit()
+            else:
+                await self._transaction.rollback()
+        except BaseException as failure:
+            ended = failure
+            raise
+        finally:
+            await super().__aexit__(kind, ended, trace)
 
 
 class _failures_translated:  # noqa: N801 - reads as a clause: with _failures_translated()
@@ -148,10 +202,15 @@ class _failures_translated:  # noqa: N801 - reads as a clause: with _failures_tr
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, self._kinds) and not isinstance(error, StorageUnavailable):
-            log.error("storage_unavailable", reason=type(error).__name__)
-            raise StorageUnavailable(reason=_reason(error)) from error
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        _translate(error, self._kinds)
+
+
+def _translate(error: BaseException | None, kinds: tuple[type[BaseException], ...] = _UNAVAILABLE) -> None:
+    """Raises StorageUnavailable."""
+    if isinstance(error, kinds) and not isinstance(error, StorageUnavailable):
+        log.error("storage_unavailable", reason=type(error).__name__)
+        raise StorageUnavailable(reason=_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -1,10 +1,11 @@
-"""SQLite in WAL mode: one writing connection a process and one reading; several processes share the file.
+"""SQLite in WAL mode: one writing connection a process, and one that reads beside it; several processes share the file.
 
 Both are used on the event loop: with the log in memory a statement or a commit takes microseconds. What can take long,
 another process's lock and the disk, is waited for without it (`_run`, `sqlite_checkpoints`).
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ import structlog
 
 from bifrost.storage.database import Connection, StorageUnavailable
 from bifrost.storage.sqlite_checkpoints import SAFETY_PAGES, Checkpoints
-from bifrost.storage.sqlite_driver import DRIVER, SqliteConnection
+from bifrost.storage.sqlite_driver import DRIVER, CommittedRows, SqliteConnection, is_busy
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
 """How long a transaction waits before it begins: for others of this process and for other processes together."""
@@ -31,9 +32,6 @@ READ_TIMEOUT_MILLISECONDS = 50
 
 CACHED_STATEMENTS = 512
 """More than there are queries, so that each is parsed once."""
-
-_PRIMARY_CODE = 0xFF
-"""The part of a SQLite result code that names the kind of error."""
 
 _PRAGMAS = (
     # WAL with NORMAL survives a killed process; a power cut may lose the last commits but never corrupts the file
@@ -59,7 +57,10 @@ class SqliteDatabase:
         self._reader: sqlite3.Connection | None = None
         self._writing = asyncio.Lock()
         self._checkpoints = Checkpoints(path, self._writing)
-        self._version = self._mark = -1
+        self._ended = 0
+        """Transactions of this connection that may have changed the mark; `data_version` tells of all other ones'."""
+        self._seen = (-1, -1)
+        self._mark = -1
 
     async def open(self) -> None:
         with _failures_translated():
@@ -79,7 +80,7 @@ class SqliteDatabase:
             self._writer.execute(pragma).fetchall()
         self._reader = self._connected(READ_TIMEOUT_MILLISECONDS)
         self._reader.execute("PRAGMA query_only = ON")
-        self._version = self._mark = -1
+        self._seen = (-1, -1)
 
     def _connected(self, busy_milliseconds: int) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=CACHED_STATEMENTS)
@@ -94,66 +95,89 @@ class SqliteDatabase:
                 connection.close()
         self._reader = self._writer = None
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Connection]:
-        with _failures_translated():
-            yield SqliteConnection(self._opened_reader())
+    def read(self) -> "_Reading":
+        return _Reading(CommittedRows(self.committed_rows, self._waiting_reader))
+
+    def committed_rows(self) -> sqlite3.Connection:
+        """The connection that sees what is committed and nothing else. Raises StorageUnavailable.
+
+        It is the writing one while that is in no transaction: it keeps its pages in memory over its own commits, where
+        the other has to read them anew.
+        """
+        writer = self._opened_writer()
+        return self._waiting_reader() if writer.in_transaction else writer
 
     async def mark(self) -> int:
         """One look at shared memory; only after a commit, of whichever process, is a row read."""
         with _failures_translated():
-            reader = self._opened_reader()
-            version: int = reader.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._version:
-                # in this order: a commit between the two is seen again the next time
-                self._mark = reader.execute("SELECT value FROM change_marks").fetchone()[0]
-                self._version = version
-            return self._mark
+            connection = self._opened_writer()
+            if not connection.in_transaction:
+                with contextlib.suppress(sqlite3.OperationalError):
+                    return self._watched_mark(connection)
+            return _mark(self._waiting_reader())
 
-    def _opened_reader(self) -> sqlite3.Connection:
+    def _watched_mark(self, connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        seen = (version, self._ended)
+        if seen != self._seen:
+            # in this order: a commit between the two is seen again the next time
+            self._mark = _mark(connection)
+            self._seen = seen
+        return self._mark
+
+    def _waiting_reader(self) -> sqlite3.Connection:
+        """The one that waits for a file that is just being recovered. Raises StorageUnavailable."""
         if self._reader is None:
             raise StorageUnavailable
         return self._reader
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        async with self._begun(self._busy_milliseconds) as connection:
-            yield connection
+    def _opened_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise StorageUnavailable
+        return self._writer
+
+    def transaction(self, *, unmarked: bool = False) -> "_Transaction":
+        return _Transaction(self, self._busy_milliseconds, unmarked=unmarked)
+
+    statement = transaction
 
     async def check_writable(self) -> None:
-        async with self._begun(min(CHECK_MILLISECONDS, self._busy_milliseconds)):
+        async with _Transaction(self, min(CHECK_MILLISECONDS, self._busy_milliseconds), unmarked=True):
             pass
 
-    @asynccontextmanager
-    async def _begun(self, milliseconds: int) -> AsyncIterator[SqliteConnection]:
-        """The turn of this process and then the file's lock, in so much time altogether."""
+    async def begin(self, milliseconds: int) -> sqlite3.Connection:
+        """The turn of this process and then the file's lock, in so much time altogether. Raises StorageUnavailable."""
         deadline = _deadline(milliseconds)
         with _failures_translated():
-            async with self._turn(deadline) as writer:
+            if self._writing.locked():
+                async with asyncio.timeout_at(deadline):
+                    await self._writing.acquire()
+            else:
+                await self._writing.acquire()
+            try:
+                writer = self._opened_writer()
                 await _run(writer, "BEGIN IMMEDIATE", deadline)
+            except BaseException:
+                self._writing.release()
+                raise
+            return writer
+
+    def end(self, writer: sqlite3.Connection, *, keep: bool, unmarked: bool) -> None:
+        """Commit, or take back. Raises StorageUnavailable: then nothing was kept."""
+        try:
+            with _failures_translated():
                 try:
-                    yield SqliteConnection(writer)
-                    writer.execute("COMMIT")
-                except BaseException:
+                    if keep:
+                        writer.execute("COMMIT")
+                finally:
                     # a commit that failed may have ended the transaction by itself
                     if writer.in_transaction:
                         writer.execute("ROLLBACK")
-                    raise
-            self._checkpoints.committed()
-
-    @asynccontextmanager
-    async def _turn(self, deadline: float) -> AsyncIterator[sqlite3.Connection]:
-        if self._writing.locked():
-            async with asyncio.timeout_at(deadline):
-                await self._writing.acquire()
-        else:
-            await self._writing.acquire()
-        try:
-            if self._writer is None:
-                raise StorageUnavailable
-            yield self._writer
         finally:
+            self._ended += not unmarked
             self._writing.release()
+        if keep:
+            self._checkpoints.committed()
 
     @asynccontextmanager
     async def migration_lock(self) -> AsyncIterator[Connection]:
@@ -164,6 +188,11 @@ class SqliteDatabase:
         # `executescript` would commit first; a migration is one transaction
         for statement in _statements(script):
             await connection.run(statement)
+
+
+def _mark(connection: sqlite3.Connection) -> int:
+    value: int = connection.execute("SELECT value FROM change_marks").fetchone()[0]
+    return value
 
 
 def _deadline(milliseconds: int) -> float:
@@ -177,7 +206,7 @@ async def _run(writer: sqlite3.Connection, statement: str, deadline: float) -> N
         try:
             writer.execute(statement).fetchall()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
+            if not is_busy(error) or loop.time() >= deadline:
                 raise
         else:
             return
@@ -195,19 +224,52 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-class _failures_translated:  # noqa: N801 - reads as a clause: with _failures_translated()
-    """Locked, full, unreadable or closed: all mean that the storage is not available."""
+class _Reading:
+    __slots__ = ("_rows",)
 
+    def __init__(self, rows: CommittedRows) -> None:
+        self._rows = rows
+
+    async def __aenter__(self) -> Connection:
+        return self._rows
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        _translate(error)
+
+
+class _Transaction:
+    __slots__ = ("_database", "_milliseconds", "_unmarked", "_writer")
+
+    def __init__(self, database: SqliteDatabase, milliseconds: int, *, unmarked: bool) -> None:
+        self._database = database
+        self._milliseconds = milliseconds
+        self._unmarked = unmarked
+
+    async def __aenter__(self) -> Connection:
+        self._writer = await self._database.begin(self._milliseconds)
+        return SqliteConnection(self._writer)
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._database.end(self._writer, keep=error is None, unmarked=self._unmarked)
+        _translate(error)
+
+
+class _failures_translated:  # noqa: N801 - reads as a clause: with _failures_translated()
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (sqlite3.OperationalError, sqlite3.DatabaseError, OSError)) and not isinstance(
-            error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)
-        ):
-            reason = _reason(error)
-            log.error("storage_unavailable", reason=reason)
-            raise StorageUnavailable(reason=reason) from error
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        _translate(error)
+
+
+def _translate(error: BaseException | None) -> None:
+    """Locked, full, unreadable or closed: all mean that the storage is not available. Raises StorageUnavailable."""
+    if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(
+        error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+    ):
+        reason = _reason(error)
+        log.error("storage_unavailable", reason=reason)
+        raise StorageUnavailable(reason=reason) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -5,7 +5,7 @@ be seen; and handing a statement to another thread costs more than the statement
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
 import aiosql
@@ -14,12 +14,17 @@ DRIVER = "bifrost-sqlite"
 
 Parameters = Mapping[str, Any]
 
+_PRIMARY_CODE = 0xFF
+"""The part of a SQLite result code that names the kind of error."""
+
 
 class SqliteConnection:
     """A statement takes microseconds, and in WAL mode nobody makes it wait: only the lock is waited for, in `sqlite`.
 
     Its methods are coroutines because the queries are shared with a driver whose are.
     """
+
+    __slots__ = ("_connection",)
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -32,6 +37,35 @@ class SqliteConnection:
         self._connection.execute(sql).fetchall()
 
 
+class CommittedRows:
+    """Reads, each statement by itself, what is committed at that moment."""
+
+    __slots__ = ("_now", "_waiting")
+
+    def __init__(self, now: Callable[[], sqlite3.Connection], waiting: Callable[[], sqlite3.Connection]) -> None:
+        """`now` never waits, also not while another process recovers the file after a crash; `waiting` does."""
+        self._now = now
+        self._waiting = waiting
+
+    async def fetchall(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
+        rows: list[sqlite3.Row]
+        try:
+            rows = self._now().execute(sql, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            rows = self._waiting().execute(sql, parameters).fetchall()
+        return rows
+
+
+Connection = SqliteConnection | CommittedRows
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether somebody else holds what is needed, for now."""
+    return error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+
+
 class _Adapter:
     """The operations of aiosql that our queries use: `` (many), `^` (one row), `$` (one value), `!` (nothing)."""
 
@@ -41,24 +75,22 @@ class _Adapter:
         return sql
 
     async def select(
-        self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters, _record: object = None
+        self, connection: Connection, _name: str, sql: str, parameters: Parameters, _record: object = None
     ) -> AsyncIterator[sqlite3.Row]:
         for row in await connection.fetchall(sql, parameters):
             yield row
 
     async def select_one(
-        self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters, _record: object = None
+        self, connection: Connection, _name: str, sql: str, parameters: Parameters, _record: object = None
     ) -> sqlite3.Row | None:
         rows = await connection.fetchall(sql, parameters)
         return rows[0] if rows else None
 
-    async def select_value(self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters) -> Any:
+    async def select_value(self, connection: Connection, _name: str, sql: str, parameters: Parameters) -> Any:
         rows = await connection.fetchall(sql, parameters)
         return rows[0][0] if rows else None
 
-    async def insert_update_delete(
-        self, connection: SqliteConnection, _name: str, sql: str, parameters: Parameters
-    ) -> None:
+    async def insert_update_delete(self, connection: Connection, _name: str, sql: str, parameters: Parameters) -> None:
         await connection.fetchall(sql, parameters)
 
 

@@ -37,8 +37,7 @@ class AuthorizationCodeGrant:
         await key.spend()
         if code.used_at is not None:
             raise await self._replayed(code)
-        grant = await self.store.grant(code.grant_id)
-        if grant is None or await self.identities.standing(grant.identity) is None:
+        if await self.identities.standing(code.identity) is None:
             # the person's key was switched off since; it may be switched on again, so the code is as it was
             raise _invalid_grant()
         return await self._claim(code, client, key.jkt)

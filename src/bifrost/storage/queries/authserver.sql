@@ -77,9 +77,10 @@ VALUES
      :expires_at, NULL, 0);
 
 -- name: authorization_code^
-SELECT code_hash, grant_id, client_id, redirect_uri, code_challenge, scope, resource, dpop_jkt, created_at, expires_at,
-       used_at, failed_attempts
-FROM authorization_codes WHERE code_hash = :code_hash;
+SELECT c.code_hash, c.grant_id, c.client_id, c.redirect_uri, c.code_challenge, c.scope, c.resource, c.dpop_jkt, c.created_at,
+       c.expires_at, c.used_at, c.failed_attempts, g.identity_kind, g.identity_id
+FROM authorization_codes c JOIN grants g ON g.id = c.grant_id
+WHERE c.code_hash = :code_hash;
 
 -- name: count_failed_attempt^
 UPDATE authorization_codes SET failed_attempts = failed_attempts + 1
@@ -139,7 +140,8 @@ WHERE key_guesses.expires_at <= :now OR key_guesses.failures < :limit
 RETURNING failures;
 
 -- name: key_guess_lock$
-SELECT expires_at FROM key_guesses WHERE bucket = :bucket AND failures >= :limit AND expires_at > :now;
+SELECT expires_at FROM key_guesses
+WHERE bucket IN (:bucket, :other) AND failures >= :limit AND expires_at > :now LIMIT 1;
 
 -- name: sweep_pending_flows
 DELETE FROM pending_flows WHERE id IN (SELECT id FROM pending_flows WHERE expires_at <= :before LIMIT :limit)
