@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bifrost.gateway.catalog.BUDGET_SECONDS", 0.5)
+    monkeypatch.setattr("bifrost.gateway.patience.BUDGET_SECONDS", 0.5)
 
 
 async def test_an_upstream_that_hangs_shows_what_it_listed_last(sqlite_url: str, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ async def test_an_upstream_that_hangs_from_the_beginning_is_named(
             listed = result_of(await ask(running.http, "tools/list"))
             assert [tool["name"] for tool in listed["tools"]] == ["good-read", "good-write"]
             assert listed["_meta"] == {"bifrost/unavailable": ["slow"]}
-            monkeypatch.setattr("bifrost.gateway.catalog.BUDGET_SECONDS", 3_600)
+            monkeypatch.setattr("bifrost.gateway.patience.BUDGET_SECONDS", 3_600)
             async with asyncio.timeout(30):  # who let one wait in vain lets nobody else wait
                 assert await names(running.http) == ["good-read", "good-write"]
 
@@ -62,6 +62,31 @@ async def test_a_long_list_comes_in_pages_that_stay_good_when_it_changes(
                 page = result_of(await ask(running.http, "tools/list", {"cursor": page["nextCursor"]}))
                 found += [tool["name"] for tool in page["tools"]]
             assert found == ["one-a", "one-b", "one-c", "one-d", "two-read", "two-write"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 8])
+async def test_pages_together_are_the_whole_list_whatever_their_size(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """2025-11-25, pagination; with a filter, and with upstreams that add nothing at all places."""
+    tools = [b'{"name":"%s"}' % name for name in (b"a", b"b", b"c")]
+    with hostile(tools=tools) as one, hostile(tools=[]) as none, hostile(script={"*": Answer(status=503)}) as down:
+        configured = (
+            upstream("a_none", none.url), upstream("b_three", one.url), upstream("c_down", down.url),
+            upstream("d_some", one.url, tools_to_execute=("c", "a")), upstream("e_three", one.url),
+            upstream("f_none", none.url),
+        )  # fmt: skip
+        async with with_upstreams(sqlite_url, tmp_path, *configured) as running:
+            whole = await names(running.http)
+            assert whole == ["b_three-a", "b_three-b", "b_three-c", "d_some-a", "d_some-c"] + [
+                f"e_three-{name}" for name in "abc"
+            ]
+            monkeypatch.setattr("bifrost.gateway.lists.PAGE_ENTRIES", size)
+            pages = [result_of(await ask(running.http, "tools/list"))]
+            while "nextCursor" in pages[-1]:
+                pages.append(result_of(await ask(running.http, "tools/list", {"cursor": pages[-1]["nextCursor"]})))
+            assert [tool["name"] for page in pages for tool in page["tools"]] == whole
+            assert len(pages) == -(-len(whole) // size)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", 5, "2", {}, "v1.AAAA.AAAA"])

@@ -48,9 +48,38 @@ class Entry:
     """
 
     key: str
-    members: dict[str, Raw]
+    before: bytes = field(repr=False)
+    """The entry up to the value of its key, in the place of which each endpoint has its own; `after` is the rest."""
+
+    after: bytes = field(repr=False)
     read_only: bool = False
     mirrored: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        kind: Kind,
+        key: str,
+        members: Mapping[str, Raw],
+        *,
+        read_only: bool,
+        mirrored: tuple[tuple[tuple[str, ...], str], ...] = (),
+    ) -> "Entry":
+        names = list(members)
+        place = names.index(kind.key)
+        before = jsonrpc.encode({name: members[name] for name in names[:place]})[:-1]
+        after = jsonrpc.encode({name: members[name] for name in names[place + 1 :]})[1:]
+        return cls(
+            key=key,
+            before=before + (b"," if place else b"") + b'"%s":' % kind.key.encode(),
+            after=(b"," if place + 1 < len(names) else b"") + after,
+            read_only=read_only,
+            mirrored=mirrored,
+        )
+
+    def named(self, name: str) -> Raw:
+        """The whole of it, under this name (or URI)."""
+        return Raw(b"".join((self.before, jsonrpc.encode(name), self.after)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

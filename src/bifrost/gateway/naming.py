@@ -7,7 +7,6 @@ cannot be rewritten; where two upstreams list the same one, the second is shown 
 import re
 from urllib.parse import quote, unquote
 
-from bifrost.gateway.models import Endpoint
 from bifrost.upstreams.models import Upstream
 
 PREFIX_SEPARATOR = "-"
@@ -16,17 +15,18 @@ OWN_SCHEME = "bifrost"
 _EXPRESSION = re.compile(r"\{[^{}]*\}")
 
 
-def shown(endpoint: Endpoint, upstream: Upstream, name: str) -> str:
-    """The name that a caller of this endpoint knows the upstream's own name by."""
-    return name if endpoint.only else f"{upstream.name}{PREFIX_SEPARATOR}{name}"
+def prefix(upstream: Upstream) -> str:
+    """What its names begin with where many upstreams share one list."""
+    return f"{upstream.name}{PREFIX_SEPARATOR}"
 
 
-def own(endpoint: Endpoint, upstream: Upstream, name: str) -> str | None:
-    """The upstream's own name for what the caller named; upstream names have no hyphen, so the first one separates."""
-    if endpoint.only:
-        return name
-    prefix, separator, rest = name.partition(PREFIX_SEPARATOR)
-    return rest if separator and prefix == upstream.name else None
+def split(name: str) -> tuple[str, str]:
+    """The upstream's name and its own name for the thing; upstream names have no hyphen, so the first one separates.
+
+    No upstream is named by a name without one.
+    """
+    upstream, separator, own = name.partition(PREFIX_SEPARATOR)
+    return (upstream, own) if separator else ("", name)
 
 
 def explicit_uri(upstream: Upstream, uri: str) -> str:

@@ -39,6 +39,8 @@ class Upstreams:
     clock: Clock
     commands: AllowedCommands = field(default_factory=lambda: AllowedCommands(()))
     _listed: list[Upstream] = field(default_factory=list)
+    _by_name: dict[str, Upstream] = field(default_factory=dict)
+    _by_slug: dict[str, Upstream] = field(default_factory=dict)
     _listed_at: int = -MAX_AGE_MILLISECONDS
 
     async def configure(self, wanted: NewUpstream, config_mac: str) -> None:
@@ -122,6 +124,8 @@ class Upstreams:
         now = self.clock.now()
         if now - self._listed_at >= MAX_AGE_MILLISECONDS:
             self._listed = [upstream for upstream in await self.store.upstreams() if not upstream.disabled]
+            self._by_name = {upstream.name: upstream for upstream in self._listed}
+            self._by_slug = {upstream.endpoint_slug: upstream for upstream in self._listed}
             self._listed_at = now
         return self._listed
 
@@ -130,7 +134,13 @@ class Upstreams:
         return await self.store.upstreams()
 
     async def by_slug(self, slug: str) -> Upstream | None:
-        return next((upstream for upstream in await self.enabled() if upstream.endpoint_slug == slug), None)
+        await self.enabled()
+        return self._by_slug.get(slug)
+
+    async def by_name(self, name: str) -> Upstream | None:
+        """None also for one that is disabled."""
+        await self.enabled()
+        return self._by_name.get(name)
 
 
 def _oauth_config_id(wanted: NewUpstream, upstream_id: str) -> str:

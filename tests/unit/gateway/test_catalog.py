@@ -8,6 +8,7 @@ import pytest
 from msgspec import Raw
 
 from bifrost.gateway import catalog as catalog_module
+from bifrost.gateway import patience
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.models import TOOLS
 from bifrost.identity.models import Identity
@@ -53,12 +54,12 @@ async def test_one_persons_account_that_hangs_hides_the_upstream_from_nobody_els
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contract §8: with accounts of their own, people have nothing to do with each other."""
-    monkeypatch.setattr(catalog_module, "BUDGET_SECONDS", 0.01)
-    monkeypatch.setattr(catalog_module, "GLANCE_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "BUDGET_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "GLANCE_SECONDS", 0.0)
     theirs, catalog = upstream("per_user_headers"), made(Sessions(hangs_for={"anna"}), clock)
     assert await catalog.listed(theirs, ANNA, TOOLS) is None
-    monkeypatch.setattr(catalog_module, "BUDGET_SECONDS", 5)
-    assert [entry.key for entry in cast(Any, await catalog.listed(theirs, BERT, TOOLS))] == ["t"]
+    monkeypatch.setattr(patience, "BUDGET_SECONDS", 5)
+    assert list(cast(Any, await catalog.listed(theirs, BERT, TOOLS)).entries) == ["t"]
     async with asyncio.timeout(1):
         assert await catalog.listed(theirs, ANNA, TOOLS) is None, "she waits once, and then for nothing"
 
@@ -67,10 +68,10 @@ async def test_a_shared_upstream_that_hangs_is_waited_for_by_one(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contract §7: lists return the rest."""
-    monkeypatch.setattr(catalog_module, "BUDGET_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "BUDGET_SECONDS", 0.01)
     shared, catalog = upstream("none"), made(Sessions(hangs_for={"anna", "bert"}), clock)
     assert await catalog.listed(shared, ANNA, TOOLS) is None
-    monkeypatch.setattr(catalog_module, "BUDGET_SECONDS", 60)
+    monkeypatch.setattr(patience, "BUDGET_SECONDS", 60)
     async with asyncio.timeout(5):
         assert await catalog.listed(shared, BERT, TOOLS) is None
 
