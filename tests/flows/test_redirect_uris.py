@@ -241,7 +241,7 @@ def _planted(*uris: str) -> OAuthClient:
         token_endpoint_auth_method="none",
         scope="",
     )
-    client_id = SealedClients(RING, APP_SCHEMES).register(metadata)[0].client_id
+    client_id = SealedClients(RING, APP_SCHEMES).register(metadata)[0]
     return OAuthClient(None, {"client_id": client_id, "redirect_uris": list(uris)})  # type: ignore[arg-type]
 
 

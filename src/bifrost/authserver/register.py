@@ -27,9 +27,9 @@ class Register:
         metadata = client_registration.accept(body, self.clients.app_schemes)
         subject, known = limits.subject(metadata.client_name, *metadata.redirect_uris)
         await self.limits.admit(self.limit, subject, known=known)
-        client, secret = self.clients.register(metadata)
+        client_id, secret = self.clients.register(metadata)
         answer: dict[str, Any] = {
-            "client_id": client.client_id,
+            "client_id": client_id,
             "client_id_issued_at": self.clock.now() // SECOND,
             "redirect_uris": list(metadata.redirect_uris),
             "grant_types": list(metadata.grant_types),

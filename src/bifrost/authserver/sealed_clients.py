@@ -21,6 +21,7 @@ PREFIX = "bfcl_"
 SECRET_PREFIX = "bfcs_"  # noqa: S105 - the prefix by which scanners find a leaked secret
 MAX_CHARACTERS = 2_048
 NONCE_BYTES = 9
+MEMORY_LEVEL = 6
 _ID_USE, _SECRET_USE = "client_id", "client_secret"
 
 
@@ -46,8 +47,8 @@ class SealedClients:
     ring: KeyRing
     app_schemes: Collection[str]
 
-    def register(self, metadata: ClientMetadata) -> tuple[Client, str]:
-        """The client, and its secret if it has one (RFC 7591 §3.2.1).
+    def register(self, metadata: ClientMetadata) -> tuple[str, str]:
+        """The id of the client, and its secret if it has one (RFC 7591 §3.2.1).
 
         Raises OAuthError when the metadata is too large for an id.
         """
@@ -62,30 +63,29 @@ class SealedClients:
             require_par=metadata.require_pushed_authorization_requests,
             dpop_bound=metadata.dpop_bound_access_tokens,
         )
-        client_id = PREFIX + self.ring.seal_name(zlib.compress(_encoded(sealed), 9), use=_ID_USE)
+        client_id = PREFIX + self.ring.seal_name(_compressed(_encoded(sealed)), use=_ID_USE)
         if len(client_id) > MAX_CHARACTERS:
             raise OAuthError(
                 oauth.INVALID_CLIENT_METADATA,
                 f"The metadata does not fit into a client_id of {MAX_CHARACTERS} characters; "
                 "register fewer or shorter redirect_uris.",
             )
-        return self._opened(client_id)
+        return client_id, "" if public else self._secret(client_id, self.ring.sealing_id)
 
     def open(self, client_id: str) -> Client | None:
         """What was registered; None for an id that this server did not make."""
         try:
-            return self._opened(client_id)[0]
+            return self._opened(client_id)
         except SealBrokenError:
             return None
 
-    def _opened(self, client_id: str) -> tuple[Client, str]:
+    def _opened(self, client_id: str) -> Client:
         if not client_id.startswith(PREFIX) or len(client_id) > MAX_CHARACTERS:
             raise SealBrokenError
         raw, ring_id = self.ring.open_name(client_id.removeprefix(PREFIX), use=_ID_USE)
         sealed = msgspec.json.decode(zlib.decompress(raw), type=_SealedWithRules)
         public = sealed.auth_method == oauth.NONE
-        secret = "" if public else SECRET_PREFIX + self.ring.mac(client_id, use=_SECRET_USE, ring_id=ring_id)
-        client = Client(
+        return Client(
             client_id=client_id,
             client_name=sealed.name,
             # the rules of today also hold for what was registered yesterday
@@ -94,14 +94,22 @@ class SealedClients:
             ),
             grant_types=sealed.grant_types,
             token_endpoint_auth_method=sealed.auth_method,
-            secret_hash=hash_secret(secret) if secret else "",
+            secret_hash="" if public else hash_secret(self._secret(client_id, ring_id)),
             require_pushed_authorization_requests=sealed.require_par,
             dpop_bound_access_tokens=sealed.dpop_bound,
         )
-        return client, secret
+
+    def _secret(self, client_id: str, ring_id: str) -> str:
+        return SECRET_PREFIX + self.ring.mac(client_id, use=_SECRET_USE, ring_id=ring_id)
 
 
 def _encoded(sealed: _SealedWithRules) -> bytes:
     """Without the rules when there are none."""
     members, without = msgspec.structs.astuple(sealed), len(_Sealed.__struct_fields__)
     return msgspec.json.encode(members if sealed.require_par or sealed.dpop_bound else members[:without])
+
+
+def _compressed(plain: bytes) -> bytes:
+    """As `zlib.compress(plain, 9)`, with a quarter of the memory for what fits into an id: the same bytes, sooner."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, MEMORY_LEVEL)
+    return packer.compress(plain) + packer.flush()

@@ -3,8 +3,7 @@
 Outside of a recorder nothing is kept, so that a use-case can say what it does wherever it runs.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
@@ -34,12 +33,13 @@ def tell(name: str, *, actor: str = "", target: str = "", result: Result = "succ
         kept.append(Event(name=name, actor=actor, target=target, result=result, details=details))
 
 
-@contextmanager
-def heard() -> Iterator[list[Event]]:
+class heard:  # noqa: N801 - read as a word after `with`
     """The events that are told inside, in their order."""
-    events: list[Event] = []
-    token = _kept.set(events)
-    try:
-        yield events
-    finally:
-        _kept.reset(token)
+
+    def __enter__(self) -> list[Event]:
+        events: list[Event] = []
+        self._before = _kept.set(events)
+        return events
+
+    def __exit__(self, *_error: object) -> None:
+        _kept.reset(self._before)

@@ -88,7 +88,7 @@ class KeyRing:
     def seal_name(self, plain: bytes, *, use: str) -> str:
         """AES-SIV (RFC 5297), deterministic: the same bytes give the same name, as client ids want it."""
         self._refresh()
-        siv = AESSIV(self._derived(self._sealing_id, use, length=64)).encrypt(plain, None)
+        siv = _siv(self._keys[self._sealing_id], use).encrypt(plain, None)
         return encode(decode(self._sealing_id) + siv)
 
     def open_name(self, name: str, *, use: str) -> tuple[bytes, str]:
@@ -98,7 +98,7 @@ class KeyRing:
         if not self._knows(ring_id) or encode(raw) != name:
             raise SealBrokenError
         try:
-            return AESSIV(self._derived(ring_id, use, length=64)).decrypt(raw[KEY_ID_BYTES:], None), ring_id
+            return _siv(self._keys[ring_id], use).decrypt(raw[KEY_ID_BYTES:], None), ring_id
         except (InvalidTag, ValueError) as error:
             raise SealBrokenError from error
 
@@ -116,13 +116,18 @@ class KeyRing:
     def _made(self, data: str, mac: str, use: str) -> bool:
         return any(same(self.mac(data, use=use, ring_id=ring_id), mac) for ring_id in self._keys)
 
-    def _derived(self, ring_id: str, use: str, length: int = KEY_BYTES) -> bytes:
-        return _derive(self._keys[ring_id], use, length)
+    def _derived(self, ring_id: str, use: str) -> bytes:
+        return _derive(self._keys[ring_id], use, KEY_BYTES)
 
 
 @lru_cache(maxsize=256)
 def _derive(key: bytes, use: str, length: int) -> bytes:
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=f"bifrost:{use}".encode()).derive(key)
+
+
+@lru_cache(maxsize=256)
+def _siv(key: bytes, use: str) -> AESSIV:
+    return AESSIV(_derive(key, use, 2 * KEY_BYTES))
 
 
 def sealed_prefix(ring_id: str) -> str:

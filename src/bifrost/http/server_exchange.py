@@ -11,9 +11,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPScope
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from bifrost.http.body import ARRIVED
 
 JOINED_BYTES = 64 * 1024
 """Up to here it is cheaper to copy a body behind its head than to write twice."""
@@ -54,11 +56,27 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = expect_100_continue
         self.body = bytearray()
         self.more_body = True
+        self._taken = False
         self.response_started = False
         self.response_complete = False
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
         self._head = b""  # that waits for the body behind it
+        cast("dict[str, Any]", scope)[ARRIVED] = self.arrived
+
+    def arrived(self) -> bytes | None:
+        """The whole body, once it is here and not taken yet; from then on `receive` waits for the client to go."""
+        if self.more_body or self._taken or self.disconnected or self.response_complete:
+            return None
+        self._taken = True
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return body
+
+    async def receive(self) -> ASGIReceiveEvent:
+        self._taken = True
+        return await super().receive()
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         try:
@@ -72,6 +90,7 @@ class Exchange(RequestResponseCycle):
                 await self._failed(None)
         finally:
             self.on_response = self._close = _nothing
+            cast("dict[str, Any]", self.scope).pop(ARRIVED, None)
 
     async def _outlived(self) -> None:
         """Uvicorn cancels a request that outlives the grace time of a stopping server: no fault, so no traceback."""

@@ -46,7 +46,6 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        scope["operation"] = self.operation
         response = await self._answer(request)
         if self.surface.cors:
             self.surface.cors.allow(request, response)

@@ -2,12 +2,14 @@
 
 import hashlib
 import re
+import zlib
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bifrost.authserver import sealed_clients
 from bifrost.authserver.models import Client
 from bifrost.authserver.sealed_clients import MAX_CHARACTERS, SealedClients
 from bifrost.base.ids import hash_secret
@@ -29,13 +31,15 @@ def registered(clients: SealedClients = CLIENTS, **members: Any) -> Client:
 
 def with_secret(clients: SealedClients = CLIENTS, **members: Any) -> tuple[Client, str]:
     body = {"redirect_uris": [URI], "client_name": "Test", **members}
-    return clients.register(client_registration.accept(body, clients.app_schemes))
+    client_id, secret = clients.register(client_registration.accept(body, clients.app_schemes))
+    client = clients.open(client_id)
+    assert client is not None
+    return client, secret
 
 
 def test_a_client_id_brings_back_what_was_registered() -> None:
     """Contract §3: the id carries the registration; nothing is written."""
     client = registered(redirect_uris=[URI, "cursor://x/y"], grant_types=["authorization_code"])
-    assert CLIENTS.open(client.client_id) == client
     assert client.client_name == "Test"
     assert client.redirect_uris == (URI, "cursor://x/y")
     assert client.grant_types == ("authorization_code",)
@@ -49,6 +53,12 @@ def test_the_same_public_metadata_gives_the_same_id_on_every_replica() -> None:
     assert registered().client_id == registered(SealedClients(KeyRing([OLD]), APP_SCHEMES)).client_id
     assert registered().client_id != registered(client_name="Other").client_id
     assert registered().client_id != registered(redirect_uris=["http://127.0.0.1/other"]).client_id
+
+
+@given(st.text() | st.lists(st.from_regex(r"https://[a-z]{3}\.example\.com/[a-z]{0,9}", fullmatch=True)).map(repr))
+def test_an_id_is_the_same_as_the_first_version_made_it(text: str) -> None:
+    """Contract §3: identical public metadata gives the identical id, after an update as well."""
+    assert sealed_clients._compressed(text.encode()) == zlib.compress(text.encode(), 9)
 
 
 def test_a_client_id_never_looks_like_a_metadata_document_and_needs_no_escaping() -> None:

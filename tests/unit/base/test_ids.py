@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,24 @@ def test_processes_that_were_forked_draw_different_values() -> None:
 
 def _draws(_number: int) -> list[str]:
     return [ids.new_secret() for _ in range(DRAWS)]
+
+
+def test_processes_that_were_forked_give_different_ids() -> None:
+    """TC-186: those that were drawn in advance stay with the parent."""
+    ids.new_id("x_")  # so that some are waiting
+    context = multiprocessing.get_context("fork")
+    with context.Pool(4) as pool:
+        given = pool.map(_ids, range(8), chunksize=1)
+    all_ids = [one for batch in given for one in batch] + _ids(0)
+    assert len(set(all_ids)) == len(all_ids) == 9 * DRAWS
+
+
+def _ids(_number: int) -> list[str]:
+    return [ids.new_id("x_") for _ in range(DRAWS)]
+
+
+def test_threads_never_get_the_same_id() -> None:
+    """Contract §2: it finds one request in the log, whoever drew it."""
+    with ThreadPoolExecutor(8) as threads:
+        given = [one for batch in threads.map(_ids, range(200)) for one in batch]
+    assert len(set(given)) == len(given) == 200 * DRAWS

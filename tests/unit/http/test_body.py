@@ -26,6 +26,22 @@ async def test_a_body_over_the_limit_is_refused_whether_or_not_it_says_its_lengt
         await body.read(request({"content-type": JSON, **headers}, body=b"x" * 11), limit=10, content_type=JSON)
 
 
+@pytest.mark.parametrize("arrived", [b"x" * 10, b"", None])
+async def test_a_body_that_is_here_already_is_not_waited_for(arrived: bytes | None) -> None:
+    """Ours: the server says so; what it does not have whole is received."""
+    sent = request({"content-type": JSON}, body=b"received")
+    sent.scope[body.ARRIVED] = lambda: arrived
+    assert await body.read(sent, limit=10, content_type=JSON) == (b"received" if arrived is None else arrived)
+
+
+async def test_a_body_that_is_here_already_is_not_too_large_either() -> None:
+    """Contract §3: ≤ 64 KiB."""
+    sent = request({"content-type": JSON})
+    sent.scope[body.ARRIVED] = lambda: b"x" * 11
+    with pytest.raises(TooLarge):
+        await body.read(sent, limit=10, content_type=JSON)
+
+
 async def test_a_declared_length_over_the_limit_is_refused_before_anything_is_read() -> None:
     """A slow sender must not hold a place."""
     asked = []

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from bifrost.http.body import ARRIVED
 from bifrost.http.server_exchange import JOINED_BYTES, Exchange
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +199,47 @@ async def test_a_client_that_has_gone_is_told_nothing_more() -> None:
     connection = _Connection()
     connection.exchange.disconnected = True
     assert await connection.run(start(200, length(2)), body(b"{}")) == []
+
+
+async def test_a_body_that_has_arrived_is_given_once_and_then_only_the_end_is_waited_for() -> None:
+    """ASGI: the next thing that can be received is that the client goes."""
+    connection = _Connection()
+    exchange = connection.exchange
+    assert exchange.arrived() is None  # there may be more
+    exchange.body += b"abc"
+    exchange.more_body = False
+    exchange.message_event.set()
+    scope = cast(dict[str, Any], exchange.scope)
+    assert scope[ARRIVED]() == b"abc"
+    assert exchange.arrived() is None
+    waiting = asyncio.ensure_future(exchange.receive())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    exchange.disconnected = True
+    exchange.message_event.set()
+    assert await waiting == {"type": "http.disconnect"}
+
+
+async def test_a_body_of_which_a_part_was_received_is_received_to_its_end() -> None:
+    """Or a part of it would be missing."""
+    exchange = _Connection().exchange
+    exchange.body += b"abc"
+    exchange.message_event.set()
+    assert (await exchange.receive())["more_body"]  # type: ignore[typeddict-item]
+    exchange.body += b"def"
+    exchange.more_body = False
+    exchange.message_event.set()
+    assert exchange.arrived() is None
+    assert await exchange.receive() == {"type": "http.request", "body": b"def", "more_body": False}
+
+
+async def test_what_has_ended_holds_on_to_nothing() -> None:
+    """Ours: else every request would be a circle that waits to be collected."""
+    connection = _Connection()
+    await connection.run(start(200, length(0)), body())
+    assert ARRIVED not in connection.exchange.scope
+    connection.exchange.on_response()
+    assert connection.ended == ["answered"]
 
 
 async def test_nothing_is_written_while_the_client_does_not_read() -> None:
