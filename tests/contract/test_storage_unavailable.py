@@ -74,6 +74,7 @@ _AUDIT = AuditRow(id="aud", at=NOW, event="e", actor="a", target="t", result="su
 CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "ping": lambda d: grants_store(d).ping(),
     "add_pending_flow": lambda d: grants_store(d).add_pending_flow(flow()),
+    "give_way": lambda d: grants_store(d).give_way("bfcl_client", NOW),
     "pending_flow": lambda d: grants_store(d).pending_flow("flow"),
     "choose_identity": lambda d: grants_store(d).choose_identity("flow", KEY, NOW),
     "submit_flow": lambda d: grants_store(d).submit_flow("flow", grant(), code_of(grant()), NOW),
@@ -85,6 +86,7 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "refresh_token": lambda d: grants_store(d).refresh_token(HASH),
     "rotate_refresh_token": lambda d: grants_store(d).rotate_refresh_token(HASH, tokens("grant"), NOW),
     "end_access_token": lambda d: authserver_store(d).end_access_token(HASH, NOW),
+    "count_presented_by_others": lambda d: grants_store(d).count_presented_by_others(HASH),
     "replay_refresh_token": lambda d: grants_store(d).replay_refresh_token(HASH, ReplayRules(), NOW),
     "grant": lambda d: grants_store(d).grant("grant"),
     "issued_grants": lambda d: grants_store(d).issued_grants(GrantFilter(), limit=1, offset=0),

@@ -133,15 +133,16 @@ async def test_consent_and_its_ends(running: TestGateway, admin: httpx2.AsyncCli
     """TC-178: given, denied, and revoked by the client."""
     async with running.browser() as browser:
         client, tokens = await oauth.signed_in(running.http, browser)
-        flow_id = await oauth.begin(browser, client)
-        await oauth.press(browser, "deny", flow_id)
+        flow_id, csrf = await people.identify(browser, client)
+        await oauth.press(browser, "deny", flow_id, csrf=csrf)
     await running.http.post(
         "/api/oauth/per-user/revoke", data={"client_id": client.client_id, "token": tokens["refresh_token"]}
     )
     given = await _one(admin, "consent_given")
     assert given["actor"] == f"vk:{KEY_ID}"
     assert given["details"] == {"client": "Test client", "scope": "mcp:read mcp:write"}
-    assert (await _one(admin, "consent_denied"))["target"] == flow_id
+    denied = await _one(admin, "consent_denied")
+    assert (denied["target"], denied["actor"]) == (flow_id, f"vk:{KEY_ID}")
     revoked = await _one(admin, "grant_revoked")
     assert revoked["target"] == given["target"]
     assert revoked["actor"].startswith("client:")
@@ -166,7 +167,7 @@ async def test_a_refresh_token_that_comes_again_is_an_event(
     thief = await oauth.register(running.http, client_name="Thief")
     await thief.refresh(tokens["refresh_token"])
     other = await _one(admin, "refresh_token_of_another")
-    assert (other["result"], other["details"]) == ("failure", {"whose": "another_client"})
+    assert (other["result"], other["details"]) == ("failure", {"whose": "another_client", "times": "1"})
     pair = (await client.refresh(tokens["refresh_token"])).json()
     assert (await client.refresh(tokens["refresh_token"])).json() == pair
     again = await _one(admin, "refresh_token_replayed")
@@ -180,6 +181,30 @@ async def test_a_refresh_token_that_comes_again_is_an_event(
     told = str(await _events(admin))
     for secret in (tokens["refresh_token"], pair["refresh_token"], pair["access_token"]):
         assert secret not in told
+
+
+async def test_who_hammers_does_not_fill_the_trail(running: TestGateway, admin: httpx2.AsyncClient) -> None:
+    """TC-178, contract §6: nobody can shorten it, so of what comes again and again the first and the tenth are told."""
+    async with running.browser() as browser:
+        client, tokens = await oauth.signed_in(running.http, browser)
+    for number in range(12):
+        thief = await oauth.register(running.http, client_name=f"Thief {number}")
+        await thief.refresh(tokens["refresh_token"])
+    for _ in range(25):
+        assert (await client.refresh(tokens["refresh_token"])).status_code == 200
+    for event in ("refresh_token_of_another", "refresh_token_replayed"):
+        assert [row["details"]["times"] for row in await _events(admin, event=event)] == ["10", "1"]
+
+
+async def test_whoever_is_nobody_yet_writes_nothing_by_saying_no(
+    running: TestGateway, admin: httpx2.AsyncClient
+) -> None:
+    """TC-178: anybody can begin sign-ins and deny them."""
+    async with running.browser() as browser:
+        client = await oauth.register(running.http)
+        answer = await oauth.press(browser, "deny", await oauth.begin(browser, client))
+    assert oauth.response_of(answer)["error"] == "access_denied"
+    assert await _events(admin, event="consent_denied") == []
 
 
 async def test_guessing_at_a_code_or_a_key_is_an_event(running: TestGateway, admin: httpx2.AsyncClient) -> None:

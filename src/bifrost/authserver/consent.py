@@ -138,7 +138,9 @@ class Consent:
         connected = await self.credentials.held(Owner("flow", flow.id))
         if not await self.store.deny_flow(flow.id, self.clock.now()):
             raise FlowNotFound
-        events.tell("consent_denied", target=flow.id, client=client.client_name)
+        if flow.identity is not None:  # of whoever said no before that nobody knows more than a log does
+            who = f"{flow.identity.kind}:{flow.identity.id}"
+            events.tell("consent_denied", actor=who, target=flow.id, client=client.client_name)
         log.info("consent_denied", flow=flow.id)
         await self.life.tell(connected)
         return redirect.denied(flow, self.config.issuer)

@@ -293,6 +293,14 @@ class NewTokens:
     """The pair itself, for the one who presents its predecessor again; empty for the first pair of a grant."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The sealed successors of a used refresh token, and how often they were given again, this time included."""
+
+    sealed: str = field(repr=False)
+    times: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRules:
     """When a used refresh token is answered with its successors again instead of ending the grant (contract §6)."""

@@ -12,6 +12,7 @@ from bifrost.authserver.models import (
     NewTokens,
     PendingFlow,
     RefreshTokenRow,
+    Replay,
     ReplayRules,
     StoredCode,
 )
@@ -66,8 +67,12 @@ class AuthServerStore(Protocol):
         """Use the token and write its successors, or nothing: False when used, expired or its grant revoked."""
         ...
 
-    async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> str | None:
-        """The sealed successors of a used token, counted; None when the rules do not allow them to be given again."""
+    async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> Replay | None:
+        """The successors of a used token, counted; None when the rules do not allow them to be given again."""
+        ...
+
+    async def count_presented_by_others(self, token_hash: str) -> int:
+        """How often it was now that somebody presented a refresh token that is not theirs."""
         ...
 
     async def end_access_token(self, token_hash: str, now: int) -> bool:

@@ -18,6 +18,7 @@ from bifrost.authserver.models import (
     NewTokens,
     PendingFlow,
     RefreshTokenRow,
+    Replay,
     ReplayRules,
     StoredCode,
     StoredToken,
@@ -187,16 +188,20 @@ class SqlAuthServerStore:
 
         return await self._given_for(claim, tokens)
 
-    async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> str | None:
+    async def replay_refresh_token(self, token_hash: str, rules: ReplayRules, now: int) -> Replay | None:
         async with self._database.statement(unmarked=True) as connection:
-            sealed: str | None = await self._queries.replay_refresh_token(
+            row = await self._queries.replay_refresh_token(
                 connection,
                 token_hash=token_hash,
                 limit=rules.limit,
                 window_began=now - rules.window_seconds * SECOND,
                 cap_began=now - rules.cap_seconds * SECOND,
             )
-        return sealed
+        return Replay(row["sealed_successors"], row["answered_again"]) if row else None
+
+    async def count_presented_by_others(self, token_hash: str) -> int:
+        async with self._database.statement(unmarked=True) as connection:
+            return int(await self._queries.count_presented_by_others(connection, token_hash=token_hash) or 0)
 
     async def end_access_token(self, token_hash: str, now: int) -> bool:
         async with self._database.statement() as connection:

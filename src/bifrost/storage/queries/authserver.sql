@@ -121,15 +121,20 @@ SET used_at = :now, successor_hash = :successor_hash, sealed_successors = :seale
 WHERE token_hash = :token_hash AND used_at IS NULL AND expires_at > :now
 RETURNING grant_id;
 
--- name: replay_refresh_token$
--- What is sent at once is not counted: no number of programs that share a token may end their grant.
-UPDATE refresh_tokens SET replays = replays + CASE WHEN used_at > :window_began THEN 0 ELSE 1 END
+-- name: replay_refresh_token^
+-- What is sent at once is no replay: no number of programs that share a token may end their grant.
+UPDATE refresh_tokens
+SET replays = replays + CASE WHEN used_at > :window_began THEN 0 ELSE 1 END, answered_again = answered_again + 1
 WHERE token_hash = :token_hash AND used_at IS NOT NULL AND sealed_successors <> ''
   AND (used_at > :window_began
        OR (replays < :limit AND used_at > :cap_began AND NOT EXISTS (
            SELECT 1 FROM refresh_tokens successor
            WHERE successor.token_hash = refresh_tokens.successor_hash AND successor.used_at IS NOT NULL)))
-RETURNING sealed_successors;
+RETURNING sealed_successors, answered_again;
+
+-- name: count_presented_by_others$
+UPDATE refresh_tokens SET presented_by_others = presented_by_others + 1 WHERE token_hash = :token_hash
+RETURNING presented_by_others;
 
 -- name: count_key_failure^
 INSERT INTO key_guesses (bucket, failures, expires_at) VALUES (:bucket, 1, :until)
