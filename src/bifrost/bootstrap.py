@@ -1,10 +1,13 @@
 """Starting up: the key ring, the database, its schema, and what the configuration creates (contract §10)."""
 
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
+from bifrost.audit.trail import CONFIGURATION, Trail
 from bifrost.authserver.client_registry import ClientRegistry, NewClient
+from bifrost.base import events
 from bifrost.base.clock import Clock
 from bifrost.base.key_file import KeyFileError, ring_from_file, ring_from_text
 from bifrost.base.sealing import KeyRing, SealBrokenError
@@ -87,28 +90,44 @@ async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyR
         ) from error
 
 
-async def seed(
-    settings: Settings,
-    virtual_keys: VirtualKeys,
-    upstreams: Upstreams,
-    virtual_mcps: VirtualMcps,
-    clients: ClientRegistry,
-    ring: KeyRing,
-) -> None:
+class Configurable(Protocol):
+    """Where what the configuration creates goes; `Gateway` is one, and what it is made of is another."""
+
+    @property
+    def virtual_keys(self) -> VirtualKeys: ...
+
+    @property
+    def upstreams(self) -> Upstreams: ...
+
+    @property
+    def virtual_mcps(self) -> VirtualMcps: ...
+
+    @property
+    def clients(self) -> ClientRegistry: ...
+
+    @property
+    def trail(self) -> Trail: ...
+
+
+async def seed(settings: Settings, parts: Configurable, ring: KeyRing) -> None:
     """Make upstreams, virtual MCPs, keys and clients as the configuration says.
 
-    What was changed otherwise since stays as it is.
-    A MAC of each entry tells whether the file changed. Raises UpstreamInvalid, VirtualMcpInvalid, VirtualMcpTaken,
-    WeakVirtualKey, ClientInvalid.
+    What was changed otherwise since stays as it is. A MAC of each entry tells whether the file changed; what does
+    change is in the audit trail, told by the one process that changed it. Raises UpstreamInvalid, VirtualMcpInvalid,
+    VirtualMcpTaken, WeakVirtualKey, ClientInvalid.
     """
-    for upstream in settings.mcp.client_configs:
-        await upstreams.configure(new_upstream(upstream), _mac(upstream, ring))
-    for virtual_mcp in settings.mcp.virtual_mcps:
-        await virtual_mcps.configure(new_virtual_mcp(virtual_mcp), _mac(virtual_mcp, ring))
-    for key in settings.governance.virtual_keys:
-        await virtual_keys.configure(new_virtual_key(key), _mac(key, ring))
-    for client in settings.client.registered_clients:
-        await clients.configure(new_client(client), _mac(client, ring))
+    with events.heard() as heard:
+        try:
+            for upstream in settings.mcp.client_configs:
+                await parts.upstreams.configure(new_upstream(upstream), _mac(upstream, ring))
+            for virtual_mcp in settings.mcp.virtual_mcps:
+                await parts.virtual_mcps.configure(new_virtual_mcp(virtual_mcp), _mac(virtual_mcp, ring))
+            for key in settings.governance.virtual_keys:
+                await parts.virtual_keys.configure(new_virtual_key(key), _mac(key, ring))
+            for client in settings.client.registered_clients:
+                await parts.clients.configure(new_client(client), _mac(client, ring))
+        finally:
+            await parts.trail.record(heard, CONFIGURATION)
 
 
 def _mac(entry: msgspec.Struct, ring: KeyRing) -> str:

@@ -187,9 +187,7 @@ async def _start(settings: Settings) -> None:
     gateway = build(settings, clock=FakeClock(), ring=RING)
     try:
         await bootstrap.prepare(settings, gateway.database, FakeClock(), RING)
-        await bootstrap.seed(
-            settings, gateway.virtual_keys, gateway.upstreams, gateway.virtual_mcps, gateway.clients, RING
-        )
+        await bootstrap.seed(settings, gateway, RING)
     finally:
         await gateway.database.close()
 

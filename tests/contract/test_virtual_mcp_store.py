@@ -222,13 +222,15 @@ async def test_what_people_allowed_for_an_address_ends_with_it(store: SqlVirtual
 
 async def test_the_file_is_followed_until_something_else_changes_it(store: SqlVirtualMcpStore) -> None:
     """Contract §10: the database wins for what was changed through the API."""
-    assert not await store.reconfigure_virtual_mcp(virtual_mcp(), "one")
+    assert await store.reconfigure_virtual_mcp(virtual_mcp(), "one") is None
     await store.add_virtual_mcp(virtual_mcp(), "one")
-    assert await store.reconfigure_virtual_mcp(virtual_mcp("another-id", name="vmcp_1", endpoint_slug="two"), "two")
+    two = virtual_mcp("another-id", name="vmcp_1", endpoint_slug="two")
+    assert await store.reconfigure_virtual_mcp(two, "two") == "vmcp_1"
+    assert await store.reconfigure_virtual_mcp(two, "two") == "", "it is as configured already"
     [known] = await store.stored_virtual_mcps()
     assert (known.id, known.endpoint_slug) == ("vmcp_1", "two")
     await store.change_virtual_mcp("vmcp_1", VirtualMcpChanges(description="by hand"), NOW)
-    assert await store.reconfigure_virtual_mcp(virtual_mcp(endpoint_slug="three"), "three")
+    assert await store.reconfigure_virtual_mcp(virtual_mcp(endpoint_slug="three"), "three") == ""
     [known] = await store.stored_virtual_mcps()
     assert (known.description, known.endpoint_slug) == ("by hand", "two")
     await store.add_virtual_mcp(virtual_mcp("vmcp_2"), "mac")

@@ -33,7 +33,8 @@ async def _events(admin: httpx2.AsyncClient, **wanted: Any) -> list[dict[str, An
     answer = await admin.get(AUDIT, params=wanted)
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["events"]
-    return found
+    # the key that every gateway of these tests is configured with
+    return [event for event in found if event["actor"] != "configuration"]
 
 
 async def _one(admin: httpx2.AsyncClient, event: str) -> dict[str, Any]:
@@ -260,7 +261,7 @@ async def test_the_trail_is_filtered_by_time_and_paged(admin: httpx2.AsyncClient
         clock.advance(seconds=60)
     span = {"since": "2027-01-15T08:01:00Z", "until": "2027-01-15T10:02:00+02:00"}
     assert [event["at"] for event in await _events(admin, **span)] == ["2027-01-15T08:01:00Z"]
-    page = (await admin.get(AUDIT, params={"limit": 1, "offset": 1})).json()
+    page = (await admin.get(AUDIT, params={"actor": ME, "limit": 1, "offset": 1})).json()
     assert (page["count"], page["total_count"], page["limit"], page["offset"]) == (1, 3, 1, 1)
     assert page["events"][0]["at"] == "2027-01-15T08:01:00Z"
 

@@ -1,6 +1,7 @@
 """The set-up link over the wire: replicas that start together print one, and what it made is known to all of them."""
 
 import re
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,7 +11,8 @@ import httpx2
 import pytest
 
 from bifrost.base.sealing import encode
-from tests.wire._bifrost import Installation, until
+from tests.support.servers import process
+from tests.wire._bifrost import COMMAND, PATIENCE_SECONDS, Installation, environment, until
 
 pytestmark = pytest.mark.wire
 
@@ -50,6 +52,29 @@ def test_replicas_that_start_together_print_one_link(database_url: str, tmp_path
         revoked = time.monotonic()
         until(lambda: [_status(replica, token) for replica in replicas] == [401, 401], "the end of the token")
         assert time.monotonic() - revoked < 1
+
+
+@pytest.mark.parametrize("standard_output", [">/dev/full", ">&-", "> >(true)"], ids=["full", "closed", "gone"])
+def test_a_terminal_that_takes_no_link_stops_no_gateway(sqlite_url: str, tmp_path: Path, standard_output: str) -> None:
+    """Contract §§9, 11: it serves, the log says how to get another link, and that link works; it ends with 0."""
+    installation = _replica(tmp_path / "one", sqlite_url)
+    serve = f"exec {COMMAND} serve --config {installation.config} {standard_output}"
+    with process(
+        ["bash", "-c", serve],
+        ready_url=f"{installation.origin}/ready",
+        env=environment(**installation.env),
+        log=installation.log,
+    ) as server:
+        (line,) = [line for line in installation.log.read_text().splitlines() if "standard_output_unusable" in line]
+        assert "bifrost admin setup-link" in line
+        assert "Traceback" not in installation.log.read_text()
+        made = installation.run("admin", "setup-link")
+        secret = LINK.findall(made.stdout)[0]
+        answer = httpx2.post(f"{installation.origin}/setup", data=_form(secret), headers=_origin(installation))
+        assert answer.status_code == 200, answer.text
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(PATIENCE_SECONDS) == 0
+    assert "Exception ignored" not in installation.log.read_text()
 
 
 def test_a_key_that_is_deleted_at_one_replica_is_refused_at_the_other_within_a_second(

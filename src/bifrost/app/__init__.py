@@ -107,9 +107,7 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
-        await bootstrap.seed(
-            parts.settings, parts.virtual_keys, parts.upstreams, parts.virtual_mcps, parts.clients, parts.ring
-        )
+        await bootstrap.seed(parts.settings, parts, parts.ring)
         await server.clients.adopt(parts.clock.now())
         await server.life.reconcile()
         await mcp.letters.catch_up()

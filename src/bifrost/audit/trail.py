@@ -13,6 +13,7 @@ from bifrost.base.errors import StorageFault
 from bifrost.base.events import Event
 
 COMMAND_LINE = Origin(event_id="", client_address="", actor="command_line")
+CONFIGURATION = Origin(event_id="", client_address="", actor="configuration")
 MAX_CHARACTERS = 500
 """Of any text: names that clients give themselves end up here."""
 

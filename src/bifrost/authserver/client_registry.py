@@ -11,7 +11,7 @@ from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import ClientInvalid, ClientTaken, UnknownClient
 from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord
 from bifrost.authserver.sealed_clients import PREFIX, SECRET_PREFIX
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.protocol import client_id_metadata, oauth, redirect_uri, scope
 from bifrost.protocol.jws import JwsError
@@ -74,10 +74,14 @@ class ClientRegistry:
     async def configure(self, wanted: NewClient, config_mac: str) -> None:
         """Make the client as the configuration says, unless it was changed otherwise since. Raises ClientInvalid."""
         record = self._record(wanted)
+        client_id = record.client.client_id
         if await self.store.add_client(record, config_mac):
-            log.info("client_created", client_id=record.client.client_id)
+            events.tell("oauth_client_create", target=record.id, client_id=client_id)
+            log.info("client_created", client_id=client_id)
         elif await self.store.reconfigure_client(record, config_mac):
-            log.info("client_changed", client_id=record.client.client_id)
+            known = await self.store.client(client_id) or record
+            events.tell("oauth_client_change", target=known.id, client_id=client_id)
+            log.info("client_changed", client_id=client_id)
 
     async def page(self, search: str, limit: int, offset: int) -> ClientPage:
         """Those with a row, whoever was allowed last first."""

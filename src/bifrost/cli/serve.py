@@ -2,14 +2,17 @@
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -26,6 +29,8 @@ BACKLOG = 2_048
 MAX_FILES = 65_536
 _FILES = resource.RLIMIT_NOFILE
 
+log = structlog.get_logger()
+
 
 def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
@@ -41,12 +46,13 @@ def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Raises ConfigurationError, StorageUnavailable, before anything listens."""
+    _open_standard_streams()
     loaded = load(chosen.config, chosen.host, chosen.port)
     logging.configure(loaded.server.log_level)
     _check_port(loaded.server.host, loaded.server.port)
     notice = asyncio.run(_prepared(loaded))
     if notice:
-        print(notice, flush=True)  # on the terminal only: a log would keep the link
+        _say(notice)
     server = loaded.server
     options: dict[str, Any] = {
         "host": server.host,
@@ -109,11 +115,34 @@ async def _prepared(loaded: Settings) -> str | None:
     gateway = build(loaded, ring=ring)
     try:
         await bootstrap.prepare(loaded, gateway.database, SystemClock(), ring)
-        keys, upstreams, virtual_mcps = gateway.virtual_keys, gateway.upstreams, gateway.virtual_mcps
-        await bootstrap.seed(loaded, keys, upstreams, virtual_mcps, gateway.clients, ring)
+        await bootstrap.seed(loaded, gateway, ring)
         return await _set_up_notice(loaded, gateway.set_up)
     finally:
         await gateway.database.close()
+
+
+def _open_standard_streams() -> None:
+    """Those that were closed before the start lead nowhere: else the next file or socket would get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # it gets the lowest number that is free, which is this one, also in worker processes
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the only argument it has
+
+
+def _say(notice: str) -> None:
+    """On the terminal only: a log would keep the link. A terminal that is gone, or full, stops no gateway."""
+    reason = "it was closed before the start" if sys.stdout is None else ""  # Python's way to say so
+    try:
+        print(notice, flush=True)
+    except (OSError, ValueError) as error:
+        reason = str(error)
+        with contextlib.suppress(OSError, ValueError):
+            # what is left in the buffer is written at the end of the process, which must not fail because of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if reason:
+        log.error("standard_output_unusable", reason=reason, advice="For a set-up link run: bifrost admin setup-link")
 
 
 async def _set_up_notice(loaded: Settings, set_up: SetUp) -> str | None:

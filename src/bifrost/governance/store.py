@@ -46,10 +46,11 @@ class VirtualMcpStore(Protocol):
         """Raises VirtualMcpTaken when the id or name is another's, or the slug that of another endpoint."""
         ...
 
-    async def reconfigure_virtual_mcp(self, virtual_mcp: VirtualMcp, config_mac: str) -> bool:
+    async def reconfigure_virtual_mcp(self, virtual_mcp: VirtualMcp, config_mac: str) -> str | None:
         """Write it over the one of this name, unless that is as configured already or was changed otherwise.
 
-        False when there is none of this name. At another address, the grants for the old one end.
+        The id of the one that was changed, empty when it stays as it is; None when there is none of this name. At
+        another address, the grants for the old one end.
         Raises VirtualMcpTaken.
         """
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.governance import limits
 from bifrost.governance.errors import UnknownVirtualKey, UnknownVirtualMcp, VirtualKeyTaken, WeakVirtualKey
@@ -61,9 +61,12 @@ class VirtualKeys:
         """
         key, value_hash = self._key(wanted, wanted.value), ids.hash_secret(wanted.value)
         if await self.store.add_virtual_key(key, value_hash, config_mac):
+            events.tell("virtual_key_create", target=key.id, name_of_key=key.name)
             log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
         elif await self.store.reconfigure_virtual_key(key, value_hash, config_mac):
-            log.info("virtual_key_changed", name=key.name)
+            changed = await self.store.find_virtual_key(key.name) or key
+            events.tell("virtual_key_change", target=changed.id, name_of_key=key.name)
+            log.info("virtual_key_changed", virtual_key_id=changed.id, name=key.name)
 
     def _key(self, wanted: NewVirtualKey, value: str) -> VirtualKey:
         check_value(value)

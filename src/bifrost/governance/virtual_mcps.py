@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.governance.errors import UnknownVirtualKey, UnknownVirtualMcp, VirtualMcpInvalid, VirtualMcpTaken
 from bifrost.governance.models import McpConfig, VirtualMcp, VirtualMcpChanges
@@ -73,16 +73,25 @@ class VirtualMcps:
         Upstreams that are not there (yet) offer nothing. Raises VirtualMcpInvalid, VirtualMcpTaken.
         """
         virtual_mcp = self._made(wanted)
-        if await self.store.reconfigure_virtual_mcp(virtual_mcp, config_mac):
+        if await self._reconfigured(virtual_mcp, config_mac):
             return
         try:
             await self.store.add_virtual_mcp(virtual_mcp, config_mac)
         except VirtualMcpTaken:
             # another process that starts at the same moment may have been faster
-            if not await self.store.reconfigure_virtual_mcp(virtual_mcp, config_mac):
+            if not await self._reconfigured(virtual_mcp, config_mac):
                 raise
             return
+        events.tell("virtual_mcp_create", target=virtual_mcp.id, name_of_virtual_mcp=virtual_mcp.name)
         log.info("virtual_mcp_created", virtual_mcp_id=virtual_mcp.id, name=virtual_mcp.name)
+
+    async def _reconfigured(self, virtual_mcp: VirtualMcp, config_mac: str) -> bool:
+        """Whether there is one of this name; as the configuration says, if the configuration may say it."""
+        changed = await self.store.reconfigure_virtual_mcp(virtual_mcp, config_mac)
+        if changed:
+            events.tell("virtual_mcp_change", target=changed, name_of_virtual_mcp=virtual_mcp.name)
+            log.info("virtual_mcp_changed", virtual_mcp_id=changed, name=virtual_mcp.name)
+        return changed is not None
 
     async def change(self, virtual_mcp_id: str, changes: VirtualMcpChanges) -> VirtualMcp:
         """As it is then; from now on the configuration file does not change it any more.

@@ -34,11 +34,11 @@ class SqlVirtualMcpStore:
                 raise _taken("name" if named else "endpoint_slug")
             await self._claim(connection, virtual_mcp.id, virtual_mcp.endpoint_slug)
 
-    async def reconfigure_virtual_mcp(self, virtual_mcp: VirtualMcp, config_mac: str) -> bool:
+    async def reconfigure_virtual_mcp(self, virtual_mcp: VirtualMcp, config_mac: str) -> str | None:
         async with self._database.transaction() as connection:
             known = await self._queries.named(connection, name=virtual_mcp.name)
             if known is None:
-                return False
+                return None
             before = dict(known)
             try:
                 changed = await self._queries.reconfigure_virtual_mcp(
@@ -48,7 +48,7 @@ class SqlVirtualMcpStore:
                 raise _taken("endpoint_slug") if is_taken(error) else error from error
             if changed is not None:
                 await self._moved(connection, before, virtual_mcp.endpoint_slug, virtual_mcp.updated_at)
-        return True
+        return str(changed or "")
 
     async def change_virtual_mcp(self, virtual_mcp_id: str, changes: VirtualMcpChanges, now: int) -> VirtualMcp | None:
         members = asdict(changes)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.sealing import SealBrokenError
 from bifrost.upstreams.errors import UpstreamInvalid
@@ -49,7 +49,9 @@ class Upstreams:
         now = self.clock.now()
         known = await self.store.named(wanted.name)
         if known is None:
-            if await self.store.add_upstream(self.made(wanted, ids.new_id("up_")), config_mac, now):
+            made = self.made(wanted, ids.new_id("up_"))
+            if await self.store.add_upstream(made, config_mac, now):
+                events.tell("mcp_client_add", target=made.id, name_of_upstream=wanted.name)
                 log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
             elif await self.store.named(wanted.name) is None:
                 raise UpstreamInvalid(
@@ -60,6 +62,7 @@ class Upstreams:
         else:
             upstream, change = self.changed(known, wanted)
             if await self.store.reconfigure_upstream(upstream, config_mac, change, now):
+                events.tell("mcp_client_change", target=upstream.id, name_of_upstream=wanted.name, change=change)
                 log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type, change=change)
         self.look_again()
 
