@@ -128,7 +128,7 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             # it gets the lowest number that is free, which is this one, also in worker processes
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the only argument it has
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _say(notice: str) -> None:

@@ -73,7 +73,7 @@ class SqlAuthServerStore:
 
     async def give_way(self, client_id: str, now: int) -> None:
         count = max(1, MAX_WAITING_FLOWS // GIVE_WAY_AT_ONCE)
-        async with self._database.transaction() as connection:
+        async with self._database.statement(unmarked=True) as connection:
             await self._queries.give_way(connection, client_id=client_id, now=now, count=count)
 
     async def pending_flow(self, flow_id: str) -> PendingFlow | None:
