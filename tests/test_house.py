@@ -116,6 +116,7 @@ COVERED_BY_STORIES = {
     "gateway/reading.py": "tests/flows/test_mcp_conversations.py",
     "gateway/request_state.py": "tests/flows/test_mcp_multi_round.py",
     "gateway/subscriptions.py": "tests/flows/test_mcp_sessions.py",
+    "gateway/views.py": "tests/flows/test_list_changes.py",
     "gateway/endpoints/credentials.py": "tests/flows/test_mcp_credentials.py",
     "gateway/endpoints/legacy.py": "tests/flows/test_mcp_legacy.py",
     "gateway/endpoints/mcp.py": "tests/flows/test_mcp_gate.py",

@@ -113,18 +113,6 @@ async def test_a_call_that_has_said_nothing_yet_is_refused_as_a_request_would_be
             assert into.result is None
 
 
-async def test_whoever_may_do_less_than_before_opens_their_streams_anew(sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §7: a filter that was set is a filter for what is open too."""
-    with talking(OLDER) as server:
-        async with two_processes(sqlite_url, tmp_path, server) as (first, second):
-            client = McpClient(first, OLDER)
-            await client.open()
-            stream = asyncio.create_task(heard(client))
-            await until(lambda: bool(server.listeners))
-            await change_key(second, mcp_configs=[{"mcp_client_name": "up", "tools_to_execute": ["echo"]}])
-            assert await asyncio.wait_for(stream, 20) == []
-
-
 async def test_a_call_may_last_longer_than_the_credential_it_began_with(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ async def test_initialize_answers_with_the_revision_that_was_asked_for(running: 
     answer = await ask(running.http, "initialize", {"protocolVersion": version, **CLIENT})
     assert result_of(answer) == {
         "protocolVersion": version,
-        "capabilities": {"tools": {}},
+        "capabilities": {"tools": {"listChanged": True}},
         "serverInfo": {"name": "bifrost", "title": "Bifrost gateway", "version": __version__},
     }
     assert answer.headers["mcp-session-id"].isascii()

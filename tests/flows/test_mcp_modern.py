@@ -30,7 +30,7 @@ async def test_discover_says_what_this_server_is(running: TestGateway) -> None:
     """2026-07-28, server/discover: T8, T9, T18."""
     result = result_of(await ask(running.http, "server/discover", era="modern"))
     assert result["supportedVersions"] == ["2026-07-28"]
-    assert result["capabilities"] == {"tools": {}}
+    assert result["capabilities"] == {"tools": {"listChanged": True}}
     assert result["resultType"] == "complete"
     assert result["cacheScope"] == "private"
     assert isinstance(result["ttlMs"], int)

@@ -1,7 +1,7 @@
 """What upstreams list: fetched once for all who may share it, kept for a minute, and never waited for too long."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,13 +48,13 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Catalog:
-    """`changed` is told which upstream lists other things of a kind than before."""
+    """`changed` is told which upstream lists other things of a kind than before, and whose list it is; empty: all's."""
 
     upstreams: Upstreams
     virtual_mcps: VirtualMcps
     sessions: UpstreamSessions
     clock: Clock
-    changed: Callable[[str, Kind], None] = field(default=lambda _upstream_id, _kind: None)
+    changed: Callable[[str, Kind, str], None] = field(default=lambda _upstream_id, _kind, _owner: None)
     _listings: OrderedDict[_Key, Listing] = field(default_factory=OrderedDict)
     _size: int = 0
     """Bytes of all listings."""
@@ -127,6 +127,16 @@ class Catalog:
         known = self._listings.get(_key(upstream, identity, kind))
         return known if known and self._fresh(known) else None
 
+    def known(self, upstream: Upstream, identity: Identity, kind: Kind) -> Iterable[str] | None:
+        """The keys of what it listed last, however long ago that was."""
+        listing = self._listings.get(_key(upstream, identity, kind))
+        return listing.entries.keys() if listing else None
+
+    def lacks(self, upstream: Upstream, identity: Identity, kind: Kind) -> bool:
+        """Whether it is known not to have this kind of things."""
+        said = self._facts.get(_owner(upstream, identity))
+        return said is not None and kind is not TOOLS and not said[0].offers(kind.area)
+
     def ttl(self, listing: Listing) -> int:
         """For how many milliseconds more a client may keep it; 0 where that is not known."""
         return max(0, min(listing.ttl, MAX_AGE_MILLISECONDS) - (self.clock.now() - listing.fetched_at))
@@ -182,7 +192,7 @@ class Catalog:
         if found.cut:
             log.warning("list_cut", upstream=upstream.name, kind=kind.member, limit=found.cut)
         if before and before.fetched_at >= 0 and before.entries != listing.entries:  # else it was announced already
-            self.changed(upstream.id, kind)
+            self.changed(upstream.id, kind, key[1])
         return listing
 
     def _keep(self, key: _Key, listing: Listing) -> Listing | None:

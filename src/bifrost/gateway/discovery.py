@@ -16,6 +16,9 @@ MAX_INSTRUCTIONS = 8_192
 
 _AREAS = ("tools", "resources", "prompts", "completions", "logging")
 _FLAGS = ("listChanged", "subscribe")
+_LISTS = ("tools", "resources", "prompts")
+"""They also change when an administrator changes something, of which the gateway tells by itself."""
+
 _OF_ONE_UPSTREAM = ("extensions", "experimental")
 """Members that say what their server itself does: true of an endpoint only when it is that server's alone."""
 
@@ -48,10 +51,12 @@ class Discovery:
 
 def _merged(facts: list[Facts]) -> dict[str, Any]:
     """Tools always: an upstream that is away now may be back, and one that is not connected shows a tool to do so."""
-    merged: dict[str, Any] = {"tools": {}}
+    merged: dict[str, Any] = {"tools": {"listChanged": True}}
     for one in facts:
         for area in _AREAS:
             if one.offers(area):
                 declared = one.capabilities[area]
-                merged.setdefault(area, {}).update({flag: True for flag in _FLAGS if declared.get(flag) is True})
+                own = {"listChanged": True} if area in _LISTS else {}
+                flags = {flag: True for flag in _FLAGS if declared.get(flag) is True}
+                merged[area] = {**merged.get(area, {}), **own, **flags}
     return merged

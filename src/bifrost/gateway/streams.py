@@ -3,12 +3,13 @@
 Two kinds of listening towards upstreams. Whether a list has changed is the same for all who share the list, so one
 listener serves every stream (`_watch`). Updates of resources, logs and questions belong to one session or subscription,
 and are heard on that one's own links (`attend`).
+
+A list also changes when an administrator changes what a caller may use, or an upstream: `moved` and `_looked`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 from msgspec import Raw
@@ -16,23 +17,20 @@ from msgspec import Raw
 from bifrost.base.errors import StorageFault, Unavailable
 from bifrost.gateway.attention import Attention, Listener
 from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.gathered import Gathered, News
 from bifrost.gateway.letter_limits import LetterLimits, Measure
 from bifrost.gateway.letters import Handler, Letters
 from bifrost.gateway.lists import opens
-from bifrost.gateway.models import KINDS, TOOLS, Call, Kind
+from bifrost.gateway.models import TOOLS, Call, Kind
 from bifrost.gateway.questions import Questions
+from bifrost.gateway.stream import CHANGES, Stream
+from bifrost.gateway.views import Enabled, Views, by_id, candidates, reaches, settings
 from bifrost.protocol import jsonrpc, mcp
-from bifrost.protocol.jsonrpc import Id, RpcError
+from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.sessions import UpstreamSessions
-
-MAX_WAITING = 256
-"""Messages that a stream keeps for a client that reads slowly; then it ends, and the client opens a new one."""
-
-MAX_WAITING_BYTES = 4 * 1024 * 1024
-"""Of these messages together, unless it is a single one."""
 
 MAX_STREAMS = 10_000
 MAX_STREAMS_OF_ONE_PRINCIPAL = 64
@@ -49,49 +47,7 @@ MAX_NEWS_BYTES = 64 * 1024
 """Of what is said to a session whose stream is elsewhere."""
 
 _Listen = Callable[[Peer], Awaitable[None]]
-_CHANGES = frozenset(kind.changed for kind in KINDS)
-
 log = structlog.get_logger()
-
-
-@dataclass(eq=False, slots=True)
-class Stream:
-    """One open stream of one client. `session` names its own links; `wants` are the changes that it asked for."""
-
-    call: Call
-    session: str
-    wants: frozenset[str] = _CHANGES
-    subscription: Id | None = None
-    _messages: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
-    _bytes: int = 0
-
-    def marked(self, params: Mapping[str, Raw]) -> Mapping[str, Any]:
-        """A stateless client may have several subscriptions, so each message says which (2026-07-28)."""
-        if self.subscription is None:
-            return params
-        return {
-            **params,
-            "_meta": {**jsonrpc.object_members(params.get("_meta")), mcp.META_SUBSCRIPTION: self.subscription},
-        }
-
-    def offer(self, message: bytes) -> bool:
-        if self._messages.full() or (self._bytes and self._bytes + len(message) > MAX_WAITING_BYTES):
-            self.end()
-            return False
-        self._messages.put_nowait(message)
-        self._bytes += len(message)
-        return True
-
-    async def next(self) -> bytes | None:
-        """The next message; None when the stream has ended."""
-        message = await self._messages.get()
-        self._bytes -= len(message or b"")
-        return message
-
-    def end(self) -> None:
-        if self._messages.full():
-            self._messages.get_nowait()
-        self._messages.put_nowait(None)
 
 
 @dataclass(slots=True)
@@ -111,9 +67,16 @@ class Streams:
     """By which URI a session knows an upstream's."""
 
     _open: set[Stream] = field(default_factory=set)
+    _enabled: Enabled | None = None
+    """Upstreams as they were configured at the last look."""
+
+    _gathered: Gathered = field(init=False)
     _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
     _attended: dict[tuple[str, str], Attention] = field(default_factory=dict)
     """By session and upstream, until the session ends: what it is subscribed to outlasts a connection."""
+
+    def __post_init__(self) -> None:
+        self._gathered = Gathered(self._stale, self._announce)
 
     # ---- towards clients --------------------------------------------------------------------------------------------
 
@@ -123,6 +86,8 @@ class Streams:
         if len(self._open) >= MAX_STREAMS or own >= MAX_STREAMS_OF_ONE_PRINCIPAL:
             raise RpcError(jsonrpc.SERVER_ERROR, "Too many streams are open.")
         reached = await self.catalog.reached(stream.call)
+        if self._enabled is None:
+            self._enabled = by_id(await self.catalog.upstreams.enabled())
         self._open.add(stream)
         for upstream in reached:
             self._join(stream, upstream)
@@ -131,8 +96,12 @@ class Streams:
 
     def leave(self, stream: Stream) -> None:
         self._open.discard(stream)
+        self._leave_watches(stream, ())
+
+    def _leave_watches(self, stream: Stream, but: Collection[str]) -> None:
         for key, watch in [*self._watches.items()]:
-            watch.watchers.discard(stream)
+            if key[0] not in but:
+                watch.watchers.discard(stream)
             if not watch.watchers:
                 watch.task.cancel()
                 self._watches.pop(key, None)
@@ -153,12 +122,45 @@ class Streams:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                self.sessions.retire(await self.catalog.upstreams.enabled())
+                await self._look()
             except StorageFault:
                 log.warning("upstreams_not_looked_at")
 
+    async def _look(self) -> None:
+        if self._open:
+            self.catalog.upstreams.look_again()  # they would hear of it a second later
+        enabled = await self.catalog.upstreams.enabled()
+        self.sessions.retire(enabled)
+        before, now = self._enabled, by_id(enabled)
+        self._enabled = now
+        if before is None:
+            return
+        others = {one for one in before.keys() | now.keys() if settings(before.get(one)) != settings(now.get(one))}
+        for stream in [*self._open] if others else ():
+            if stream.call.endpoint.only is None:  # else it is told by its own look at the endpoint
+                await self._tell_what_changed(stream, (stream.call, before), (stream.call, now), others)
+
+    async def moved(self, stream: Stream, call: Call) -> None:
+        """What the stream's caller may use, or its endpoint, is something else now. Raises StorageFault."""
+        now = by_id(await self.catalog.upstreams.enabled())
+        before, stream.call = stream.call, call
+        old, new = candidates(before, now), candidates(call, now)
+        await self._tell_what_changed(stream, (before, old), (call, new), old.keys() | new.keys())
+
+    async def _tell_what_changed(
+        self, stream: Stream, before: tuple[Call, Enabled], now: tuple[Call, Enabled], ids: Collection[str]
+    ) -> None:
+        reached = await self.catalog.reached(stream.call)
+        if stream not in self._open:
+            return
+        self._leave_watches(stream, {upstream.id for upstream in reached})
+        for upstream in reached:
+            self._join(stream, upstream)
+        stream.changed(Views(self.catalog).changed(before, now, ids))
+
     def close(self) -> None:
         """The process stops: every stream ends in good order."""
+        self._gathered.close()
         for stream in self._open:
             stream.end()
         for watch in self._watches.values():
@@ -196,11 +198,10 @@ class Streams:
 
     def overheard(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
         """An upstream announced a change, on whatever stream."""
-        if method in _CHANGES:
-            self.catalog.stale(peer.upstream.id, method)
-            self._announce(peer.upstream.id, method, peer.owner if peer.upstream.per_user else "")
+        if method in CHANGES:
+            self._gathered.add(peer.upstream.id, method, peer.owner if peer.upstream.per_user else "")
         elif peer.session:
-            self._tell(peer.session, method, self._named(peer, method, params))
+            self._tell(peer, method, self._named(peer, method, params))
 
     def _named(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> Mapping[str, Raw]:
         """By the name that the session subscribed by: where two list the same URI, one of them has another here."""
@@ -209,32 +210,49 @@ class Streams:
             params if uri is None else {**params, "uri": jsonrpc.raw(self.shown(peer.session, peer.upstream.id, uri))}
         )
 
-    def changed(self, upstream_id: str, kind: Kind) -> None:
+    def changed(self, upstream_id: str, kind: Kind, owner: str) -> None:
         """The catalog saw that an upstream lists other things than before, though it did not say so."""
-        self._announce(upstream_id, kind.changed, "")
+        self._announce({(upstream_id, kind.changed, owner)})
 
-    def _announce(self, upstream_id: str, method: str, owner: str) -> None:
-        for watch_key, watch in self._watches.items():
-            if watch_key[0] != upstream_id or (owner and watch_key[1] != owner):
-                continue
-            for stream in watch.watchers:
-                if method in stream.wants:
-                    stream.offer(jsonrpc.notification(method, stream.marked({})))
+    def _stale(self, upstream_id: str, method: str) -> None:
+        self.catalog.stale(upstream_id, method)
 
-    def _tell(self, session: str, method: str, params: Mapping[str, Raw]) -> None:
-        stream = self.of_session(session)
-        if stream:
+    def _announce(self, news: Collection[News]) -> None:
+        """Each stream is told once of each kind of lists, however many upstreams changed theirs."""
+        due: dict[Stream, set[str]] = {}
+        for upstream_id, method, owner in news:
+            keys = [(upstream_id, owner)] if owner else [key for key in self._watches if key[0] == upstream_id]
+            for stream in {one for key in keys if key in self._watches for one in self._watches[key].watchers}:
+                due.setdefault(stream, set()).add(method)
+        for stream, methods in due.items():
+            stream.changed(methods)
+
+    def _tell(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
+        stream = self.of_session(peer.session)
+        if stream is None:
+            if self.letters.shared:
+                self._post(peer, method, params)
+        elif self.may_hear(stream, peer.upstream.id, method):
             stream.offer(jsonrpc.notification(method, stream.marked(params)))
-        elif self.letters.shared:
-            self._post(session, method, params)
 
-    def _post(self, session: str, method: str, params: Mapping[str, Raw]) -> None:
+    def _post(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
         """To whatever process has its stream. News are no reason to fill a table that all of them read."""
         size = sum(len(bytes(value)) for value in params.values())
-        if size <= MAX_NEWS_BYTES and self.limits.has_room(session, NEWS_LETTERS):
-            self.letters.post(session, NEWS, {"method": method, "params": params})
+        if size <= MAX_NEWS_BYTES and self.limits.has_room(peer.session, NEWS_LETTERS):
+            body = {"upstream": peer.upstream.id, "method": method, "params": params}
+            self.letters.post(peer.session, NEWS, body)
         else:
             log.info("news_not_passed_on", method=method[:64], bytes=size)
+
+    def may_hear(self, stream: Stream, upstream_id: str, method: str) -> bool:
+        """Whether its caller may use the upstream still: a link outlasts what it was opened under (contract §6)."""
+        if self._enabled is None:
+            return True
+        upstream = self._enabled.get(upstream_id)
+        if upstream is None or upstream_id not in candidates(stream.call, self._enabled):
+            return False
+        whole = method == mcp.RESOURCE_UPDATED
+        return opens(stream.call, upstream) if whole else reaches(stream.call, upstream)
 
     def reads(self) -> dict[str, Handler]:
         """News for a session whose stream is here, from the process that heard them."""
@@ -242,7 +260,8 @@ class Streams:
 
     def _news(self, session: str, body: dict[str, Raw]) -> None:
         stream, method = self.of_session(session), jsonrpc.text(body.get("method"))
-        if stream and method:
+        upstream_id = jsonrpc.text(body.get("upstream"))
+        if stream and method and upstream_id and self.may_hear(stream, upstream_id, method):
             stream.offer(jsonrpc.notification(method, jsonrpc.object_members(body.get("params"))))
 
     def _join(self, stream: Stream, upstream: Upstream) -> None:
@@ -326,7 +345,8 @@ class _Hears:
 
     async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
         stream = self.streams.of_session(self.peer.session)
-        if stream is None or stream.call.client.modern:
+        asked = stream is not None and self.streams.may_hear(stream, self.peer.upstream.id, method)
+        if stream is None or stream.call.client.modern or not asked:
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Nobody is there to answer this.")
         return await self.streams.questions.ask(self.peer.session, method, params, _onto(stream))
 

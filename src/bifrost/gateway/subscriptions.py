@@ -12,7 +12,8 @@ from bifrost.gateway.forward import Forward
 from bifrost.gateway.models import PROMPTS, RESOURCES, TOOLS, Call, Client, Route
 from bifrost.gateway.questions import Questions
 from bifrost.gateway.reading import READ_SECONDS, Reading
-from bifrost.gateway.streams import Stream, Streams
+from bifrost.gateway.stream import Stream
+from bifrost.gateway.streams import Streams
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Id, RpcError
 from bifrost.upstreams.links.base import Peer

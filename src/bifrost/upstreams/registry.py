@@ -105,8 +105,13 @@ class Upstreams:
         )
 
     def changed(self, known: Upstream, wanted: NewUpstream) -> tuple[Upstream, Change]:
-        """It as it is wanted now, and what that means for what hangs on it. At another place it begins anew."""
+        """It as it is wanted now, and what that means for what hangs on it. At another place it begins anew.
+
+        The same headers stay sealed as they are: sealed anew they would look like others, and end what is open there.
+        """
         upstream = self.made(wanted, known.id)
+        if self._same_headers(known, wanted):
+            upstream = replace(upstream, sealed_headers=known.sealed_headers)
         change = self._change(known, upstream, wanted)
         if change == "settings":
             upstream = replace(upstream, state=known.state, state_reason=known.state_reason)
@@ -121,6 +126,12 @@ class Upstreams:
         except SealBrokenError:
             same_client = False
         return "settings" if places[0] == places[1] and same_client else "place"
+
+    def _same_headers(self, known: Upstream, wanted: NewUpstream) -> bool:
+        try:
+            return self.vault.open_headers(known) == wanted.headers
+        except SealBrokenError:
+            return False
 
     async def enabled(self) -> list[Upstream]:
         """Every upstream that is not disabled, by name."""

@@ -1,4 +1,4 @@
-"""What waits for a client that reads slowly, and what goes to other processes, is bounded."""
+"""What goes to other processes is bounded."""
 
 from typing import Any, cast
 
@@ -7,48 +7,12 @@ from msgspec import Raw
 
 from bifrost.gateway import streams
 from bifrost.gateway.letter_limits import LetterLimits
-from bifrost.gateway.models import Call
-from bifrost.gateway.streams import MAX_WAITING, MAX_WAITING_BYTES, NEWS_LETTERS, Stream, Streams
+from bifrost.gateway.streams import NEWS_LETTERS, Streams
 from bifrost.protocol import mcp
 from tests.support.clock import FakeClock
 from tests.unit.upstreams.links._peer import peer
 
 pytestmark = pytest.mark.anyio
-
-
-def stream() -> Stream:
-    return Stream(cast("Call", None), "s_1")
-
-
-async def everything(one: Stream) -> list[int]:
-    """The sizes of what a client would still read before the stream ends."""
-    sizes = []
-    while (message := await one.next()) is not None:
-        sizes.append(len(message))
-    return sizes
-
-
-async def test_a_stream_keeps_so_many_messages_and_then_ends() -> None:
-    """TC-211: the client opens a new one."""
-    one = stream()
-    taken = [one.offer(b"x") for _ in range(MAX_WAITING + 1)]
-    assert taken == [True] * MAX_WAITING + [False]
-    assert len(await everything(one)) < MAX_WAITING
-
-
-async def test_a_stream_keeps_so_many_bytes_however_few_the_messages() -> None:
-    """TC-211: an upstream may say 16 MiB at a time."""
-    one, large = stream(), b"x" * (MAX_WAITING_BYTES // 2)
-    assert [one.offer(large) for _ in range(3)] == [True, True, False]
-    assert await everything(one) == [len(large)] * 2
-
-
-async def test_a_single_message_may_be_of_any_size_and_what_was_read_is_not_counted() -> None:
-    """Whoever reads in time hears everything."""
-    one, large = stream(), b"x" * (2 * MAX_WAITING_BYTES)
-    for _ in range(3):
-        assert one.offer(large)
-        assert await one.next() == large
 
 
 class _Letters:

@@ -80,6 +80,23 @@ async def test_headers_are_kept_sealed_for_their_own_upstream(upstreams: Upstrea
 
 
 @pytest.mark.anyio
+async def test_an_edit_of_something_else_leaves_its_way_and_with_it_everything_that_is_open_there(
+    upstreams: Upstreams, kept: Kept
+) -> None:
+    """Contract §7: sessions at an upstream are kept when an administrator edits which tools are offered."""
+    wanted = replace(WANTED, auth_type="headers", headers={"X-Key": "hunter2"})
+    await upstreams.configure(wanted, "mac")
+    known = kept.listed["notes"]
+    edited, change = upstreams.changed(known, replace(wanted, tools_to_execute=("read",)))
+    assert (edited.way, change) == (known.way, "settings")
+    other, _ = upstreams.changed(known, replace(wanted, headers={"X-Key": "hunter3"}))
+    assert other.way != known.way
+    assert VAULT.open_headers(other) == {"X-Key": "hunter3"}
+    broken = replace(known, sealed_headers="v1.broken")
+    assert VAULT.open_headers(upstreams.changed(broken, wanted)[0]) == {"X-Key": "hunter2"}
+
+
+@pytest.mark.anyio
 async def test_the_configuration_makes_an_upstream_once_and_follows_its_own_edits(
     upstreams: Upstreams, kept: Kept
 ) -> None:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bifrost.gateway.endpoints.replay import Recording
+from bifrost.gateway.models import Call
 from bifrost.http.server_protocol import ON_STOPPING
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -162,13 +163,22 @@ class EventStream(Response):
     """A stream that lasts: it ends when `messages` end, when the client goes, or when the server stops."""
 
     def __init__(
-        self, messages: AsyncIterator[bytes], *, closing: Callable[[], None], stop: Callable[[], None] | None = None
+        self,
+        messages: AsyncIterator[bytes],
+        *,
+        closing: Callable[[], None],
+        stop: Callable[[], None] | None = None,
+        moved: Callable[[Call], Awaitable[None]] | None = None,
     ) -> None:
-        """`messages` are whole events; `stop` makes them end; `closing` is called at the end, whatever the reason."""
+        """`messages` are whole events; `stop` makes them end; `closing` is called at the end, whatever the reason.
+
+        `moved` is told when its caller may use something else than before; a stream that has none ends then.
+        """
         super().__init__()
         self.raw_headers = []
         self._messages = messages
         self._stop = stop
+        self.moved = moved
         self._closing = closing
         self._writing = asyncio.Lock()
         self._gone = False

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from bifrost.gateway.letters import Handler
 from bifrost.gateway.methods import SERVER_INFO, Method, Result
 from bifrost.gateway.models import Call, Client
 from bifrost.gateway.questions import Emit, OlderClient
-from bifrost.gateway.streams import Stream
+from bifrost.gateway.stream import Stream
 from bifrost.gateway.subscriptions import Subscriptions
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Id, Message, RpcError
@@ -198,8 +199,12 @@ class Legacy:
                 return _replayed(*found)
         stream = Stream(call, session.id)
         await self.subscriptions.streams.open(stream)
-
-        return EventStream(_events(stream), stop=stream.end, closing=lambda: self.subscriptions.streams.leave(stream))
+        return EventStream(
+            _events(stream),
+            stop=stream.end,
+            closing=lambda: self.subscriptions.streams.leave(stream),
+            moved=partial(self.subscriptions.streams.moved, stream),
+        )
 
     async def end(self, call: Call, session: ClientSession) -> None:
         """DELETE: with the session end its streams, its links and what runs for it.

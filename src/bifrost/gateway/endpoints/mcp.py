@@ -19,11 +19,11 @@ from bifrost.gateway.endpoints.legacy import CANCELLED, Legacy
 from bifrost.gateway.endpoints.modern import Modern
 from bifrost.gateway.errors import AccessChanged, InsufficientScope
 from bifrost.gateway.methods import Result
-from bifrost.gateway.models import Call
+from bifrost.gateway.models import Call, Endpoint
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http import body
 from bifrost.http.surface import Renderer
-from bifrost.identity.callers import Callers
+from bifrost.identity.callers import Caller, Callers
 from bifrost.protocol import jsonrpc, mcp, strict_jsonrpc
 from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
@@ -52,6 +52,7 @@ _REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault)
 """What the HTTP status must say too: the scope challenge, and that storage does not answer."""
 
 Ask = Callable[[], Awaitable[Result]]
+Moved = Callable[[Call], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -68,12 +69,7 @@ class McpEndpoint:
         """Raises DomainError for refusals of the request as a whole; an answer to its message is always a response."""
         endpoint = await self.catalog.endpoint(request.scope["path"].removesuffix("/"))
         caller = await self.callers.authenticate(credentials(request), endpoint.path)
-        policy = ToolPolicy(
-            key_configs=caller.key_configs,
-            within=(*caller.within, *endpoint.within),
-            include_clients=listed(request, INCLUDE_CLIENTS),
-            include_tools=listed(request, INCLUDE_TOOLS),
-        )
+        policy = _policy(request, caller, endpoint)
         call = Call(caller=caller, endpoint=endpoint, policy=policy, sent=request.headers.getlist)
         if request.method != "POST":
             return self._while_allowed(request, call, await self._of_session(request, call))
@@ -222,20 +218,24 @@ class McpEndpoint:
     def _while_allowed(self, request: Request, call: Call, response: Response) -> Response:
         """A stream that was opened with a credential ends with it, on whatever process (contract §6)."""
         if isinstance(response, EventStream):
-            response.refused = self._refused_now(request, call)
+            response.refused = self._refused_now(request, call, response.moved)
         return response
 
-    def _refused_now(self, request: Request, call: Call) -> Refused:
+    def _refused_now(self, request: Request, call: Call, moved: Moved | None = None) -> Refused:
         """Also when the caller may do something else than before, or the virtual MCP holds something else.
 
-        What runs was begun under other rules.
+        What runs was begun under other rules. What only listens is `moved` under the new ones.
         """
         presented = replace(credentials(request), proofs=None)  # those were checked when the request came
 
         async def refused() -> Response | None:
+            nonlocal call
             try:
                 there = await self.catalog.endpoint(call.endpoint.path)
                 now = await self.callers.authenticate(presented, call.endpoint.path)
+                if moved and (now != call.caller or there != call.endpoint) and _who(now) == _who(call.caller):
+                    call = replace(call, caller=now, endpoint=there, policy=_policy(request, now, there))
+                    await moved(call)
             except StorageFault:
                 return None  # that says nothing about the credential
             except DomainError as error:
@@ -279,6 +279,20 @@ class McpEndpoint:
         unknown = _NOT_IN_MODERN if is_modern else _NOT_IN_LEGACY
         error.code = unknown.get(error.code, error.code)
         return surface.rpc_error(error, request_id, _MODERN_STATUS.get(error.code, 200) if is_modern else 200)
+
+
+def _policy(request: Request, caller: Caller, endpoint: Endpoint) -> ToolPolicy:
+    return ToolPolicy(
+        key_configs=caller.key_configs,
+        within=(*caller.within, *endpoint.within),
+        include_clients=listed(request, INCLUDE_CLIENTS),
+        include_tools=listed(request, INCLUDE_TOOLS),
+    )
+
+
+def _who(caller: Caller) -> Caller:
+    """Everything but which tools they may use."""
+    return replace(caller, key_configs=(), within=())
 
 
 async def _nothing(_message: bytes) -> bool:

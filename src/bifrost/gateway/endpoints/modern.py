@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec import Raw
@@ -14,7 +15,7 @@ from bifrost.gateway.extensions import Extensions
 from bifrost.gateway.methods import SERVER_INFO, Method, Result
 from bifrost.gateway.models import Call, Client
 from bifrost.gateway.questions import Emit, StatelessClient
-from bifrost.gateway.streams import Stream
+from bifrost.gateway.stream import Stream
 from bifrost.gateway.subscriptions import Subscriptions
 from bifrost.protocol import caching, jsonrpc, mcp, mirrored_headers
 from bifrost.protocol.jsonrpc import Id, Message, RpcError
@@ -58,7 +59,10 @@ class Modern:
         first = jsonrpc.notification(mcp.ACKNOWLEDGED, stream.marked({"notifications": jsonrpc.raw(honoured)}))
 
         return EventStream(
-            _events(stream, first, request_id), stop=stream.end, closing=lambda: self.subscriptions.leave(stream)
+            _events(stream, first, request_id),
+            stop=stream.end,
+            closing=lambda: self.subscriptions.leave(stream),
+            moved=partial(self.subscriptions.streams.moved, stream),
         )
 
 
