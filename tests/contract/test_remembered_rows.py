@@ -12,6 +12,7 @@ from bifrost.storage import remembered
 from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.remembered import MAX_AGE_SECONDS, Remembered
+from bifrost.storage.sqlite import SqliteDatabase
 from tests.contract._stores import KEY, NOW, fetch, flow, grants_store, opened, redeemed, rows
 
 pytestmark = pytest.mark.anyio
@@ -184,6 +185,25 @@ async def test_without_storage_nothing_is_answered_from_memory(database: Databas
         await store.access_token(pair.access.token_hash)
     await database.open()
     assert await store.access_token(pair.access.token_hash)
+
+
+async def test_the_rows_of_one_request_need_one_look_at_a_file(sqlite_url: str) -> None:
+    """Ours: a look waits for nobody, but it is many calls of the system. Contract §6: the next round looks again."""
+    async with opened(sqlite_url) as database, opened(sqlite_url) as other:
+        assert isinstance(database, SqliteDatabase)
+        looks: list[str] = []
+        marks = [await database.mark()]
+        database._opened_writer().set_trace_callback(looks.append)
+        marks += [await database.mark() for _ in range(3)]
+        assert len(looks) == 0
+        await asyncio.sleep(0)
+        marks += [await database.mark() for _ in range(3)]
+        assert len(looks) == 1
+        assert len(set(marks)) == 1
+        grant, _, _ = await redeemed(grants_store(other))
+        assert await grants_store(other).revoke_grant(grant.id, "test", NOW)
+        # a commit by this process is seen in the same round
+        assert await database.mark() != marks[0]
 
 
 _LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'bifrost-changes'"

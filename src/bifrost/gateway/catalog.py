@@ -25,7 +25,7 @@ from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams import paging
 from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.links.base import Facts, Peer
-from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.models import Upstream, Way
 from bifrost.upstreams.paging import Listed
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.sessions import UpstreamSessions
@@ -39,9 +39,11 @@ MAX_LISTED_BYTES = 128 * 1024 * 1024
 """Of all that is kept, as it came; the oldest goes first. Under the names of an endpoint it is there once more."""
 
 _FACTS = "facts"
-_Key = tuple[str, str, str, tuple[object, ...]]
+_Key = tuple[str, str, str, Way]
 _Owner = tuple[str, str]
 """An upstream, and whose view of it this is where everybody has their own: one person's account may hang alone."""
+
+_EVERYTHING = Endpoint(path=resource.DEFAULT_PATH)
 
 log = structlog.get_logger()
 
@@ -68,9 +70,9 @@ class Catalog:
 
     async def endpoint(self, path: str) -> Endpoint:
         """Raises UnknownEndpoint."""
+        if path == resource.DEFAULT_PATH:
+            return _EVERYTHING
         slug = resource.slug(path)
-        if slug is None and path == resource.DEFAULT_PATH:
-            return Endpoint(path=path)
         only = await self.upstreams.by_slug(slug) if slug else None
         if only is not None:
             return Endpoint(path=path, only=only)
@@ -146,10 +148,11 @@ class Catalog:
 
         Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
-        at_hand = self.at_hand(upstream, identity, kind)
-        if at_hand is None:
-            at_hand = await self._fetched(_key(upstream, identity, kind), upstream, identity, kind)
-        return at_hand.entries
+        key = _key(upstream, identity, kind)
+        known = self._listings.get(key)
+        if known is None or not self._fresh(known):
+            known = await self._fetched(key, upstream, identity, kind)
+        return known.entries
 
     async def _fetched(self, key: _Key, upstream: Upstream, identity: Identity, kind: Kind) -> Listing:
         return await self._fetching.do(key, lambda: self._fetch(key, upstream, identity, kind))

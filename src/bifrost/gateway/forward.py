@@ -10,9 +10,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
 from bifrost.base import ids
@@ -54,7 +55,8 @@ class Forward:
         """
         peer = self.peer(call, route)
         if route.upstream.allowed_extra_headers:
-            route = replace(route, passed=passed_on(route.upstream.allowed_extra_headers, call.sent))
+            passed = passed_on(route.upstream.allowed_extra_headers, call.sent)
+            route = msgspec.structs.replace(route, fields=Fields(passed=passed))
         if not call.client.modern:
             return await self._for_older(call, peer, route, params)
         try:
@@ -78,10 +80,11 @@ class Forward:
         )
 
     async def _request(self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
-        mirrored: Mapping[str, str] = {}
+        fields = route.fields
         if route.mirrored:
             arguments = params.get("arguments")
             mirrored = mirrored_headers.fields(route.mirrored, jsonrpc.value(arguments) if arguments else None)
+            fields = Fields(mirrored=mirrored, passed=fields.passed)
         with self.places.taken(route.upstream):
             return await self.sessions.request(
                 peer,
@@ -89,7 +92,7 @@ class Forward:
                 {**params, route.param: route.key} if route.param else params,
                 seconds=route.seconds,
                 requester=_Overhearing(requester, peer, self.places, self.overheard),
-                fields=Fields(mirrored=mirrored, passed=route.passed),
+                fields=fields,
             )
 
     # ---- an older client --------------------------------------------------------------------------------------------
@@ -152,8 +155,7 @@ class Forward:
         return jsonrpc.raw({"resultType": mcp.INPUT_REQUIRED, "inputRequests": outcome, REQUEST_STATE: sealed})
 
 
-@dataclass(frozen=True, slots=True)
-class _Overhearing:
+class _Overhearing(msgspec.Struct, frozen=True):
     requester: Requester
     peer: Peer
     places: Places

@@ -78,9 +78,12 @@ class Lists:
         return named if connects or own in _allowed(call, upstream) else None
 
     async def tool(self, call: Call, upstream: Upstream, own: str) -> Entry | None:
-        """Raises UpstreamUnavailable, RpcError, ConnectionRequired: then the one that connects is a tool, too."""
+        """One that has been found for this caller (`tool_owner`).
+
+        Raises UpstreamUnavailable, RpcError, ConnectionRequired: then the one that connects is a tool, too.
+        """
         entries = await self.catalog.entries(upstream, call.caller.identity, TOOLS)
-        return entries.get(own) if own in _allowed(call, upstream) else None
+        return entries.get(own) if own != CONNECT_TOOL or own in _allowed(call, upstream) else None
 
     async def prompt_owner(self, call: Call, name: str) -> tuple[Upstream, str] | None:
         """Where to ask for a prompt of this name, whether or not it is listed."""

@@ -1,8 +1,10 @@
 """Nouns of the gateway."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
+import msgspec
 from msgspec import Raw
 
 from bifrost.governance.models import McpConfig
@@ -10,7 +12,7 @@ from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.identity.callers import Caller
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.upstreams.extra_headers import Field
-from bifrost.upstreams.links.base import Nobody, Requester
+from bifrost.upstreams.links.base import NO_FIELDS, NOBODY, Fields, Requester
 from bifrost.upstreams.models import Upstream
 
 
@@ -94,8 +96,10 @@ class Endpoint:
     within: tuple[tuple[McpConfig, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
     """The program that asks, as far as upstreams need to know: what it declared, and where it hears them meanwhile.
 
     `session` names its own session (older era only); in the stateless revision every request says all of this itself.
@@ -105,8 +109,8 @@ class Client:
     capabilities: bytes = b"{}"
     session: str = ""
     log_level: str = ""
-    requester: Requester = field(default_factory=Nobody)
-    mirrored: Mapping[str, str] = field(default_factory=dict)
+    requester: Requester = NOBODY
+    mirrored: Mapping[str, str] = NOTHING
     """Its `Mcp-Param-*` header fields (2026-07-28)."""
 
     @property
@@ -120,20 +124,27 @@ class Client:
         return self.version >= mcp.LATEST_LEGACY and bytes(elicitation.get("url", b"")).startswith(b"{")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+def _nothing_sent(_name: str) -> list[str]:
+    return []
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One authenticated request: who, where, through which filters, and from what client."""
 
     caller: Caller
     endpoint: Endpoint
     policy: ToolPolicy
-    sent: Field = field(default=lambda _name: [], repr=False)
+    sent: Field = _nothing_sent
     """The header fields of the request."""
 
-    client: Client = field(default_factory=Client)
+    client: Client = Client()
+
+    def __repr__(self) -> str:
+        """Without what was sent: the credential is in it."""
+        return f"Call({self.principal!r})"
 
     def by(self, client: Client) -> "Call":
-        return replace(self, client=client)
+        return msgspec.structs.replace(self, client=client)
 
     @property
     def principal(self) -> str:
@@ -142,8 +153,7 @@ class Call:
         return f"{identity.kind}:{identity.id} {self.caller.client_id or ''} {self.endpoint.path}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Where a request goes: the upstream, and what it calls the thing that is asked for."""
 
     upstream: Upstream
@@ -154,8 +164,8 @@ class Route:
     key: str
     seconds: float
     mirrored: tuple[tuple[tuple[str, ...], str], ...] = ()
-    passed: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Header fields of the caller that go along."""
+    fields: Fields = NO_FIELDS
+    """What goes along in the head."""
 
     def mirroring(self, tool: Entry) -> "Route":
-        return replace(self, mirrored=tool.mirrored) if tool.mirrored else self
+        return msgspec.structs.replace(self, mirrored=tool.mirrored) if tool.mirrored else self

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec import Raw
 
 from bifrost.base import ids
@@ -55,8 +56,7 @@ class Questions:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class OlderClient:
+class OlderClient(msgspec.Struct, frozen=True):
     """Hears everything on the stream of its request, and answers questions if it has a session."""
 
     session: str
@@ -70,8 +70,7 @@ class OlderClient:
         return await self.questions.ask(self.session, method, params, self.emit)
 
 
-@dataclass(frozen=True, slots=True)
-class StatelessClient:
+class StatelessClient(msgspec.Struct, frozen=True):
     """Hears of its own request only: progress, and logs if it wants them (2026-07-28, transports and logging)."""
 
     log_level: str

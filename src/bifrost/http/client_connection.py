@@ -57,6 +57,13 @@ class Headers(Mapping[str, str]):
     def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
         self._fields = fields
 
+    def first(self, name: bytes) -> bytes:
+        """The value of a field, by its name in lower case; empty where there is none."""
+        for field, value in self._fields:
+            if field == name:
+                return value
+        return b""
+
     def __getitem__(self, name: str) -> str:
         wanted = name.lower().encode()
         for field, value in self._fields:
@@ -75,14 +82,18 @@ class Headers(Mapping[str, str]):
         return tuple(value.decode("latin-1") for field, value in self._fields if field == wanted)
 
 
+NO_HEADERS = Headers([])
+
+
 class Answer:
     """An answer, as far as it has come. Leaving its `with` block early closes the connection."""
 
-    __slots__ = ("_buffered", "_chunks", "_connection", "_error", "_waiter", "done", "headers", "status")
+    __slots__ = ("_buffered", "_chunks", "_connection", "_error", "_loop", "_waiter", "done", "headers", "status")
 
-    def __init__(self, connection: "ClientConnection") -> None:
+    def __init__(self, connection: "ClientConnection", loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.status = 0
-        self.headers = Headers([])
+        self.headers = NO_HEADERS
         self.done = False
         self._connection: ClientConnection | None = connection
         self._chunks: deque[bytes] = deque()
@@ -101,7 +112,7 @@ class Answer:
     @property
     def media_type(self) -> str:
         """Without parameters, in lower case."""
-        return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        return self.headers.first(b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
 
     async def begun(self) -> None:
         """Waits for the head. Raises HttpFailed, TimeoutError."""
@@ -162,7 +173,7 @@ class Answer:
     async def _wait(self) -> None:
         if self._error is not None:
             raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -182,6 +193,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: Answer | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: select.poll | None = None
         self._paused = False
         self._rested_since = 0.0
         self._begin()
@@ -198,7 +210,7 @@ class ClientConnection(asyncio.Protocol):
     def ask(self, request: bytes, deadline: float | None) -> Answer:
         """Send a request; `deadline` (of the loop's clock) is for the end of its answer."""
         self._begin()
-        answer = self._answer = Answer(self)
+        answer = self._answer = Answer(self, self._loop)
         if self._transport is None:
             self._fail(ConnectionEnded("the connection ended before the request was sent"))
             return answer
@@ -209,15 +221,18 @@ class ClientConnection(asyncio.Protocol):
     def expect_by(self, deadline: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._overdue) if deadline is not None else None
+            self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._overdue)
 
     def is_usable(self) -> bool:
         """Whether its other end still seems to be there; what it sent meanwhile would be no answer to anything."""
         if self._transport is None or self._transport.is_closing():
             return False
-        waiting = select.poll()
-        waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not waiting.poll(0)
+        if self._waiting is None:
+            self._waiting = select.poll()
+            self._waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._waiting.poll(0)
 
     def rested_for(self) -> float:
         """Seconds."""
@@ -351,13 +366,14 @@ class ClientConnection(asyncio.Protocol):
 
 def _framing(fields: list[tuple[bytes, bytes]], version: str) -> bool:
     """Whether the body ends with the connection (RFC 9112 §6.3). Raises HttpFailed for what can be read in two ways."""
-    lengths = [value for name, value in fields if name == _LENGTH]
-    codings = [value.lower() for name, value in fields if name == _CODING]
-    if len(lengths) + len(codings) > 1:
-        raise Unreadable("more than one framing")
-    if codings and (codings != [b"chunked"] or version != "1.1"):
-        raise Unreadable("a transfer coding that is not chunked")
+    framed = False
     for name, value in fields:
-        if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+        if name in (_LENGTH, _CODING):
+            if framed:
+                raise Unreadable("more than one framing")
+            framed = True
+            if name == _CODING and (value.lower() != b"chunked" or version != "1.1"):
+                raise Unreadable("a transfer coding that is not chunked")
+        elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
             raise Unreadable("a content coding that was not asked for")
-    return not lengths and not codings
+    return not framed

@@ -118,7 +118,7 @@ class PooledClient:
         §9.2.2).
         """
         origin, host, target = locate(url)
-        if trust != MACHINE:
+        if trust is not MACHINE and trust != MACHINE:
             origin = replace(origin, trust=trust)
         request = _head(method, host, target, headers, len(body)) + body
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
@@ -127,7 +127,8 @@ class PooledClient:
             connection, is_fresh = await self._connection(origin, deadline)
             answer = connection.ask(request, deadline)
             try:
-                await answer.begun()
+                if not answer.status:
+                    await answer.begun()
             except ConnectionEnded:
                 if is_fresh or not may_repeat:
                     raise
@@ -290,9 +291,10 @@ def _head(method: str, host: str, target: str, headers: Mapping[str, str], size:
         raise RequestRefused("not a method that this client knows")
     fields = {"user-agent": "User-Agent: bifrost"}
     for name, value in headers.items():
-        if not _is_name(name) or not _VALUE.fullmatch(value):
+        plain = value.isascii() and value.isprintable()  # what most are; the pattern says what else may be
+        if not plain and not _VALUE.fullmatch(value):
             raise RequestRefused("not a header field that can be sent")
-        fields[name.lower()] = f"{name}: {value}"  # one of a name: two would be read in two ways
+        fields[_name(name)] = f"{name}: {value}"  # one of a name: two would be read in two ways
     lines = [f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity", *fields.values()]
     if size or method == "POST":
         lines.append(f"Content-Length: {size}")
@@ -301,8 +303,11 @@ def _head(method: str, host: str, target: str, headers: Mapping[str, str], size:
 
 
 @functools.lru_cache(maxsize=1_024)
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and name.lower() not in _OURS
+def _name(name: str) -> str:
+    """In lower case. Raises RequestRefused."""
+    if _NAME.fullmatch(name) is None or name.lower() in _OURS:
+        raise RequestRefused("not a header field that can be sent")
+    return name.lower()
 
 
 def _machine_context() -> ssl.SSLContext:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from bifrost.base.errors import DomainError, MethodNotAllowed, Misdirected, NotFound, Unexpected
 from bifrost.http.cors import Cors
 from bifrost.http.public_urls import PublicUrls
+from bifrost.http.request import IncomingRequest
 from bifrost.http.router import Route
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -45,7 +46,7 @@ class _Guarded:
     operation: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = IncomingRequest(scope, receive)
         response = await self._answer(request)
         if self.surface.cors:
             self.surface.cors.allow(request, response)

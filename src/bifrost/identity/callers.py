@@ -3,8 +3,10 @@
 Fails closed: a credential that does not verify can never become the anonymous identity (contract §7).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from bifrost.base import ids
 from bifrost.base.clock import Clock
@@ -32,21 +34,23 @@ class ConflictingCredentials(Invalid):
     default_code = "conflicting_credentials"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """What a request presents. `keys` are values of the key headers; `authorization` are whole header values.
 
     `proofs` is None once they were checked: whoever is asked about again later was proved when the request came.
     """
 
-    authorization: tuple[str, ...] = field(default=(), repr=False)
-    keys: tuple[str, ...] = field(default=(), repr=False)
-    session_id: str | None = field(default=None, repr=False)
+    authorization: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    session_id: str | None = None
     proofs: SentProofs | None = None
 
+    def __repr__(self) -> str:
+        """How many there are, and not one of them."""
+        return f"Credentials(authorization={len(self.authorization)}, keys={len(self.keys)}, proofs={self.proofs!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, and what they may, like `Standing`. Without a virtual key there are no `key_configs`."""
 
     identity: Identity
@@ -54,8 +58,12 @@ class Caller:
     key_configs: tuple[McpConfig, ...] = ()
     within: tuple[tuple[McpConfig, ...], ...] = ()
     client_id: str | None = None
-    expires_at: int | None = field(default=None, compare=False)
+    expires_at: int | None = None
     """Of the credential that was presented."""
+
+    def may_the_same_as(self, other: "Caller") -> bool:
+        """Whether it is the same one, with the same rights; how long yet does not matter."""
+        return self == msgspec.structs.replace(other, expires_at=self.expires_at)
 
 
 class AccessTokenReader(Protocol):
@@ -77,7 +85,9 @@ class Callers:
         Raises MissingCredentials, Unauthenticated (TokenBound, ProofRefused, NonceNeeded), ConflictingCredentials,
         VirtualKeyRefused, StorageUnavailable.
         """
-        presented = {_parsed(value) for value in credentials.authorization} | {("", key) for key in credentials.keys}
+        presented = {_parsed(value) for value in credentials.authorization}
+        if credentials.keys:
+            presented |= {("", key) for key in credentials.keys}
         if len(presented) + (credentials.session_id is not None) > 1:
             raise ConflictingCredentials("Send one credential: an access token, a virtual key, or a session id.")
         if credentials.session_id is not None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from bifrost.governance.models import McpConfig
 from bifrost.governance.tool_policy import ToolPolicy
 
@@ -17,8 +19,7 @@ class Identity:
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What an identity that may still be used reaches.
 
     Without a virtual key there are no `key_configs`: such an identity reaches only what is open to every key, so that
@@ -34,8 +35,7 @@ class Standing:
         return ToolPolicy(key_configs=self.key_configs, within=self.within)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessTokenFacts:
+class AccessTokenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a verified access token says. `resource` is the path of the MCP endpoint that it is for."""
 
     standing: Standing

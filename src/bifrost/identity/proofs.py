@@ -1,7 +1,8 @@
 """Proofs of possession (DPoP, RFC 9449): whose key a request was made with, shown anew at every request."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from bifrost.base.clock import SECOND, Clock
@@ -22,13 +23,16 @@ _USE = "dpop_nonce"
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentProofs:
+class SentProofs(msgspec.Struct, frozen=True, kw_only=True):
     """The values of a request's DPoP fields, its method, and the public address that it was sent to."""
 
-    values: tuple[str, ...] = field(default=(), repr=False)
+    values: tuple[str, ...] = ()
     method: str = ""
     url: str = ""
+
+    def __repr__(self) -> str:
+        """Without the proofs."""
+        return f"SentProofs(method={self.method!r}, url={self.url!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,10 +46,10 @@ def message(raw: bytes) -> Message:
     envelope = jsonrpc.members(raw)
     _refuse_twice(raw.strip(), envelope)
     if decoded.params is not UNSET:
-        _refuse_twice(bytes(envelope["params"]), decoded.params)
+        _refuse_twice(envelope["params"], decoded.params)
         meta = decoded.params.get("_meta")
         if meta is not None:
-            _refuse_twice(bytes(meta), jsonrpc.object_members(meta))
+            _refuse_twice(meta, jsonrpc.object_members(meta))
     return decoded
 
 
@@ -103,18 +103,23 @@ def _check_id(decoded: Message) -> None:
         )
 
 
-def _refuse_twice(raw: bytes, members: Mapping[str, Any]) -> None:
+def _refuse_twice(raw: bytes | Raw, members: Mapping[str, Any]) -> None:
     """`members` are those of the object, of equal names the last one."""
-    if len(members) > MAX_MEMBERS or any(len(name) > MAX_NAME_CHARACTERS for name in members):
+    names = "".join(members)
+    if len(members) > MAX_MEMBERS or (len(names) > MAX_NAME_CHARACTERS and _has_long_name(members)):
         raise RpcError(
             INVALID_REQUEST,
             f"An object of the message has more than {MAX_MEMBERS} members, or a name of more than "
             f"{MAX_NAME_CHARACTERS} characters.",
         )
     # `{"name":value,…}` without blanks and escapes is as long as its members: then none was left out
-    size = 1 + sum(len(name.encode()) + len(value) + len('"":,') for name, value in members.items())
-    if members and size != len(raw) and _is_twice(raw, members):
+    size = 1 + len(names.encode()) + sum(map(len, members.values())) + len(members) * len('"":,')
+    if members and size != len(raw) and _is_twice(bytes(raw), members):
         raise RpcError(PARSE_ERROR, "The message contains the same member twice.")
+
+
+def _has_long_name(members: Mapping[str, Any]) -> bool:
+    return any(len(name) > MAX_NAME_CHARACTERS for name in members)
 
 
 def _is_twice(raw: bytes, members: Mapping[str, Raw]) -> bool:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import structlog
 
@@ -48,6 +48,8 @@ log = structlog.get_logger()
 class SqliteDatabase:
     driver = DRIVER
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
+    _changes: ClassVar[int] = 0
+    """Transactions of this process, in whatever database, that may have changed its mark."""
 
     def __init__(self, path: Path, *, busy_milliseconds: int = BUSY_TIMEOUT_MILLISECONDS) -> None:
         self.target = str(path)
@@ -60,7 +62,7 @@ class SqliteDatabase:
         self._ended = 0
         """Transactions of this connection that may have changed the mark; `data_version` tells of all other ones'."""
         self._seen = (-1, -1)
-        self._mark = -1
+        self._mark = self._looked = self._looked_after = -1
 
     async def open(self) -> None:
         with _failures_translated():
@@ -94,6 +96,7 @@ class SqliteDatabase:
             if connection:
                 connection.close()
         self._reader = self._writer = None
+        self._look_again()
 
     def read(self) -> "_Reading":
         return _Reading(CommittedRows(self.committed_rows, self._waiting_reader))
@@ -108,7 +111,21 @@ class SqliteDatabase:
         return self._waiting_reader() if writer.in_transaction else writer
 
     async def mark(self) -> int:
-        """One look at shared memory; only after a commit, of whichever process, is a row read."""
+        """One look at shared memory; only after a commit, of whichever process, is a row read.
+
+        What was seen is good until the event loop comes round, which is well below a millisecond: the rows that one
+        request stands on need one look. A commit by this process is seen at once.
+        """
+        if self._looked_after != SqliteDatabase._changes:
+            self._looked = self._look()
+            self._looked_after = SqliteDatabase._changes
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._looked
+
+    def _look_again(self) -> None:
+        self._looked_after = -1
+
+    def _look(self) -> int:
         with _failures_translated():
             connection = self._opened_writer()
             if not connection.in_transaction:
@@ -175,6 +192,7 @@ class SqliteDatabase:
                         writer.execute("ROLLBACK")
         finally:
             self._ended += not unmarked
+            SqliteDatabase._changes += not unmarked
             self._writing.release()
         if keep:
             self._checkpoints.committed()

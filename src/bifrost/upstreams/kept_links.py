@@ -1,9 +1,8 @@
 """The links of this process: what runs on each, who listens to it, and which of them makes room for a new one."""
 
 import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from bifrost.upstreams.links.base import Forgotten, Link, Requester
@@ -25,7 +24,7 @@ class KeptLinks:
     _links: OrderedDict[Key, Link] = field(default_factory=OrderedDict)
     """The one that was used last comes last."""
 
-    _working: Counter[int] = field(default_factory=Counter)
+    _working: dict[int, int] = field(default_factory=dict)
     """By link: how many requests are under way on it."""
 
     _listening: dict[int, set[asyncio.Timeout]] = field(default_factory=dict)
@@ -49,9 +48,8 @@ class KeptLinks:
     def where(self, wanted: Callable[[Key], bool]) -> list[Link]:
         return [link for key, link in self._links.items() if wanted(key)]
 
-    def used(self, link: Link) -> Link:
-        self._links.move_to_end(link.peer.key)
-        return link
+    def used(self, key: Key) -> None:
+        self._links.move_to_end(key)
 
     def add(self, link: Link) -> None:
         """In the place of one that was opened meanwhile, in another configuration."""
@@ -60,18 +58,20 @@ class KeptLinks:
         if before is not None:
             self.give_up(before)
         self._links[key] = link
-        self._working[id(link)] += 1
-        asyncio.get_running_loop().call_later(FRESH_SECONDS, self._worked, link)
+        self.begun(link)
+        asyncio.get_running_loop().call_later(FRESH_SECONDS, self.ended, link)
         self._make_room(key)
 
-    @contextmanager
-    def working(self, link: Link) -> Iterator[None]:
-        """Around each request."""
-        self._working[id(link)] += 1
-        try:
-            yield
-        finally:
-            self._worked(link)
+    def begun(self, link: Link) -> None:
+        """A request on it; `ended` is said however it ends."""
+        self._working[id(link)] = self._working.get(id(link), 0) + 1
+
+    def ended(self, link: Link) -> None:
+        working = self._working.pop(id(link)) - 1
+        if working:
+            self._working[id(link)] = working
+        elif self._given_up.pop(id(link), None):
+            self.close(link)
 
     async def listen(self, link: Link, uris: tuple[str, ...], requester: Requester) -> None:
         """Until the upstream has nothing to say of its own accord, or the link had to make room.
@@ -128,13 +128,6 @@ class KeptLinks:
             self.close(link)
         if self._closing:
             await asyncio.wait(self._closing, timeout=GOOD_BYE_SECONDS)
-
-    def _worked(self, link: Link) -> None:
-        self._working[id(link)] -= 1
-        if not self._working[id(link)]:
-            del self._working[id(link)]
-            if self._given_up.pop(id(link), None):
-                self.close(link)
 
     # ---- room for a new one -----------------------------------------------------------------------------------------
 

@@ -50,8 +50,28 @@ class StdioConfig:
     envs: tuple[str, ...] = ()
 
 
+class Way:
+    """Its hash is made once: it is part of keys that are looked up at every request."""
+
+    __slots__ = ("_hash", "_parts")
+
+    def __init__(self, *parts: object) -> None:
+        self._parts, self._hash = parts, hash(parts)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Way) and self._parts == other._parts)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+class _OnItsWay:
+    __slots__ = ("_way",)
+    _way: Way
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(_OnItsWay):
     """`name` is the prefix of its tools and has no hyphen; `sealed_headers` opens for this upstream only."""
 
     id: str
@@ -84,7 +104,7 @@ class Upstream:
 
     def price_of(self, tool: str) -> int:
         """What one call costs, in millionths."""
-        return round(self.tool_pricing.get(tool, 0) * MICRO)
+        return round(self.tool_pricing.get(tool, 0) * MICRO) if self.tool_pricing else 0
 
     @property
     def per_user(self) -> bool:
@@ -95,16 +115,21 @@ class Upstream:
         return self.auth_type in BY_OAUTH
 
     @property
-    def way(self) -> tuple[object, ...]:
+    def way(self) -> Way:
         """Everything that a conversation with it was begun with: what was heard on another way is not of this one."""
-        return (
-            self.connection_type,
-            self.connection_string,
-            self.auth_type,
-            self.sealed_headers,
-            self.stdio_config,
-            self.tls_config,
-        )
+        try:
+            return self._way
+        except AttributeError:
+            way = Way(
+                self.connection_type,
+                self.connection_string,
+                self.auth_type,
+                self.sealed_headers,
+                self.stdio_config,
+                self.tls_config,
+            )
+            object.__setattr__(self, "_way", way)
+            return way
 
     @property
     def shown_state(self) -> UpstreamState:

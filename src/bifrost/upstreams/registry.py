@@ -137,7 +137,10 @@ class Upstreams:
         """Every upstream that is not disabled, by name."""
         now = self.clock.now()
         if now - self._listed_at >= MAX_AGE_MILLISECONDS:
-            self._listed = [upstream for upstream in await self.store.upstreams() if not upstream.disabled]
+            known = {upstream.id: upstream for upstream in self._listed}
+            found = [upstream for upstream in await self.store.upstreams() if not upstream.disabled]
+            # one that is as it was stays the same object, so that comparing it costs nothing
+            self._listed = [known[one.id] if known.get(one.id) == one else one for one in found]
             self._by_name = {upstream.name: upstream for upstream in self._listed}
             self._by_slug = {upstream.endpoint_slug: upstream for upstream in self._listed}
             self._listed_at = now

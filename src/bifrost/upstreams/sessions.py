@@ -7,7 +7,7 @@ anybody else.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 from msgspec import Raw
@@ -25,11 +25,11 @@ from bifrost.upstreams.links import duplex, legacy, modern
 from bifrost.upstreams.links.base import (
     HANDSHAKE_SECONDS,
     NO_FIELDS,
+    NOBODY,
     Facts,
     Fields,
     Forgotten,
     Link,
-    Nobody,
     Params,
     Peer,
     Requester,
@@ -48,7 +48,6 @@ LOOK_SECONDS = 60.0
 MAX_LEFT = 20_000
 """Sessions of which it is remembered that they have ended."""
 
-NOBODY = Nobody()
 _EVERYBODY = "everybody"
 
 log = structlog.get_logger()
@@ -113,30 +112,26 @@ class UpstreamSessions:
         fields: Fields = NO_FIELDS,
     ) -> Raw:
         """The result, as its bytes. Raises RpcError (the upstream's own), UpstreamUnavailable, ConnectionRequired."""
+        was_forgotten = False
         while True:
+            key = peer.key
+            self.uses.begins(key)
             try:
-                return await self._request(peer, method, params, seconds, requester, fields)
+                link = await self._link(peer)
+                self._links.begun(link)
+                try:
+                    return await link.request(method, params, requester, seconds, fields)
+                except Forgotten as error:
+                    self._forget(link)
+                    if was_forgotten:
+                        raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
+                    was_forgotten = True
+                finally:
+                    self._links.ended(link)
             except Occupied:
-                peer = replace(peer, spare=peer.spare + 1)
-
-    async def _request(
-        self, peer: Peer, method: str, params: Params, seconds: float, requester: Requester, fields: Fields
-    ) -> Raw:
-        """Raises Occupied, and what `request` raises."""
-        with self.uses.of(peer.key):
-            link = await self._link(peer)
-            try:
-                with self._links.working(link):
-                    return await link.request(method, params, requester, seconds, fields)
-            except Forgotten:
-                self._forget(link)
-            link = await self._link(peer)
-            try:
-                with self._links.working(link):
-                    return await link.request(method, params, requester, seconds, fields)
-            except Forgotten as error:
-                self._forget(link)
-                raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
+                peer, was_forgotten = peer.another(), False
+            finally:
+                self.uses.ends(key)
 
     async def facts(self, peer: Peer) -> Facts:
         """What the upstream said of itself. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
@@ -219,14 +214,17 @@ class UpstreamSessions:
     async def _link(self, peer: Peer) -> Link:
         """Raises UpstreamUnavailable, ConnectionRequired."""
         self._check_not_left(peer)
-        known = self._links.get(peer.key)
-        if known is not None and known.peer.upstream.way != peer.upstream.way:
+        key = peer.key
+        known = self._links.get(key)
+        upstream = peer.upstream
+        if known is not None and known.peer.upstream is not upstream and known.peer.upstream.way != upstream.way:
             self._forget(known)  # its configuration was changed
             self._links.give_up(known)
             known = None
         if known is None:
-            return await self._opening.do((peer.key, peer.upstream.way), lambda: self._open(peer))
-        return self._links.used(known)
+            return await self._opening.do((key, peer.upstream.way), lambda: self._open(peer))
+        self._links.used(key)
+        return known
 
     def _check_not_left(self, peer: Peer) -> None:
         if peer.session in self._left:

@@ -1,8 +1,7 @@
 """What is in use, and what nobody has used for long."""
 
-from collections import Counter
-from collections.abc import Collection, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Hashable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -14,20 +13,21 @@ K = TypeVar("K", bound=Hashable)
 @dataclass(slots=True)
 class Uses(Generic[K]):
     clock: Clock
-    _running: Counter[K] = field(default_factory=Counter)
+    _running: dict[K, int] = field(default_factory=dict)
     _ended_at: dict[K, int] = field(default_factory=dict)
 
-    @contextmanager
-    def of(self, key: K) -> Iterator[None]:
+    def of(self, key: K) -> AbstractContextManager[None]:
         """Around each use."""
-        self._running[key] += 1
-        try:
-            yield
-        finally:
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
-            self._ended_at[key] = self.clock.now()
+        return _Use(self, key)
+
+    def begins(self, key: K) -> None:
+        self._running[key] = self._running.get(key, 0) + 1
+
+    def ends(self, key: K) -> None:
+        running = self._running.pop(key) - 1
+        if running:
+            self._running[key] = running
+        self._ended_at[key] = self.clock.now()
 
     def idle(self, keys: Collection[K], milliseconds: int) -> list[K]:
         """Of these, which are all there are, those that were not used for so long. The others are forgotten.
@@ -38,3 +38,16 @@ class Uses(Generic[K]):
         self._ended_at = {key: self._ended_at.get(key, now) for key in keys}
         rested = [key for key, ended_at in self._ended_at.items() if now - ended_at >= milliseconds]
         return [key for key in rested if key not in self._running]
+
+
+class _Use(Generic[K]):
+    __slots__ = ("_key", "_uses")
+
+    def __init__(self, uses: Uses[K], key: K) -> None:
+        self._uses, self._key = uses, key
+
+    def __enter__(self) -> None:
+        self._uses.begins(self._key)
+
+    def __exit__(self, *_why: object) -> None:
+        self._uses.ends(self._key)

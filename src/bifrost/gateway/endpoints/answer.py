@@ -41,8 +41,7 @@ class Answer(Response):
         record: Callable[[], Recording] | None = None,
     ) -> None:
         """`streams`: the client takes events; `cancels`: a client that goes away wants the work to end."""
-        super().__init__()
-        self.raw_headers = []
+        self.raw_headers = []  # nothing else of a response is known before the work is done
         self._work = work
         self._streams = streams
         self._cancels = cancels
@@ -56,11 +55,10 @@ class Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send, self._receive = send, receive
-        self._task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        timers = [loop.call_later(CHECK_SECONDS, self._check)]
-        if self._cancels:
-            timers.append(loop.call_later(WATCH_AFTER_SECONDS, self._watch))
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(self._loop)
+        first = (WATCH_AFTER_SECONDS, self._watch) if self._cancels else (CHECK_SECONDS, self._check)
+        self._timer = self._loop.call_later(*first)
         try:
             response = await self._work(self)
         except asyncio.CancelledError:
@@ -71,8 +69,7 @@ class Answer(Response):
                 return
             response = self._refusal
         finally:
-            for timer in timers:
-                timer.cancel()
+            self._timer.cancel()
             for helper in self._helpers:
                 helper.cancel()
         if self._started:
@@ -117,6 +114,7 @@ class Answer(Response):
                 await self._write(COMMENT)
 
     def _watch(self) -> None:
+        self._timer = self._loop.call_later(CHECK_SECONDS - WATCH_AFTER_SECONDS, self._check)
         self._help(_departure(self._receive, self._departed))
 
     def _departed(self) -> None:

@@ -13,19 +13,25 @@ INCLUDE_CLIENTS = "x-bf-mcp-include-clients"
 INCLUDE_TOOLS = "x-bf-mcp-include-tools"
 _AUTHORIZATION, _SESSION, _PROOF = b"authorization", SESSION_HEADER.encode(), dpop.HEADER.lower().encode()
 _KEYS = frozenset(name.encode() for name in KEY_HEADERS)
-_PRESENTED = _KEYS | {_AUTHORIZATION, _SESSION, _PROOF}
+_OTHERS = _KEYS | {_SESSION, _PROOF}
+_KEY = b"key"
+"""Any of them."""
 
 
 def credentials(request: Request) -> Credentials:
     """Everything that was presented, so that two can be noticed. Query parameters are never looked at."""
-    presented = [(name, value.decode("latin-1")) for name, value in request.scope["headers"] if name in _PRESENTED]
-    proofs = tuple(value for name, value in presented if name == _PROOF)
-    sessions = [value for name, value in presented if name == _SESSION]
+    authorization: list[str] = []
+    others: dict[bytes, list[str]] = {}
+    for name, value in request.scope["headers"]:
+        if name == _AUTHORIZATION:
+            authorization.append(value.decode("latin-1"))
+        elif name in _OTHERS:
+            others.setdefault(_KEY if name in _KEYS else name, []).append(value.decode("latin-1"))
     return Credentials(
-        authorization=tuple(value for name, value in presented if name == _AUTHORIZATION),
-        keys=tuple(value for name, value in presented if name in _KEYS),
-        session_id=", ".join(sessions) if sessions else None,
-        proofs=SentProofs(values=proofs, method=request.method, url=public_url(request)),
+        authorization=tuple(authorization),
+        keys=tuple(others.get(_KEY, ())),
+        session_id=", ".join(others[_SESSION]) if _SESSION in others else None,
+        proofs=SentProofs(values=tuple(others.get(_PROOF, ())), method=request.method, url=public_url(request)),
     )
 
 

@@ -28,7 +28,6 @@ from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
 LAST_EVENT_ID = "last-event-id"
 _MODERN_MEMBERS = ("resultType", "ttlMs", "cacheScope")
-_TO_REWRITE = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"_meta"')
 
 log = structlog.get_logger()
 
@@ -77,18 +76,14 @@ class Legacy:
         if session and method in _OF_SESSIONS:
             await self._of_session(method, call, session, params)
             return {}
-        if method not in self.methods:
-            work: Coroutine[Any, Any, Result] = self.extensions.call(call, method, params)
-        else:
-            work = self.methods[method](call, params)
-        return without_modern_members(await (self._cancellable(work, (session.id, request_id)) if session else work))
-
-    async def _cancellable(self, work: Coroutine[Any, Any, Result], key: tuple[str, Id]) -> Result:
         task = asyncio.current_task()
-        if task is not None:
-            self._running[key] = task
+        key = (session.id if session else "", request_id)
+        if session and task is not None:
+            self._running[key] = task  # the client may cancel it
         try:
-            return await work
+            if method in self.methods:
+                return without_modern_members(await self.methods[method](call, params))
+            return without_modern_members(await self.extensions.call(call, method, params))
         finally:
             if self._running.get(key) is task:
                 self._running.pop(key, None)
@@ -236,7 +231,7 @@ def without_modern_members(result: Result) -> Result:
     """
     if isinstance(result, Raw):
         raw = bytes(result)
-        if not any(name in raw for name in _TO_REWRITE):
+        if not (b'"resultType"' in raw or b'"_meta"' in raw or b'"ttlMs"' in raw or b'"cacheScope"' in raw):
             return result
         result = jsonrpc.object_members(result)
     kept = {name: value for name, value in result.items() if name not in _MODERN_MEMBERS}

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import msgspec
 import structlog
 from msgspec import UNSET
 from starlette.requests import Request
@@ -18,7 +19,6 @@ from bifrost.gateway.endpoints.credentials import INCLUDE_CLIENTS, INCLUDE_TOOLS
 from bifrost.gateway.endpoints.legacy import CANCELLED, Legacy
 from bifrost.gateway.endpoints.modern import Modern
 from bifrost.gateway.errors import AccessChanged, InsufficientScope
-from bifrost.gateway.methods import Result
 from bifrost.gateway.models import Call, Endpoint
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http import body
@@ -51,7 +51,6 @@ _NOT_IN_LEGACY = {mcp.MISSING_CAPABILITY: jsonrpc.INVALID_REQUEST, mcp.HEADER_MI
 _REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault)
 """What the HTTP status must say too: the scope challenge, and that storage does not answer."""
 
-Ask = Callable[[], Awaitable[Result]]
 Moved = Callable[[Call], Awaitable[None]]
 
 log = structlog.get_logger()
@@ -115,11 +114,13 @@ class McpEndpoint:
         request_id: Id = message.id  # type: ignore[assignment]
 
         async def work(answer: Answer) -> Response:
-            async def ask() -> Result:
+            try:
                 modern.check_headers(request, message)
-                return await self.modern.answer(message, call.by(modern.client(request, message, answer.emit)))
-
-            return await self._answered(request, message, request_id, ask)
+                client = modern.client(request, message, answer.emit)
+                result = await self.modern.answer(message, call.by(client))
+                return surface.body(jsonrpc.result_response(request_id, result))
+            except BaseException as error:  # noqa: BLE001 - what is not an answer is raised again
+                return self._instead(request, message, request_id, error)
 
         if message.method == mcp.LISTEN:
             return self._while_allowed(request, call, await self._subscribed(request, message, request_id, call))
@@ -158,25 +159,23 @@ class McpEndpoint:
     async def _in_session(
         self, request: Request, message: Message, call: Call, session: ClientSession | None, answer: Answer
     ) -> Response:
+        """The answer to one request, result or error; nothing is raised any more."""
         request_id: Id = message.id  # type: ignore[assignment]
-
-        async def ask() -> Result:
+        try:
             client = self.legacy.client(request, session, answer.emit)
-            return await self.legacy.answer(message, call.by(client), session, request_id)
-
-        return await self._answered(request, message, request_id, ask)
+            result = await self.legacy.answer(message, call.by(client), session, request_id)
+            return surface.body(jsonrpc.result_response(request_id, result))
+        except BaseException as error:  # noqa: BLE001 - what is not an answer is raised again
+            return self._instead(request, message, request_id, error)
 
     async def _initialized(self, request: Request, message: Message, call: Call) -> Response:
-        sealed = ""
-
-        async def ask() -> Result:
-            nonlocal sealed
+        request_id: Id = message.id  # type: ignore[assignment]
+        try:
             greeting, sealed = await self.legacy.initialize(call, message.params or {})
-            return greeting
-
-        response = await self._answered(request, message, message.id, ask)  # type: ignore[arg-type]
-        if sealed:
-            response.headers[mcp.SESSION_HEADER] = sealed
+        except BaseException as error:  # noqa: BLE001 - what is not an answer is raised again
+            return self._instead(request, message, request_id, error)
+        response = surface.body(jsonrpc.result_response(request_id, greeting))
+        response.headers[mcp.SESSION_HEADER] = sealed
         return response
 
     async def _batch(self, request: Request, raw: bytes, call: Call) -> Response:
@@ -226,21 +225,24 @@ class McpEndpoint:
 
         What runs was begun under other rules. What only listens is `moved` under the new ones.
         """
-        presented = replace(credentials(request), proofs=None)  # those were checked when the request came
 
         async def refused() -> Response | None:
             nonlocal call
+            # proofs were checked when the request came
+            presented = msgspec.structs.replace(credentials(request), proofs=None)
             try:
                 there = await self.catalog.endpoint(call.endpoint.path)
                 now = await self.callers.authenticate(presented, call.endpoint.path)
-                if moved and (now != call.caller or there != call.endpoint) and _who(now) == _who(call.caller):
-                    call = replace(call, caller=now, endpoint=there, policy=_policy(request, now, there))
+                changed = not now.may_the_same_as(call.caller) or there != call.endpoint
+                if moved and changed and _who(now) == _who(call.caller):
+                    policy = _policy(request, now, there)
+                    call = msgspec.structs.replace(call, caller=now, endpoint=there, policy=policy)
                     await moved(call)
             except StorageFault:
                 return None  # that says nothing about the credential
             except DomainError as error:
                 return self.render(request, error, OPERATION)
-            same = now == call.caller and there.within == call.endpoint.within
+            same = now.may_the_same_as(call.caller) and there.within == call.endpoint.within
             return None if same else self.render(request, AccessChanged(), OPERATION)
 
         return refused
@@ -256,19 +258,16 @@ class McpEndpoint:
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
-    async def _answered(self, request: Request, message: Message, request_id: Id, ask: Ask) -> Response:
-        """The answer to one request, result or error; nothing is raised any more."""
-        try:
-            return surface.body(jsonrpc.result_response(request_id, await ask()))
-        except (RpcError, DomainError) as error:
+    def _instead(self, request: Request, message: Message, request_id: Id, error: BaseException) -> Response:
+        """What one request is answered with when there is no result. Raises what ends more than the request."""
+        if isinstance(error, RpcError | DomainError):
             return self._refused(request, error, request_id, is_modern=modern.is_named(request))
-        except asyncio.CancelledError as cancelled:
-            if cancelled.args != (CANCELLED,):
-                raise
+        if isinstance(error, asyncio.CancelledError) and error.args == (CANCELLED,):
             return Response(status_code=202)  # its client does not want an answer any more
-        except Exception:
-            log.exception("unexpected_error", method=message.method)
-            return surface.refusal(request, Unexpected(), request_id, 200)
+        if not isinstance(error, Exception):
+            raise error
+        log.error("unexpected_error", method=message.method, exc_info=error)
+        return surface.refusal(request, Unexpected(), request_id, 200)
 
     def _refused(self, request: Request, error: RpcError | DomainError, request_id: Id, *, is_modern: bool) -> Response:
         if isinstance(error, _REFUSED_AS_A_WHOLE):
@@ -292,7 +291,7 @@ def _policy(request: Request, caller: Caller, endpoint: Endpoint) -> ToolPolicy:
 
 def _who(caller: Caller) -> Caller:
     """Everything but which tools they may use."""
-    return replace(caller, key_configs=(), within=())
+    return msgspec.structs.replace(caller, key_configs=(), within=(), expires_at=None)
 
 
 async def _nothing(_message: bytes) -> bool:

@@ -46,7 +46,17 @@ def rpc_error(error: RpcError, request_id: Id | None, status_code: int) -> Respo
 
 
 def body(raw: bytes, status_code: int = 200) -> Response:
-    return Response(raw, status_code, media_type="application/json")
+    return _Json(raw, status_code)
+
+
+class _Json(Response):
+    """What Starlette would make of it, without looking for what it might be."""
+
+    background = None
+
+    def __init__(self, raw: bytes, status_code: int) -> None:
+        self.body, self.status_code = raw, status_code
+        self.raw_headers = [(b"content-length", b"%d" % len(raw)), (b"content-type", b"application/json")]
 
 
 def _challenge(request: Request, error: DomainError, public_urls: PublicUrls, mode: AuthMode) -> str | None:

@@ -7,14 +7,15 @@ whoever asked (progress, logs) or ask them something in turn (sampling, elicitat
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
+import msgspec
 import structlog
 from msgspec import UNSET, Raw
 
 from bifrost import __version__
 from bifrost.base.errors import DomainError
+from bifrost.base.time_limit import TimeLimit
 from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
@@ -62,8 +63,10 @@ class Nobody:
         raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Nobody is there to answer this.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+NOBODY = Nobody()
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """An upstream as one caller talks to it. Callers with the same key share a link.
 
     `session` is the caller's own session: what it does to the state of a link is seen by nobody else. `capabilities`
@@ -83,6 +86,10 @@ class Peer:
     def key(self) -> tuple[str, str, str, bytes, str, int]:
         level = "" if self.session else self.log_level
         return self.upstream.id, self.owner, self.session, self.capabilities, level, self.spare
+
+    def another(self) -> "Peer":
+        """For one more link."""
+        return msgspec.structs.replace(self, spare=self.spare + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,33 +166,18 @@ class Forgotten(Exception):
     """The upstream knows the session, or the revision, no longer. It did not look at the request."""
 
 
-class Patience:
+class Patience(TimeLimit):
     """The time limit of one request: progress renews it, a question to a person stretches it, up to a last end."""
 
+    __slots__ = ("_last_end", "seconds")
+
     def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
         self.seconds = seconds
-        self._limit = asyncio.timeout(seconds)
-        self._end = asyncio.get_running_loop().time() + max(MAX_SECONDS, seconds)
-
-    async def __aenter__(self) -> Self:
-        await self._limit.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Raises TimeoutError."""
-        await self._limit.__aexit__(kind, error, trace)
-
-    @property
-    def ends_at(self) -> float:
-        """On the loop's clock."""
-        return self._limit.when() or self._end
+        self._last_end = self.ends_at - seconds + max(MAX_SECONDS, seconds)
 
     def renew(self, seconds: float = 0) -> None:
-        now = asyncio.get_running_loop().time()
-        if not self._limit.expired():
-            self._limit.reschedule(min(now + (seconds or self.seconds), self._end))
+        self.move(min(self._loop.time() + (seconds or self.seconds), self._last_end))
 
 
 @dataclass(slots=True)

@@ -111,7 +111,7 @@ class DuplexLink:
         request_id = running.request_id
         waiting = self._waiting[request_id] = _Waiting(running, asyncio.get_running_loop().create_future())
         try:
-            async with patience:
+            with patience:
                 await self.pipe.send(jsonrpc.request(request_id, method, self._with_meta(running.peer, sent)))
                 message = await waiting.answer
         except TimeoutError as error:

@@ -1,8 +1,9 @@
 """One authenticated HTTP request to an upstream, once more with renewed credentials when it refused the old ones."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from bifrost.protocol import upstream_metadata
 from bifrost.upstreams.auth.base import UpstreamAuth
@@ -13,7 +14,7 @@ from bifrost.upstreams.transports.streamable_http import Reply, StreamableHttp
 CREDENTIAL_SECONDS = 60.0
 """More than it takes to renew a credential, also when another process died while it did."""
 
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_UNAUTHORIZED, _FORBIDDEN = _REFUSALS = 401, 403
 _SERVER_FAULT = 500
 
 
@@ -23,8 +24,7 @@ class HttpChannel:
     transport: StreamableHttp
     auth: UpstreamAuth
 
-    @asynccontextmanager
-    async def open(
+    def open(
         self,
         method: str,
         headers: Mapping[str, str],
@@ -32,21 +32,29 @@ class HttpChannel:
         *,
         url: str = "",
         patience: Patience | None = None,
-    ) -> AsyncIterator[Reply]:
+    ) -> AbstractAsyncContextManager[Reply]:
         """To the configured URL, unless another is given. Raises UpstreamUnavailable, ConnectionRequired.
 
         `patience` is for the upstream alone: what its credential takes does not count.
         """
+        return _Opening(self, method, url or self.peer.upstream.connection_string, headers, body, patience)
+
+    async def asked(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, patience: Patience | None
+    ) -> Reply:
+        """The answer as far as its head, to be closed. Raises UpstreamUnavailable, ConnectionRequired."""
         credentials = await self._credentials(patience)
-        async with self._once(method, url, {**credentials, **headers}, body) as reply:
-            if reply.status != _UNAUTHORIZED or not await self._renewed(credentials, patience):
-                await self._check(reply)
-                yield reply
-                return
-        credentials = await self._credentials(patience)
-        async with self._once(method, url, {**credentials, **headers}, body) as reply:
+        reply = await self._once(method, url, {**credentials, **headers}, body)
+        try:
+            if reply.status == _UNAUTHORIZED and await self._renewed(credentials, patience):
+                reply.close()
+                credentials = await self._credentials(patience)
+                reply = await self._once(method, url, {**credentials, **headers}, body)
             await self._check(reply)
-            yield reply
+        except BaseException:
+            reply.close()
+            raise
+        return reply
 
     async def _credentials(self, patience: Patience | None) -> Mapping[str, str]:
         if patience:
@@ -65,25 +73,19 @@ class HttpChannel:
             patience.renew()
         return renewed
 
-    def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> AbstractAsyncContextManager[Reply]:
+    async def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         upstream = self.peer.upstream
-        return self.transport.open(
-            method,
-            url or upstream.connection_string,
-            body=body,
-            headers=headers,
-            upstream=upstream.name,
-            trust=upstream.tls_config,
+        return await self.transport.ask(
+            method, url, body=body, headers=headers, upstream=upstream.name, trust=upstream.tls_config
         )
 
     async def _check(self, reply: Reply) -> None:
+        if reply.status not in _REFUSALS:
+            return
         if reply.status == _FORBIDDEN:
             challenge = upstream_metadata.bearer_parameters(reply.challenges)
             await self.auth.forbidden(self.peer.upstream, self.peer.identity, challenge)
-        if reply.status in (_UNAUTHORIZED, _FORBIDDEN):
-            raise UpstreamUnavailable(f"{self.peer.upstream.name} refused this gateway's credentials.")
+        raise UpstreamUnavailable(f"{self.peer.upstream.name} refused this gateway's credentials.")
 
     def no_answer(self, status: int) -> UpstreamUnavailable:
         name = self.peer.upstream.name
@@ -93,3 +95,19 @@ class HttpChannel:
 
     def too_slow(self, seconds: float) -> UpstreamUnavailable:
         return UpstreamUnavailable(f"{self.peer.upstream.name} did not answer within {seconds:g} seconds.")
+
+
+class _Opening:
+    """An answer for as long as it is read."""
+
+    __slots__ = ("_asked", "_channel", "_reply")
+
+    def __init__(self, channel: HttpChannel, *asked: Any) -> None:
+        self._channel, self._asked = channel, asked
+
+    async def __aenter__(self) -> Reply:
+        self._reply = await self._channel.asked(*self._asked)
+        return self._reply
+
+    async def __aexit__(self, *_why: object) -> None:
+        self._reply.close()

@@ -72,7 +72,7 @@ class LegacyLink:
         patience = Patience(seconds)
         running = Running(self.peer, request_id, requester, patience, self._respond, token)
         try:
-            async with patience:
+            with patience:
                 message = await self._answer(running, jsonrpc.request(request_id, method, sent), fields)
         except TimeoutError as error:
             self._cancel(request_id, "It took too long.")
@@ -85,7 +85,8 @@ class LegacyLink:
         return result_of(self.peer, message)
 
     async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
-        async with self.channel.open("POST", {**fields.passed, **self._headers()}, body) as reply:
+        headers = self._headers()
+        async with self.channel.open("POST", {**fields.passed, **headers} if fields.passed else headers, body) as reply:
             message = await self._heard(reply, running)
             if self._forgotten(reply, message):
                 raise Forgotten
@@ -197,11 +198,10 @@ async def initialize(channel: HttpChannel) -> LegacyLink | None:
     }
     patience = Patience(HANDSHAKE_SECONDS)
     try:
-        async with (
-            patience,
-            channel.open("POST", {}, jsonrpc.request(0, mcp.INITIALIZE, greeting), patience=patience) as reply,
-        ):
-            message = await reply.answer(0)
+        body = jsonrpc.request(0, mcp.INITIALIZE, greeting)
+        with patience:
+            async with channel.open("POST", {}, body, patience=patience) as reply:
+                message = await reply.answer(0)
     except TimeoutError as error:
         raise channel.too_slow(HANDSHAKE_SECONDS) from error
     if message is None and reply.status >= _SERVER_FAULT:

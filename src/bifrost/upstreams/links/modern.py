@@ -83,8 +83,9 @@ class ModernLink:
         try:
             stretched = patience if first else None
             opened = self.channel.open("POST", headers(method, params, fields), body, patience=stretched)
-            async with patience, opened as reply:
-                return await reply.answer(request_id, running.incoming), reply.status
+            with patience:
+                async with opened as reply:
+                    return await reply.answer(request_id, running.incoming), reply.status
         except TimeoutError as error:
             raise self.channel.too_slow(seconds) from error
 

@@ -61,7 +61,7 @@ class Asking:
         return {upstream.id: asked for upstream, asked in zip(wanted, found, strict=True) if asked}
 
     async def _asked(self, upstream: Upstream) -> Asked | None:
-        way = (*upstream.way, upstream.sealed_oauth_config)
+        way = (upstream.way, upstream.sealed_oauth_config)
         known = self._known.get(upstream.id)
         if known and known[0] == way and self.clock.now() < known[1]:
             return known[2]

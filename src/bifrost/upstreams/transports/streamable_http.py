@@ -1,12 +1,11 @@
 """Streamable HTTP as a client: one request, and the messages that answer it, from JSON or from a stream of events."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
+from bifrost.base.time_limit import TimeLimit
 from bifrost.http.client_connection import Answer, Headers, NotTrusted, TooLarge, Unreadable
 from bifrost.http.pooled_client import PooledClient
 from bifrost.http.tls import MACHINE, Trust
@@ -35,11 +34,18 @@ class Reply:
     response: Answer
     last_event_id: str | None = None
     retry_milliseconds: int | None = None
+    media_type: str = ""
     _size: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.media_type = self.response.media_type
 
     @property
     def status(self) -> int:
         return self.response.status
+
+    def close(self) -> None:
+        self.response.close()
 
     @property
     def headers(self) -> Headers:
@@ -52,7 +58,7 @@ class Reply:
 
     @property
     def streams(self) -> bool:
-        return self.response.media_type == "text/event-stream" and self.response.status == _HTTP_OK
+        return self.media_type == "text/event-stream" and self.response.status == _HTTP_OK
 
     async def messages(self, *, endless: bool = False) -> AsyncIterator[bytes]:
         """Each message as its bytes; none when the answer carries none. `endless`: the limit is for one event.
@@ -111,7 +117,7 @@ class Reply:
             raise self._too_large() from error
         except _FAULTS as error:
             raise _unusable(self.upstream, error) from error
-        return raw if self.response.media_type == "application/json" and self.status != _HTTP_ACCEPTED else None
+        return raw if self.media_type == "application/json" and self.status != _HTTP_ACCEPTED else None
 
     def _decoded(self, raw: bytes) -> Message | None:
         try:
@@ -154,8 +160,7 @@ class Exchange:
 class StreamableHttp:
     client: PooledClient
 
-    @asynccontextmanager
-    async def open(
+    async def ask(
         self,
         method: str,
         url: str,
@@ -164,8 +169,8 @@ class StreamableHttp:
         headers: Mapping[str, str],
         upstream: str,
         trust: Trust = MACHINE,
-    ) -> AsyncIterator[Reply]:
-        """The answer as far as its head; how long to wait is the caller's business.
+    ) -> Reply:
+        """The answer as far as its head, to be closed; how long to wait is the caller's business.
 
         Raises UpstreamUnavailable, in words that name the upstream and nothing else.
         """
@@ -176,8 +181,7 @@ class StreamableHttp:
             raise UpstreamUnavailable(f"{upstream} does not answer.") from error
         except _FAULTS as error:
             raise _unusable(upstream, error) from error
-        with answer:
-            yield Reply(upstream, answer)
+        return Reply(upstream, answer)
 
     async def exchange(
         self,
@@ -192,11 +196,12 @@ class StreamableHttp:
     ) -> Exchange:
         """One message and its answer; a notification has none. Raises UpstreamUnavailable."""
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self.open("POST", url, body=body, headers=headers, upstream=upstream, trust=trust) as reply,
-            ):
-                return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
+            with TimeLimit(seconds):
+                reply = await self.ask("POST", url, body=body, headers=headers, upstream=upstream, trust=trust)
+                try:
+                    return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
+                finally:
+                    reply.close()
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} did not answer within {seconds:g} seconds.") from error
 

@@ -164,14 +164,13 @@ async def test_questions_end_with_the_request_they_were_asked_for() -> None:
 
 async def test_a_time_limit_ends() -> None:
     """Contract §7: a time-out is an error for that call only."""
-    with pytest.raises(TimeoutError):
-        async with Patience(0):
-            await asyncio.Event().wait()
+    with pytest.raises(TimeoutError), Patience(0):
+        await asyncio.Event().wait()
 
 
 async def test_progress_renews_a_time_limit_up_to_a_last_end() -> None:
     """Contract §7: progress extends it, for a person much longer, and never for ever."""
-    async with Patience(60) as patience:
+    with Patience(60) as patience:
         ends = [patience.ends_at]
         for seconds in (600, 0, 1e9):
             patience.renew(seconds)
