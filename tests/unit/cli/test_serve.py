@@ -1,8 +1,9 @@
 """`bifrost serve` up to the moment it listens: what it refuses, and what it hands to the server."""
 
+import gc
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,18 @@ Started = dict[str, Any]
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Started]]:
     """What uvicorn was started with, instead of starting it."""
     calls: list[Started] = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: calls.append({"app": app, **options}))
-    return calls
+    before = gc.get_threshold()
+
+    def run(app: Any, **options: Any) -> None:
+        calls.append({"app": app, "lasting_objects": gc.get_freeze_count(), **options})
+
+    monkeypatch.setattr(uvicorn, "run", run)
+    yield calls
+    gc.unfreeze()
+    gc.set_threshold(*before)
 
 
 def _serve(bifrost: Commands, *arguments: str, **values: Any) -> Any:
@@ -37,6 +45,15 @@ def test_a_single_process_serves_the_application_itself(bifrost: Commands, start
     assert call["host"] == "127.0.0.1"
     assert (call["proxy_headers"], call["server_header"], call["access_log"]) == (False, False, False)
     assert call["timeout_graceful_shutdown"] > 0
+
+
+def test_no_request_waits_while_the_gateway_itself_is_looked_through_for_garbage(
+    bifrost: Commands, started: list[Started]
+) -> None:
+    """What lasts as long as the process is set apart before the first request comes."""
+    before = gc.get_freeze_count()
+    assert _serve(bifrost).code == 0
+    assert started[0]["lasting_objects"] > before + 10_000
 
 
 def test_the_command_line_goes_before_the_file(bifrost: Commands, started: list[Started]) -> None:
