@@ -114,7 +114,6 @@ COVERED_BY_STORIES = {
     "gateway/models.py": "tests/flows/test_mcp_filters.py",
     "gateway/questions.py": "tests/flows/test_mcp_sessions.py",
     "gateway/reading.py": "tests/flows/test_mcp_conversations.py",
-    "gateway/request_state.py": "tests/flows/test_mcp_multi_round.py",
     "gateway/subscriptions.py": "tests/flows/test_mcp_sessions.py",
     "gateway/views.py": "tests/flows/test_list_changes.py",
     "gateway/endpoints/credentials.py": "tests/flows/test_mcp_credentials.py",

@@ -84,8 +84,7 @@ def _check_mirrored(sent: Mapping[str, str], tool: Entry, params: Mapping[str, R
 
     Raises RpcError.
     """
-    arguments = jsonrpc.value(params["arguments"]) if "arguments" in params else None
-    wanted = mirrored_headers.fields(tool.mirrored, arguments)
+    wanted = mirrored_headers.fields_of(tool.mirrored, params.get("arguments"))
     for _, name in tool.mirrored:
         field = f"{mirrored_headers.PREFIX}{name.lower()}"
         if _plain(sent.get(field)) != _plain(wanted.get(field)):

@@ -82,8 +82,7 @@ class Forward:
     async def _request(self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
         fields = route.fields
         if route.mirrored:
-            arguments = params.get("arguments")
-            mirrored = mirrored_headers.fields(route.mirrored, jsonrpc.value(arguments) if arguments else None)
+            mirrored = mirrored_headers.fields_of(route.mirrored, params.get("arguments"))
             fields = Fields(mirrored=mirrored, passed=fields.passed)
         with self.places.taken(route.upstream):
             return await self.sessions.request(

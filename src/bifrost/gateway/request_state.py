@@ -5,6 +5,7 @@ upstream's own state is inside: it comes back to the same upstream, and only in 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,9 +75,21 @@ class RequestStates:
 
 def _owner(call: Call, route: Route, params: Mapping[str, Any]) -> str:
     """Principal and endpoint, upstream, method, name, and the arguments whatever their spelling."""
-    try:
-        arguments = _sorted.encode(jsonrpc.value(jsonrpc.encode(params.get("arguments"))))
-    except (ValueError, RecursionError):
-        arguments = b"unreadable"
-    digest = hashlib.sha256(arguments).hexdigest()
+    digest = hashlib.sha256(_canonical(jsonrpc.encode(params.get("arguments")))).hexdigest()
     return f"{call.principal}\n{route.upstream.id}\n{route.method}\n{route.key}\n{digest}"
+
+
+def _canonical(arguments: bytes) -> bytes:
+    """One form for every spelling of the same arguments. What two readers may read in two ways stands for itself."""
+    try:
+        value = jsonrpc.value(arguments)
+        json.loads(arguments, object_pairs_hook=_check_names_differ)
+        return b"value\n" + _sorted.encode(value)
+    except (ValueError, RecursionError):
+        return b"bytes\n" + arguments
+
+
+def _check_names_differ(members: list[tuple[str, Any]]) -> None:
+    """Raises ValueError."""
+    if len({name for name, _ in members}) != len(members):
+        raise ValueError("two members have one name")

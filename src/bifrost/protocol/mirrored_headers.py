@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bifrost.protocol import mcp
+from msgspec import Raw
+
+from bifrost.protocol import jsonrpc, mcp
+from bifrost.protocol.jsonrpc import RpcError
 
 PREFIX = "mcp-param-"
 ANNOTATION = "x-mcp-header"
@@ -35,6 +38,17 @@ def fields(wanted: Mirrored, arguments: Any) -> dict[str, str]:
     values = ((name, _at(arguments, path)) for path, name in wanted)
     texts = ((name, _text(value)) for name, value in values)
     return {f"{PREFIX}{name.lower()}": mcp.header_value(text) for name, text in texts if text is not None}
+
+
+def fields_of(wanted: Mirrored, arguments: Raw | None) -> dict[str, str]:
+    """The header fields for arguments as they came. Raises RpcError: they hold what cannot be read."""
+    try:
+        return fields(wanted, None if arguments is None else jsonrpc.value(arguments))
+    except (ValueError, RecursionError) as error:
+        raise RpcError(
+            jsonrpc.INVALID_PARAMS,
+            "The arguments of this tool hold what cannot be read, such as a number that is too large.",
+        ) from error
 
 
 def _annotated(

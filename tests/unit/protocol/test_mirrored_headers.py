@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
-from bifrost.protocol.mirrored_headers import InvalidAnnotation, fields, mirrored
+from bifrost.protocol import jsonrpc
+from bifrost.protocol.jsonrpc import RpcError
+from bifrost.protocol.mirrored_headers import InvalidAnnotation, fields, fields_of, mirrored
 
 
 def schema(**properties: Any) -> dict[str, Any]:
@@ -69,3 +72,14 @@ def test_a_schema_without_a_bottom_is_invalid() -> None:
         deep = schema(a=deep)
     with pytest.raises(InvalidAnnotation):
         mirrored(deep)
+
+
+@pytest.mark.parametrize("arguments", [b'{"a":1e999}', b'{"a":%s}' % (b"1" * 5_000)], ids=["too large", "too long"])
+def test_arguments_that_cannot_be_read_are_invalid_params(arguments: bytes) -> None:
+    """JSON-RPC 2.0 §5.1: a clear answer, and not an internal error."""
+    wanted = mirrored(schema(region={"type": "string", "x-mcp-header": "Region"}))
+    assert fields_of(wanted, None) == {}
+    assert fields_of(wanted, Raw(b'{"region":"eu"}')) == {"mcp-param-region": "eu"}
+    with pytest.raises(RpcError, match="cannot be read") as refused:
+        fields_of(wanted, Raw(arguments))
+    assert refused.value.code == jsonrpc.INVALID_PARAMS
