@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -326,7 +326,7 @@ async def test_a_stream_ends_with_the_credential_that_opened_it(
             headers = {**client.headers("", {}), "Accept": STREAM}
             stream = await http.send(http.build_request("GET", "/mcp", headers=headers), stream=True)
             async with listening(other) as still:
-                with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
+                with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database, database:
                     database.execute("UPDATE virtual_keys SET is_active = 0 WHERE id = ?", (KEY_ID,))
                 async with asyncio.timeout(10):
                     assert [said async for said in messages(stream)] == []

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def keep(database: Path, document: dict[str, Any]) -> None:
     """As if its client had been allowed before: then the gateway needs no network to know it."""
     kept = ("redirect_uris", "grant_types", "token_endpoint_auth_method")
     metadata = {name: document[name] for name in kept} | {"verified_host": document["client_id"].split("/")[2]}
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "INSERT INTO oauth_clients (id, client_id, origin, client_name, metadata, secret_hash, label, scope_limit, "
             "fetched_at, fresh_until, config_mac, created_at, updated_at) "

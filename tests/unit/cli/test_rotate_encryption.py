@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def _keys(bifrost: Commands) -> list[str]:
 
 
 def _check(bifrost: Commands) -> str:
-    with sqlite3.connect(bifrost.directory / "data" / "bifrost.db") as database:
+    with closing(sqlite3.connect(bifrost.directory / "data" / "bifrost.db")) as database:
         (value,) = database.execute("SELECT value FROM installation WHERE name = 'key_check'").fetchone()
     return str(value)
 
@@ -38,7 +39,7 @@ def test_a_new_key_is_put_in_front_and_everything_sealed_with_it(bifrost: Comman
     assert "client ids handed out under an old key end with it" in ended.out
     (bifrost.directory / "data" / "keyring.json").write_text(json.dumps({"keys": [new]}))
     assert "ann" in bifrost.run("keys", "list").out
-    with sqlite3.connect(bifrost.directory / "data" / "bifrost.db") as database:
+    with closing(sqlite3.connect(bifrost.directory / "data" / "bifrost.db")) as database:
         told = database.execute("SELECT event, actor, target, result FROM audit_events ORDER BY number").fetchall()
     assert told[-1] == ("encryption_rotated", "command_line", _check(bifrost).split(".")[1], "success")
 
