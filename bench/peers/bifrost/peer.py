@@ -25,14 +25,19 @@ def on_page(_url, html):
     return None
 
 
-def peer(home, here, up, name="bifrost", port=18201, storage=None, **more):
+def upstream(name, port):
+    return {"name": name, "connection_type": "http", "connection_string": f"http://127.0.0.1:{port}/mcp", "auth_type": "none",
+            "tools_to_execute": ["*"], "allow_on_all_virtual_keys": True}
+
+
+def peer(home, here, up, name="bifrost", port=18201, storage=None, upstreams=None, **more):
+    """`upstreams`: port by name, instead of the one that is called echo."""
     data = f"{home}/run/{name}"
     config = {
         "server": {"port": port, "log_level": os.environ.get("BENCH_LOG_LEVEL", "warning"), "trusted_proxies": ["127.0.0.1"]},
         # the load of the bench comes from one client; limits on that are what a gateway in use has, and no peer has
         "client": {"enforce_auth_on_inference": True, "registrations_per_minute": 0, "authorizations_per_minute": 0},
-        "mcp": {"client_configs": [{"name": "echo", "connection_type": "http", "connection_string": f"http://127.0.0.1:{up}/mcp",
-                                    "auth_type": "none", "tools_to_execute": ["*"], "allow_on_all_virtual_keys": True}]},
+        "mcp": {"client_configs": [upstream(*one) for one in (upstreams or {"echo": up}).items()]},
         "governance": {"virtual_keys": [{"id": "vk-bench", "name": "bench", "value": KEY}]},
         "data_dir": f"{data}/data",
     }
@@ -54,11 +59,11 @@ def peer(home, here, up, name="bifrost", port=18201, storage=None, **more):
 
     return {
         "name": name, "port": port, "before_start": before_start, **({} if storage else {"rows": rows}), "needs_upstream": True,
-        "cmd": [f"{here}/../../../.venv/bin/bifrost", "serve", "--config", f"{data}/config.json"],
+        "cmd": ["env", "BIFROST_SERVER__WORKERS={workers}", f"{here}/../../../.venv/bin/bifrost", "serve", "--config", f"{data}/config.json"],
         "ready_path": "/health", "ready_limit": 60,
         "meta_path": "/.well-known/oauth-authorization-server", "register_path": "/api/oauth/per-user/register",
         "authorize_path": "/api/oauth/per-user/authorize", "token_path": "/api/oauth/per-user/token",
-        "mcp_path": "/mcp", "tool": "echo-echo", "modern": True, "on_page": on_page,
+        "mcp_path": "/mcp", "tool": "echo-echo", "key": KEY, "modern": True, "on_page": on_page,
         # every virtual user is a person at an address of its own, as behind a proxy: failed keys are counted by address
         "browser_headers": lambda user: (("Accept", "text/html"), ("X-Forwarded-For", f"10.0.{user // 250}.{user % 250 + 1}")),
         "workloads": ["W7", "W1", "W2", "W3", "W4", "W6", "W5"],
