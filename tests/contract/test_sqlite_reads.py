@@ -1,5 +1,6 @@
 """Which connection of a process reads: the writing one, except while that has something that is not committed."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -75,6 +76,7 @@ async def test_a_transaction_that_says_so_does_not_make_the_mark_old(sqlite_url:
         database.committed_rows().set_trace_callback(asked.append)
         async with database.transaction(unmarked=True) as writing:
             await fetch(writing, KEEP)
+        await asyncio.sleep(0)  # a look is good for one round of the event loop
         asked.clear()
         assert await database.mark() == mark
         assert asked == ["PRAGMA data_version"]

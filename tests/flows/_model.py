@@ -224,7 +224,8 @@ class Model(World):
                 assert not grant.over
                 self._succeeded(grant, index, answer.json())
             elif answer.status_code == 400 and grant.pairs[index].used_at is not None:
-                grant.over = True
+                # whose key is off is refused for that, and it may be on again before the grant has ended
+                grant.over, grant.unsure = grant.over or self.active[grant.flow.person], True
 
     def _succeeded(self, grant: Grant, index: int, pair: dict[str, str]) -> None:
         """There is one successor, whoever asks and how often (contract §6)."""

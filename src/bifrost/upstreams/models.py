@@ -127,6 +127,7 @@ class Upstream(_OnItsWay):
                 self.sealed_headers,
                 self.stdio_config,
                 self.tls_config,
+                self.per_user_header_keys,
             )
             object.__setattr__(self, "_way", way)
             return way

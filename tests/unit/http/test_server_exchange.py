@@ -13,6 +13,13 @@ from bifrost.http.server_exchange import JOINED_BYTES, Exchange
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that ran in this process before may have kept its log lines to itself."""
+    for name in ("uvicorn", "uvicorn.error"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+
+
 class _Transport:
     def __init__(self) -> None:
         self.written: list[bytes] = []
