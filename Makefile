@@ -87,7 +87,7 @@ endif
 
 .PHONY: test-clients
 test-clients: clients ## real MCP and OAuth clients against a running gateway
-	@$(BIN)/python -m pytest tests/wire/test_real_clients.py
+	@$(BIN)/python -m pytest tests/wire/test_real_clients.py tests/wire/test_real_clients_in_a_virtual_mcp.py
 
 .PHONY: clients
 clients: $(VENV)/.installed-dev

@@ -50,8 +50,8 @@ def environment(installed: Path, home: str) -> dict[str, str]:
     }
 
 
-def run(words: list[str], installed: Path) -> str | None:
-    """None when the client ended well, otherwise what it said."""
+def run(words: list[str], installed: Path) -> tuple[bool, str]:
+    """Whether the client ended well, and what it said: its last line then, otherwise the browser's story as well."""
     with tempfile.TemporaryDirectory(prefix="client-", ignore_cleanup_errors=True) as home:
         env = environment(installed, home)
         output = Path(home) / "output"
@@ -73,11 +73,12 @@ def run(words: list[str], installed: Path) -> str | None:
             if client.poll() is None:
                 os.killpg(client.pid, signal.SIGKILL)
                 client.wait()
+        said = output.read_text(errors="replace").splitlines()[-40:]
         if client.returncode == 0:
-            return None
+            return True, "".join(said[-1:])
         pages = Path(env["AUTOBROWSER_LOG"])
         browser = pages.read_text().splitlines() if pages.exists() else ["the browser was never opened"]
-        return "\n".join([ended, *output.read_text(errors="replace").splitlines()[-40:], "browser:", *browser[-40:]])
+        return False, "\n".join([ended, *said, "browser:", *browser[-40:]])
 
 
 def main() -> int:
@@ -94,9 +95,9 @@ def main() -> int:
     failed = 0
     for name in names:
         words = shlex.split(peers[name].format(url=url, tool=tool, issuer=f"{parts.scheme}://{parts.netloc}"))
-        trouble = run(words, Path(os.environ["CLIENTS_DIR"]).absolute())
-        failed += trouble is not None
-        print(f"ok {name}" if trouble is None else f"FAILED {name}\n{trouble}", flush=True)
+        well, said = run(words, Path(os.environ["CLIENTS_DIR"]).absolute())
+        failed += not well
+        print(f"ok {name}\n{said}" if well else f"FAILED {name}\n{said}", flush=True)
     print(f"{len(names) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -127,7 +127,7 @@ class Person:
         assert answer.status_code == 201, answer.text
         self.client_id = answer.json()["client_id"]
 
-    def authorize(self) -> None:
+    def authorize(self, **more: str) -> None:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
         parameters = {
             "response_type": "code",
@@ -136,6 +136,7 @@ class Person:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
             "state": self.state,
+            **more,
         }
         answer = self.request("GET", AUTHORIZE, params=parameters)
         assert answer.status_code == 302, answer.text
