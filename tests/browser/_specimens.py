@@ -92,7 +92,7 @@ def _facts(name: str, uri: str, verified_host: str | None, origin: ClientOrigin 
         created_at=0,
         expires_at=0,
     )
-    return {**views.request(client, flow, _CONFIG, ISSUER), "csrf": "0"}
+    return {**views.request(client, flow, _CONFIG, ISSUER), "csrf": "0", "flow_id": flow.id}
 
 
 def _identity(**more: Any) -> Response:

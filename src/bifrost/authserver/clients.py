@@ -5,7 +5,8 @@ registration. The three never overlap: a document's id begins with https://, a s
 administrator can give neither.
 """
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -16,6 +17,9 @@ from bifrost.authserver.models import Client, ClientRecord, ClientStanding
 from bifrost.authserver.sealed_clients import PREFIX, SealedClients
 from bifrost.protocol import client_id_metadata, oauth
 
+MAX_OPENED = 1_000
+"""Ids that are kept opened; each is asked for at every step of a sign-in."""
+
 log = structlog.get_logger()
 
 
@@ -24,15 +28,28 @@ class Clients:
     sealed: SealedClients
     documents: ClientDocuments
     store: ClientStore
+    _opened: OrderedDict[tuple[tuple[str, ...], str], Client] = field(default_factory=OrderedDict, repr=False)
 
     async def resolve(self, client_id: str) -> Client | None:
         """None for an unknown id. Raises ClientRefused, ClientUnreachable (documents), StorageUnavailable."""
         if client_id.startswith(PREFIX):
-            return self.sealed.open(client_id)
+            return self._open(client_id)
         if client_id_metadata.looks_like_url(client_id):
             return await self.documents.resolve(client_id)
         record = await self.store.client(client_id)
         return record.client if record and record.client.origin == "preregistered" else None
+
+    def _open(self, client_id: str) -> Client | None:
+        """Opened once for each set of keys: an id ends with the key that sealed it."""
+        client = self._opened.get((self.sealed.ring.ids, client_id))
+        if client is None:
+            client = self.sealed.open(client_id)
+            if client is not None:
+                # the ring may have found new keys while it opened this
+                self._opened[self.sealed.ring.ids, client_id] = client
+                if len(self._opened) > MAX_OPENED:
+                    self._opened.popitem(last=False)
+        return client
 
     async def known_name(self, client_id: str) -> str:
         """What an administrator calls it, or it itself; empty when it is not known any more. Nothing is fetched."""

@@ -55,6 +55,8 @@ class Services:
         """As `of`, with what each asks for: for the page on which a person decides."""
         services = await self.of(identity, endpoint_path, flow_id=flow_id)
         signing_in = {service.upstream_id for service in services if service.connectable and not service.header_names}
+        if not any(service.connectable for service in services):
+            return services
         asked = await self.asking.of(one for one in await self.upstreams.enabled() if one.id in signing_in)
         return [_telling(service, asked.get(service.upstream_id)) for service in services]
 
@@ -65,13 +67,16 @@ class Services:
         """
         policy = await self.identities.policy(identity)
         behind = await self._behind(endpoint_path)
-        owners = [Owner(identity.kind, identity.id), *([Owner("flow", flow_id)] if flow_id else [])]
-        held = {found.upstream_id: found for owner in owners for found in await self.credentials.held(owner)}
-        return [
-            _service(upstream, held.get(upstream.id))
+        reached = [
+            upstream
             for upstream in await self.upstreams.enabled()
             if behind(upstream) and policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
         ]
+        held: dict[str, Credential] = {}
+        if any(upstream.auth_type in PERSONAL for upstream in reached):
+            for owner in [Owner(identity.kind, identity.id), *([Owner("flow", flow_id)] if flow_id else [])]:
+                held |= {found.upstream_id: found for found in await self.credentials.held(owner)}
+        return [_service(upstream, held.get(upstream.id)) for upstream in reached]
 
     async def _behind(self, endpoint_path: str) -> Callable[[Upstream], bool]:
         """Whether an upstream is one of those that this endpoint offers."""

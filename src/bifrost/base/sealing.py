@@ -48,13 +48,14 @@ class KeyRing:
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of all keys, the sealing one first."""
-        return tuple(self._keys)
+        return self._ids
 
     def _use(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise ValueError(f"a key ring needs at least one key, each of {KEY_BYTES} bytes")
         self._keys = {key_id(key): key for key in keys}
-        self._sealing_id = key_id(keys[0])
+        self._ids = tuple(self._keys)
+        self._sealing_id = self._ids[0]
 
     def _refresh(self) -> None:
         changed = self._changed()

@@ -2,14 +2,19 @@
 
 import base64
 import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from bifrost.base import ids
 from bifrost.base.errors import DomainError
 from bifrost.http import gateway_error, status
 from bifrost.http.accept import prefers_html
@@ -17,6 +22,11 @@ from bifrost.http.surface import event_id
 from bifrost.protocol import redirect_uri
 
 AUTOMATIC_RETURN_SECONDS = 8
+MAX_FORMS = 200
+"""Pages of some 10 kB that are kept; all flows of a client have one each."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+"""The same in text, in an attribute and in a URL."""
 
 _ERRORS = {
     "invalid_client": ("This application is not known here", "Remove the server in the application and add it again."),
@@ -72,9 +82,36 @@ class Pages:
             "Cache-Control": "no-store",
         }
 
+        self._mark = f"blank-{ids.new_secret()}-"
+        self._forms: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+
     def page(self, template: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
         text = self._environment.get_template(template).render(**context)
         return HTMLResponse(text, status_code, self._headers)
+
+    def form(self, template: str, *, fresh: Mapping[str, str], **context: Any) -> HTMLResponse:
+        """A page that is the same for everybody who is shown the same facts, but for a few values of our own making.
+
+        With the same context it is rendered once. `fresh` are the values, by name, and are put in afterwards; where
+        something else is made of one, `blank` of its name stands for it.
+        """
+        facts = (template, msgspec.json.encode(context))
+        text = self._forms.get(facts)
+        if text is None:
+            blanks = {name: self.blank(name) for name in fresh}
+            text = self._environment.get_template(template).render(**context, **blanks).encode()
+            self._forms[facts] = text
+            if len(self._forms) > MAX_FORMS:
+                self._forms.popitem(last=False)
+        for name, value in fresh.items():
+            if not _PLAIN.fullmatch(value):
+                raise ValueError(f"{name} would have to be escaped")
+            text = text.replace(self.blank(name).encode(), value.encode())
+        return HTMLResponse(text, headers=self._headers)
+
+    def blank(self, name: str) -> str:
+        """What stands in a form where a fresh value will: nobody outside can write it."""
+        return self._mark + name
 
     def error(self, request: Request, error: DomainError, operation: str) -> Response:
         """The renderer of surfaces that people and programs share: a page or the gateway's JSON."""

@@ -7,6 +7,7 @@ backslashes and userinfo, which is how open redirectors are made.
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import urlencode
@@ -87,6 +88,7 @@ def matches(registered: str, presented: str) -> bool:
     return bool(ours and theirs and ours["host"] == theirs["host"] and ours["rest"] == theirs["rest"])
 
 
+@lru_cache(maxsize=1_000)
 def target(uri: str) -> RedirectTarget:
     parts = _PARTS.fullmatch(uri)
     if not parts:

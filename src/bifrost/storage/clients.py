@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRe
 from bifrost.base import ids
 from bifrost.protocol import oauth, scope
 from bifrost.storage.database import Connection, Database, Row, queries
+from bifrost.storage.remembered import Remembered
 
 
 class _Metadata(msgspec.Struct):
@@ -28,8 +30,12 @@ class SqlClientStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = queries("clients", database.driver)
+        self._remembered = Remembered[ClientRecord](database)
 
     async def client(self, client_id: str) -> ClientRecord | None:
+        return await self._remembered.row(client_id, partial(self._client, client_id))
+
+    async def _client(self, client_id: str) -> ClientRecord | None:
         async with self._database.read() as connection:
             row = await self._queries.client(connection, client_id=client_id)
         return _record(row) if row else None

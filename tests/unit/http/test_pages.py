@@ -155,3 +155,56 @@ def test_a_finished_sign_in_is_no_alarm() -> None:
 def test_an_answer_says_when_to_come_back() -> None:
     """Contract §2: also on a page."""
     assert page_of(errors.Unavailable("Later.", retry_after=5)).headers["retry-after"] == "5"
+
+
+def _asked(name: str, flow_id: str) -> str:
+    facts = {"scopes": ["Read"], "lifetime": "1 day", "identity": {"kind": "vk", "label": ""}, "services": []}
+    client = {"name": name, "verified_host": None, "preregistered": False, "redirect_host": "h", "redirect_kind": "app"}
+    return text_of(
+        PAGES.form("services.html", fresh={"flow_id": flow_id, "csrf": "0a"}, client=client, notice=None, **facts)
+    )
+
+
+def test_a_form_that_was_shown_before_has_the_values_of_now() -> None:
+    """Contract §5: everybody's flow and CSRF token are their own, whoever was shown the same facts before."""
+    first, second = _asked("Editor", "flow_1-a"), _asked("Editor", "flow_2_b")
+    assert first.count('name="flow_id" value="flow_1-a"') == first.count('name="csrf" value="0a"') == 2
+    assert "/oauth/consent?flow_id=flow_1-a" in first
+    assert second == first.replace("flow_1-a", "flow_2_b")
+
+
+def test_a_form_for_other_facts_is_another() -> None:
+    """Contract §5: nobody is shown what another client calls itself."""
+    assert "Editor" in _asked("Editor", "flow_1")
+    assert "Editor" not in _asked("Viewer", "flow_1")
+
+
+def test_a_client_cannot_write_what_stands_for_a_fresh_value() -> None:
+    """Attacks: what is put in later is known to this process only, so a name is never taken for it."""
+    assert Pages().blank("csrf") != PAGES.blank("csrf")
+    assert "blank-" not in _asked("flow_id csrf", "flow_1").replace("flow_1", "")
+
+
+@pytest.mark.parametrize("value", ['"', "<", "&", "a b", "ä", "a\n"])
+def test_a_fresh_value_that_would_have_to_be_escaped_is_a_fault_of_ours(value: str) -> None:
+    """Contract §5: nothing from outside is put in unescaped."""
+    with pytest.raises(ValueError, match="escaped"):
+        _asked("Editor", value)
+
+
+def test_only_so_many_forms_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that calls itself otherwise each time costs time, and no memory."""
+    monkeypatch.setattr(module, "MAX_FORMS", 3)
+    pages = Pages()
+    for number in range(10):
+        pages.form(
+            "message.html",
+            fresh={},
+            heading=str(number),
+            tone="done",
+            message="",
+            advice=[],
+            event_id="",
+            way_back=None,
+        )
+    assert len(pages._forms) == 3

@@ -1,6 +1,6 @@
 """The consent pages and the forms on them (contract §5). Every answer to a form is a 303 (OAuth 2.1 §7.5.3)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -46,10 +46,10 @@ class ConsentEndpoints:
         if known is not None and not any(query.get(name) for name in ("error", "full")):
             return await self._continue_page(flow, client, known, csrf)
         locked = await self.consent.identities.locked(flow.id)
-        return self.pages.page(
+        return self.pages.form(
             "identity.html",
+            fresh={"flow_id": flow.id, "csrf": csrf},
             **views.request(client, flow, self.consent.config, self.public_urls.issuer),
-            csrf=csrf,
             offers={"virtual_key": True, "skip": self.consent.config.allow_anonymous},
             error=views.sentence("too_many_attempts" if locked else query.get("error")),
             locked=locked,
@@ -57,12 +57,12 @@ class ConsentEndpoints:
 
     async def _continue_page(self, flow: PendingFlow, client: Client, known: Identity, csrf: str) -> Response:
         """Allowed before, and nothing has grown: one click, never none (contract §5)."""
-        return self.pages.page(
+        return self.pages.form(
             "continue.html",
+            fresh={"flow_id": flow.id, "csrf": csrf},
             **views.request(client, flow, self.consent.config, self.public_urls.issuer),
-            csrf=csrf,
             identity={"kind": known.kind, "label": await self.consent.identities.label(known)},
-            full_url=page_url(IDENTITY_PAGE, flow.id, full="1"),
+            full_url=page_url(IDENTITY_PAGE, self.pages.blank("flow_id"), full="1"),
         )
 
     async def services_page(self, request: Request) -> Response:
@@ -73,14 +73,15 @@ class ConsentEndpoints:
             return see_other(page_url(IDENTITY_PAGE, flow.id))
         label = await self.consent.identities.label(flow.identity)
         services = await self.services.told(flow.identity, flow.resource, flow_id=flow.id)
-        return self.pages.page(
+        blank = self.pages.blank("flow_id")
+        return self.pages.form(
             "services.html",
+            fresh={"flow_id": flow.id, "csrf": csrf},
             **views.request(client, flow, self.consent.config, self.public_urls.issuer),
-            csrf=csrf,
             identity={"kind": flow.identity.kind, "label": label},
             services=[
-                asdict(service)
-                | {"connect_url": connect_url(flow.id, service.upstream_id) if service.connectable else None}
+                views.service(service)
+                | {"connect_url": connect_url(blank, service.upstream_id) if service.connectable else None}
                 for service in services
             ],
             notice=views.notice(query.get("notice")),

@@ -1,9 +1,12 @@
 """What the consent templates are given: facts in words, and nothing a client could use to paint over the page."""
 
 import unicodedata
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from bifrost.authserver.models import AuthServerConfig, Client, PendingFlow
+from bifrost.authserver.services import Service
 from bifrost.protocol import redirect_uri, scope
 
 MAX_NAME_CHARACTERS = 64
@@ -36,6 +39,7 @@ _NOTICES = {
     "upstream_sign_in_refused": ("bad", "The sign-in at the service was not complete. Try again."),
 }
 _HOUR, _DAY = 3_600, 86_400
+_SERVICE = tuple(field.name for field in fields(Service))
 
 
 def sentence(code: str | None) -> str | None:
@@ -64,10 +68,14 @@ def request(client: Client, flow: PendingFlow, config: AuthServerConfig, issuer:
         "scopes": [scope.IN_WORDS[word] for word in flow.scope.split(" ")],
         "lifetime": lifetime(config.access_token_seconds, config.refresh_token_idle_seconds),
         "resource": f"{issuer}{flow.resource}",
-        "flow_id": flow.id,
     }
 
 
+def service(shown: Service) -> dict[str, Any]:
+    return {name: getattr(shown, name) for name in _SERVICE}
+
+
+@lru_cache(maxsize=1_000)
 def shown_name(name: str) -> str:
     """In one line, at most 64 characters, without control, format, bidirectional or invisible characters.
 
@@ -84,6 +92,7 @@ def shown_name(name: str) -> str:
     return " ".join(kept.split())[:MAX_NAME_CHARACTERS] or UNNAMED
 
 
+@lru_cache
 def lifetime(access_seconds: int, refresh_idle_seconds: int) -> str:
     return f"{_duration(access_seconds)}, renewed for up to {_duration(refresh_idle_seconds)} without use"
 
