@@ -23,6 +23,7 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.kept_links import KeptLinks, Key
 from bifrost.upstreams.links import duplex, legacy, modern
 from bifrost.upstreams.links.base import (
+    EVERYBODY,
     HANDSHAKE_SECONDS,
     NO_FIELDS,
     NOBODY,
@@ -47,8 +48,6 @@ IDLE_MILLISECONDS = 30 * 60 * SECOND
 LOOK_SECONDS = 60.0
 MAX_LEFT = 20_000
 """Sessions of which it is remembered that they have ended."""
-
-_EVERYBODY = "everybody"
 
 log = structlog.get_logger()
 
@@ -91,7 +90,7 @@ class UpstreamSessions:
         log_level: str = "",
     ) -> Peer:
         if upstream.connection_type == "stdio" and upstream.name in self.shared:
-            return Peer(upstream=upstream, identity=identity, owner=_EVERYBODY)
+            return Peer(upstream=upstream, identity=identity, owner=EVERYBODY)
         return Peer(
             upstream=upstream,
             identity=identity,

@@ -23,6 +23,9 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.models import Upstream
 
 CLIENT_INFO = {"name": "bifrost", "version": __version__}
+EVERYBODY = "everybody"
+"""The owner of a link that all callers share."""
+
 HANDSHAKE_SECONDS = 10.0
 PERSON_SECONDS = 600.0
 """How long an upstream waits for what it asked a person or their model."""

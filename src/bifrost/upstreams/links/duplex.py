@@ -21,8 +21,10 @@ from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
     CLIENT_INFO,
+    EVERYBODY,
     HANDSHAKE_SECONDS,
     NO_FIELDS,
+    NOBODY,
     Facts,
     Fields,
     Forgotten,
@@ -41,6 +43,7 @@ from bifrost.upstreams.links.base import (
 )
 from bifrost.upstreams.links.legacy import accepted
 from bifrost.upstreams.links.modern import speaks_modern
+from bifrost.upstreams.links.outbox import Outbox
 from bifrost.upstreams.links.turn import InTurn, Turn
 from bifrost.upstreams.transports.base import Duplex
 
@@ -55,8 +58,12 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Waiting:
-    running: Running
+    outbox: Outbox
     answer: "asyncio.Future[Message]"
+
+    @property
+    def answered(self) -> bool:
+        return self.answer.done() and not self.answer.cancelled()
 
 
 @dataclass(slots=True)
@@ -66,11 +73,12 @@ class DuplexLink:
     facts: Facts = field(default_factory=lambda: Facts(version=""))
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
-    _listeners: list[Running] = field(default_factory=list)
+    _listeners: list[Outbox] = field(default_factory=list)
     _turn: Turn = field(default_factory=Turn)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _looking: bool = False
+    _own: Running | None = None
     _heard: int = 0
     """Messages, of whatever kind."""
 
@@ -105,25 +113,30 @@ class DuplexLink:
         sent, token = with_own_token(params, request_id)
         patience = Patience(seconds)
         running = Running(peer or self.peer, request_id, requester, patience, self._responds, token)
-        return await self._answer(running, patience, method, sent, seconds)
+        return await self._answer(Outbox(running), patience, method, sent, seconds)
 
-    async def _answer(self, running: Running, patience: Patience, method: str, sent: Params, seconds: float) -> Raw:
-        request_id = running.request_id
-        waiting = self._waiting[request_id] = _Waiting(running, asyncio.get_running_loop().create_future())
+    async def _answer(self, outbox: Outbox, patience: Patience, method: str, sent: Params, seconds: float) -> Raw:
+        running, request_id = outbox.running, outbox.running.request_id
+        waiting = self._waiting[request_id] = _Waiting(outbox, asyncio.get_running_loop().create_future())
         try:
             with patience:
                 await self.pipe.send(jsonrpc.request(request_id, method, self._with_meta(running.peer, sent)))
                 message = await waiting.answer
+                await outbox.emptied()
         except TimeoutError as error:
-            self._cancel(request_id, "It took too long.")
-            self._look_whether_it_is_stuck()
-            raise UpstreamUnavailable(
-                f"{self.peer.upstream.name} did not answer within {seconds:g} seconds."
-            ) from error
+            if not waiting.answered:
+                self._cancel(request_id, "It took too long.")
+                self._look_whether_it_is_stuck()
+                raise UpstreamUnavailable(
+                    f"{self.peer.upstream.name} did not answer within {seconds:g} seconds."
+                ) from error
+            message = waiting.answer.result()  # the requester is slow: the answer without what was said before it
         except asyncio.CancelledError:
-            self._cancel(request_id, "The client does not want the answer any more.")
+            if not waiting.answered:
+                self._cancel(request_id, "The client does not want the answer any more.")
             raise
         finally:
+            outbox.end()
             running.end()
             del self._waiting[request_id]
         return result_of(self.peer, message)
@@ -131,17 +144,20 @@ class DuplexLink:
     async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
         """On a pipe everything arrives anyway; a modern upstream must be asked for it."""
         heard = Running(self.peer, next(self._ids), requester, None, self._responds)
-        self._listeners.append(heard)
+        outbox = Outbox(heard)
+        self._listeners.append(outbox)
         try:
             if self._modern:
-                await self._answer(heard, Patience(1e9), mcp.LISTEN, {"notifications": wanted(uris)}, 1e9)
+                await self._answer(outbox, Patience(1e9), mcp.LISTEN, {"notifications": wanted(uris)}, 1e9)
                 return
             for uri in uris:
                 await self._request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
             await self._ended.wait()
+            await outbox.emptied()
         finally:
+            outbox.end()
             heard.end()
-            self._listeners = [other for other in self._listeners if other is not heard]
+            self._listeners.remove(outbox)
 
     async def notify(self, method: str, params: Params) -> None:
         """Raises UpstreamUnavailable."""
@@ -180,29 +196,44 @@ class DuplexLink:
             waiting = self._waiting.get(message.id) if isinstance(message.id, int) else None
             if waiting and not waiting.answer.done():
                 waiting.answer.set_result(message)
-        elif (running := self._addressee(message)) is not None:
-            await running.incoming(message)
+        elif message.id is not UNSET and (message.method == mcp.PING or self._is_everybodys):
+            await self._own_answers().incoming(message)
+        elif (outbox := self._addressee(message)) is not None:
+            outbox.put(message, len(raw))
 
-    def _addressee(self, message: Message) -> Running | None:
-        """Progress names its request, news their listening. For the rest: whoever asked last, or who listens."""
+    def _addressee(self, message: Message) -> Outbox | None:
+        """Progress names its request, news their listening. For the rest: whoever asked last, or who listens.
+
+        Where everybody shares the pipe, what does not say whose it is must not reach somebody else.
+        """
         params = message.params if isinstance(message.params, dict) else {}
         if message.method == mcp.PROGRESS:
             token = params.get(mcp.PROGRESS_TOKEN)
             named = jsonrpc.value(token) if token is not None else None
             waiting = self._waiting.get(named) if isinstance(named, int) else None
-            return waiting.running if waiting else None
+            return waiting.outbox if waiting else None
         subscription = jsonrpc.object_members(params.get("_meta")).get(mcp.META_SUBSCRIPTION)
         for heard in self._listeners:
-            if subscription is not None and bytes(subscription) == b"%d" % heard.request_id:
+            if subscription is not None and bytes(subscription) == b"%d" % heard.running.request_id:
                 return heard
         newest = self._listeners[-1] if self._listeners else None
-        asking = (waiting.running for waiting in reversed(self._waiting.values()))
-        last = next((running for running in asking if running.patience), None)
+        asking = (waiting.outbox for waiting in reversed(self._waiting.values()))
+        last = next((outbox for outbox in asking if outbox.running.patience), None)
         about_a_request = message.id is not UNSET or message.method == mcp.LOG_MESSAGE
+        if self._is_everybodys and (about_a_request or newest is None):
+            return None
         return last if last and (about_a_request or newest is None) else newest
+
+    def _own_answers(self) -> Running:
+        """Answers what needs no requester: is the gateway there, and on everybody's pipe that nobody can be asked."""
+        if self._own is None:
+            self._own = Running(self.peer, 0, NOBODY, None, self._responds)
+        return self._own
 
     def _end(self, error: Unavailable) -> None:
         self._ended.set()
+        if self._own is not None:
+            self._own.end()
         for waiting in self._waiting.values():
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
@@ -212,6 +243,10 @@ class DuplexLink:
     @property
     def has_ended(self) -> bool:
         return self._ended.is_set()
+
+    @property
+    def _is_everybodys(self) -> bool:
+        return self.peer.owner == EVERYBODY
 
     @property
     def _modern(self) -> bool:

@@ -11,54 +11,11 @@ from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links import duplex
 from bifrost.upstreams.links.base import Forgotten, Nobody
-from bifrost.upstreams.links.duplex import DuplexLink, SharedLink, open_link
+from bifrost.upstreams.links.duplex import SharedLink, open_link
 from tests.unit.upstreams.links._peer import EVERYTHING, Keeps, peer
+from tests.unit.upstreams.links._pipe import GREETING, Pipe, opened, until
 
 pytestmark = pytest.mark.anyio
-
-GREETING = {
-    "protocolVersion": "2025-11-25",
-    "capabilities": {"logging": {}},
-    "serverInfo": {"name": "n", "version": "1"},
-}
-
-
-class Pipe:
-    """Keeps what is sent; the test puts in what comes."""
-
-    def __init__(self, *answers: dict[str, Any]) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.answers = list(answers)
-        self.closed = False
-        self.on_trial = False
-
-    async def send(self, message: bytes) -> None:
-        self.sent.append(json.loads(message))
-        if "id" in self.sent[-1] and "method" in self.sent[-1] and self.answers:
-            self.says(id=self.sent[-1]["id"], **self.answers.pop(0))
-
-    async def receive(self) -> bytes:
-        message = await self.inbox.get()
-        if message is None:
-            raise UpstreamUnavailable("notes has ended.")
-        return message
-
-    async def close(self) -> None:
-        self.closed = True
-
-    def says(self, **members: Any) -> None:
-        self.inbox.put_nowait(json.dumps({"jsonrpc": "2.0", **members}).encode())
-
-
-async def opened(pipe: Pipe, **more: Any) -> DuplexLink:
-    pipe.answers.insert(0, {"result": GREETING})
-    return await open_link(peer(**more), pipe)
-
-
-async def until(pipe: Pipe, count: int) -> None:
-    while len(pipe.sent) < count:  # noqa: ASYNC110 - nothing to wait on but the other side of the pipe
-        await asyncio.sleep(0)
 
 
 async def test_it_greets_the_older_way_and_says_what_its_caller_can_do() -> None:
