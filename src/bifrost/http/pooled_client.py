@@ -57,12 +57,16 @@ class RequestRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`trust` is part of it: a connection made under one is never used under another."""
+    """`trust` is part of it: a connection made under one is never used under another.
+
+    So is whether it carries what lasts: streams that are only listened to never take the connections calls need.
+    """
 
     scheme: str
     host: str
     port: int
     trust: Trust = MACHINE
+    lasting: bool = False
 
 
 @dataclass(slots=True)
@@ -110,16 +114,20 @@ class PooledClient:
         seconds: float | None = None,
         repeatable: bool = False,
         trust: Trust = MACHINE,
+        lasting: bool = False,
     ) -> Answer:
         """The answer, its head read. Raises RequestRefused, HttpFailed, TimeoutError.
 
         `seconds` is for the whole answer; without it the caller decides how long it may take. `repeatable` says that
         asking twice does no harm; any other POST is never sent again, since it may have been acted on (RFC 9110
-        §9.2.2).
+        §9.2.2). `lasting` says that the answer is a stream without an end: those have connections of their own, and
+        one too many is refused, because nobody knows when there will be room.
         """
         origin, host, target = locate(url)
         if trust is not MACHINE and trust != MACHINE:
             origin = replace(origin, trust=trust)
+        if lasting:
+            origin = replace(origin, lasting=True)
         request = _head(method, host, target, headers, len(body)) + body
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
         may_repeat = repeatable or method in SAFE_METHODS
@@ -152,6 +160,8 @@ class PooledClient:
                 connection.close()
             if pool.open < MAX_CONNECTIONS_PER_ORIGIN:
                 return await self._connect(origin, pool, deadline), True
+            if origin.lasting:
+                raise HttpFailed("too many streams are open there")
             freed = await self._freed(pool, deadline)
             if freed is not None and freed.is_usable():
                 return freed, False

@@ -75,6 +75,23 @@ async def test_waiting_for_a_place_has_an_end(
     assert await ask(client, server.url) == b"{}"
 
 
+async def test_streams_without_an_end_never_take_the_connections_of_calls(
+    client: PooledClient, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TC-210: sessions whose clients went away go on listening; one stream too many is refused and waits for nobody."""
+    monkeypatch.setattr(pooled_client, "MAX_CONNECTIONS_PER_ORIGIN", 2)
+    endless = await serve(Server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"))
+    streams = [await client.ask("GET", endless.url, headers={}, lasting=True) for _ in range(2)]
+    with pytest.raises(HttpFailed, match="too many streams"):
+        await client.ask("GET", endless.url, headers={}, lasting=True)
+    endless.answer = ANSWER
+    assert await ask(client, endless.url) == b"{}"
+    streams.pop().close()
+    await until(lambda: sum(pool.open for pool in client._pools.values()) < 3)
+    (await client.ask("GET", endless.url, headers={}, lasting=True)).close()
+    streams.pop().close()
+
+
 async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(client: PooledClient, serve: Any) -> None:
     """RFC 9112 §11.1: not even when it came a moment before the next request."""
     server = await serve(Server())

@@ -32,24 +32,31 @@ class HttpChannel:
         *,
         url: str = "",
         patience: Patience | None = None,
+        lasting: bool = False,
     ) -> AbstractAsyncContextManager[Reply]:
         """To the configured URL, unless another is given. Raises UpstreamUnavailable, ConnectionRequired.
 
-        `patience` is for the upstream alone: what its credential takes does not count.
+        `patience` is for the upstream alone: what its credential takes does not count. `lasting`: it is listened to.
         """
-        return _Opening(self, method, url or self.peer.upstream.connection_string, headers, body, patience)
+        return _Opening(self, method, url or self.peer.upstream.connection_string, headers, body, patience, lasting)
 
     async def asked(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, patience: Patience | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        patience: Patience | None,
+        lasting: bool,
     ) -> Reply:
         """The answer as far as its head, to be closed. Raises UpstreamUnavailable, ConnectionRequired."""
         credentials = await self._credentials(patience)
-        reply = await self._once(method, url, {**credentials, **headers}, body)
+        reply = await self._once(method, url, {**credentials, **headers}, body, lasting)
         try:
             if reply.status == _UNAUTHORIZED and await self._renewed(credentials, patience):
                 reply.close()
                 credentials = await self._credentials(patience)
-                reply = await self._once(method, url, {**credentials, **headers}, body)
+                reply = await self._once(method, url, {**credentials, **headers}, body, lasting)
             await self._check(reply)
         except BaseException:
             reply.close()
@@ -73,10 +80,12 @@ class HttpChannel:
             patience.renew()
         return renewed
 
-    async def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, lasting: bool
+    ) -> Reply:
         upstream = self.peer.upstream
         return await self.transport.ask(
-            method, url, body=body, headers=headers, upstream=upstream.name, trust=upstream.tls_config
+            method, url, body=body, headers=headers, upstream=upstream.name, trust=upstream.tls_config, lasting=lasting
         )
 
     async def _check(self, reply: Reply) -> None:

@@ -122,7 +122,7 @@ class LegacyLink:
         headers = self._headers()
         try:
             while True:
-                async with self.channel.open("GET", headers) as reply:
+                async with self.channel.open("GET", headers, lasting=True) as reply:
                     if reply.status == _NOT_FOUND and self.session_id:
                         raise Forgotten
                     if reply.status >= _SERVER_FAULT:

@@ -93,7 +93,7 @@ class ModernLink:
         request_id = next(self._ids)
         body = jsonrpc.request(request_id, mcp.LISTEN, modern_meta(self.peer, {"notifications": wanted(uris)}))
         heard = Running(self.peer, request_id, requester, None, None)
-        async with self.channel.open("POST", headers(mcp.LISTEN, {}), body) as reply:
+        async with self.channel.open("POST", headers(mcp.LISTEN, {}), body, lasting=True) as reply:
             if not reply.streams:
                 return
             async for raw in reply.messages(endless=True):

@@ -34,9 +34,18 @@ class Channel(Protocol):
     """Authenticated HTTP requests to one upstream for one owner; credentials it refuses are renewed once."""
 
     def open(
-        self, method: str, headers: Mapping[str, str], body: bytes | None = None, *, url: str = ""
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        url: str = "",
+        lasting: bool = False,
     ) -> AbstractAsyncContextManager[Reply]:
-        """The answer as far as its head; `url` instead of the configured one. Raises UpstreamUnavailable."""
+        """The answer as far as its head; `url` instead of the configured one; `lasting` is a stream without an end.
+
+        Raises UpstreamUnavailable.
+        """
         ...
 
 

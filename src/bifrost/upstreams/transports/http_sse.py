@@ -34,7 +34,7 @@ class HttpSse:
         async with AsyncExitStack() as opening:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    reply = await opening.enter_async_context(channel.open("GET", {}))
+                    reply = await opening.enter_async_context(channel.open("GET", {}, lasting=True))
                     if not reply.streams:
                         raise UpstreamUnavailable(
                             f"{upstream.name} does not offer HTTP with SSE at its address (HTTP {reply.status})."

@@ -169,14 +169,19 @@ class StreamableHttp:
         headers: Mapping[str, str],
         upstream: str,
         trust: Trust = MACHINE,
+        lasting: bool = False,
     ) -> Reply:
         """The answer as far as its head, to be closed; how long to wait is the caller's business.
+
+        `lasting` is a stream that is listened to for as long as somebody is there.
 
         Raises UpstreamUnavailable, in words that name the upstream and nothing else.
         """
         own = ACCEPT if body is not None else LISTEN
         try:
-            answer = await self.client.ask(method, url, body=body or b"", headers={**headers, **own}, trust=trust)
+            answer = await self.client.ask(
+                method, url, body=body or b"", headers={**headers, **own}, trust=trust, lasting=lasting
+            )
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} does not answer.") from error
         except _FAULTS as error:
