@@ -114,6 +114,10 @@ fuzz: $(FUZZ)/.installed ## strangers' bytes and requests at random (SECONDS=30 
 	@$(FUZZ)/bin/python -m tests.fuzz.run --seconds $(SECONDS)
 	@$(FUZZ)/bin/python -m tests.fuzz.api --examples $(EXAMPLES)
 
+.PHONY: mutation
+mutation: setup-dev ## change the code that decides, one thing at a time: do its tests notice? (SUBJECTS="pkce claims")
+	@$(BIN)/python -m tests.mutation $(SUBJECTS)
+
 .PHONY: bench
 bench: $(VENV)/.installed-run ## the side-by-side bench (see bench/README.md)
 	@bench/run.sh

@@ -11,12 +11,23 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bifrost import bootstrap
-from bifrost.authserver.models import Grant, NewTokens, PendingFlow, StoredCode, StoredToken
+from bifrost.authserver.models import (
+    Approval,
+    Client,
+    ClientRecord,
+    Grant,
+    NewTokens,
+    PendingFlow,
+    RememberedConsent,
+    StoredCode,
+    StoredToken,
+)
 from bifrost.authserver.store import AuthServerStore
 from bifrost.base.clock import SECOND
 from bifrost.base.ids import hash_secret
 from bifrost.base.sealing import KeyRing
 from bifrost.identity.models import Identity
+from bifrost.protocol import oauth
 from bifrost.settings import load
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Connection, Database
@@ -164,3 +175,23 @@ async def redeemed(store: AuthServerStore, **changes: Any) -> tuple[Grant, Store
 def refresh_of(pair: NewTokens) -> StoredToken:
     assert pair.refresh is not None
     return pair.refresh
+
+
+def approval_of(identity: Identity) -> Approval:
+    """A consent that is remembered."""
+    client = Client(
+        client_id="bfcl_x",
+        client_name="Test",
+        redirect_uris=("http://127.0.0.1/cb",),
+        grant_types=oauth.GRANT_TYPES,
+        token_endpoint_auth_method=oauth.NONE,
+    )
+    consent = RememberedConsent(
+        identity=identity,
+        client_id=client.client_id,
+        scope="mcp:read",
+        resources=("/mcp",),
+        redirect_hosts=("loopback",),
+        keys_hash="",
+    )
+    return Approval(client=ClientRecord(client=client), consent=consent, person_hash=hash_secret("person"), proof="")

@@ -14,6 +14,7 @@ from tests.contract._stores import (
     KEY,
     MINUTE,
     NOW,
+    approval_of,
     code_of,
     consented,
     flow,
@@ -135,6 +136,30 @@ async def test_a_flow_ends_at_its_expiry_and_not_a_millisecond_later(
     assert await rows(database, "grants") == []
     assert await action(store, open_still.id, NOW) is True
     assert await action(store, "flow_unknown", NOW) is False
+
+
+async def test_a_consent_that_is_remembered_finishes_its_flow_once_in_time_and_as_who_was_chosen(
+    database: Database, store: SqlAuthServerStore
+) -> None:
+    """Contract §5: the identity may have been changed since it was read; and nothing else that is open is finished."""
+    late, changed, other_kind, other, chosen = flow(expires_at=NOW), flow(), flow(), flow(), flow()
+    for pending in (late, changed, other_kind, other, chosen):
+        await store.add_pending_flow(pending)
+        await store.choose_identity(pending.id, KEY, NOW - 1)
+    await store.choose_identity(changed.id, replace(KEY, id="vk-2"), NOW - 1)
+    await store.choose_identity(other_kind.id, Identity("session", KEY.id), NOW - 1)
+
+    async def submitted(flow_id: str) -> bool:
+        given = grant()
+        return await store.submit_flow(flow_id, given, code_of(given), NOW, approval=approval_of(KEY)) is not None
+
+    assert [await submitted(one.id) for one in (late, changed, other_kind, chosen, chosen)] == [False] * 3 + [
+        True,
+        False,
+    ]
+    finished = await rows(database, "SELECT id, finished_at FROM pending_flows WHERE finished_at IS NOT NULL")
+    assert [(row["id"], row["finished_at"]) for row in finished] == [(chosen.id, NOW)]
+    assert len(await rows(database, "grants")) == 1
 
 
 async def test_redeeming_a_code_uses_it_and_writes_both_tokens(store: SqlAuthServerStore) -> None:

@@ -5,17 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from bifrost.authserver.models import Approval, Client, ClientRecord, Grant, RememberedConsent
-from bifrost.base.ids import hash_secret
+from bifrost.authserver.models import Grant
 from bifrost.governance.models import VirtualKey
 from bifrost.identity.models import Identity
-from bifrost.protocol import oauth
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.key_administration import SqlKeyAdministrationStore
 from tests.contract._stores import (
     KEY,
     NOW,
+    approval_of,
     code_of,
     consented,
     flow,
@@ -61,28 +60,9 @@ def _key(number: int) -> VirtualKey:
     )
 
 
-def _approval(identity: Identity) -> Approval:
-    client = Client(
-        client_id="bfcl_x",
-        client_name="Test",
-        redirect_uris=("http://127.0.0.1/cb",),
-        grant_types=oauth.GRANT_TYPES,
-        token_endpoint_auth_method=oauth.NONE,
-    )
-    consent = RememberedConsent(
-        identity=identity,
-        client_id=client.client_id,
-        scope="mcp:read",
-        resources=("/mcp",),
-        redirect_hosts=("loopback",),
-        keys_hash="",
-    )
-    return Approval(client=ClientRecord(client=client), consent=consent, person_hash=hash_secret("person"), proof="")
-
-
 async def _submitted(database: Database, flow_id: str, identity: Identity) -> Grant | None:
     given = grant(identity=identity)
-    return await grants_store(database).submit_flow(flow_id, given, code_of(given), NOW, approval=_approval(identity))
+    return await grants_store(database).submit_flow(flow_id, given, code_of(given), NOW, approval=approval_of(identity))
 
 
 async def test_no_consent_outlives_the_key_that_it_was_given_with(database: Database, other: Database) -> None:

@@ -76,6 +76,14 @@ async def test_what_stands_beside_the_name_changes_nothing(running: TestGateway,
     assert flow["code_challenge"] == client.challenge
 
 
+async def test_each_name_leads_to_what_was_pushed_for_it(running: TestGateway, client: OAuthClient) -> None:
+    """RFC 9126 §2.2: and using one leaves the others."""
+    reading, writing = await _pushed(client, scope="mcp:read"), await _pushed(client, scope="mcp:write")
+    assert (await _open(running, client, writing)).status_code == 302
+    assert (await _open(running, client, reading)).status_code == 302
+    assert sorted(flow["scope"] for flow in await running.rows("pending_flows")) == ["mcp:read", "mcp:write"]
+
+
 async def test_a_name_is_good_once(running: TestGateway, client: OAuthClient) -> None:
     """RFC 9126 §7.3: a link that was seen is worth nothing afterwards."""
     request_uri = await _pushed(client)
@@ -193,7 +201,10 @@ async def test_what_nobody_came_for_is_swept_away(running: TestGateway, clock: F
     """Storage: a while after it has expired."""
     await _pushed(client)
     clock.advance(seconds=7_200)
+    late = await _pushed(client)
     await running.gateway.sweeper.sweep()
+    assert len(await running.rows("pushed_requests")) == 1
+    assert (await _open(running, client, late)).status_code == 302
     assert await running.rows("pushed_requests") == []
 
 

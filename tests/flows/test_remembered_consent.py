@@ -69,6 +69,17 @@ async def test_the_second_time_one_click_is_enough(running: TestGateway, web: We
     assert {(row["identity_kind"], row["identity_id"]) for row in await running.rows("grants")} == {("vk", KEY_ID)}
 
 
+async def test_one_click_answers_one_request(running: TestGateway, web: Web, browser: httpx2.AsyncClient) -> None:
+    """Contract §5: what else the same person has open waits for a click of its own."""
+    client = published(web, running.http)
+    await allowed(browser, client)
+    one, other = await begin(browser, client), await begin(browser, client)
+    assert response_of(await press(browser, "continue", one))["code"]
+    open_flows = {row["id"] for row in await running.rows("pending_flows") if row["finished_at"] is None}
+    assert open_flows == {other}
+    assert response_of(await press(browser, "continue", other))["code"]
+
+
 async def test_a_client_that_nobody_vouches_for_is_always_shown_in_full(
     running: TestGateway, browser: httpx2.AsyncClient
 ) -> None:

@@ -29,6 +29,16 @@ async def test_a_refresh_token_takes_its_grant_along(running: TestGateway) -> No
     assert (await client.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
 
 
+async def test_nobody_elses_token_goes_with_it(running: TestGateway) -> None:
+    """RFC 7009 §2.1: of two sign-ins one goes on."""
+    async with running.browser() as first, running.browser() as second:
+        client, tokens = await oauth.signed_in(running.http, first)
+        _, others = await oauth.signed_in(running.http, second)
+    await running.http.post(REVOKE, data={"client_id": client.client_id, "token": tokens["access_token"]})
+    assert await status_at_mcp(running, tokens["access_token"]) == 401
+    assert await status_at_mcp(running, others["access_token"]) == 200
+
+
 async def test_an_access_token_goes_alone(running: TestGateway) -> None:
     """RFC 7009 §2.1: the client can still refresh."""
     async with running.browser() as browser:

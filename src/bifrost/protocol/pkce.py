@@ -6,7 +6,6 @@ import hmac
 import re
 
 METHOD = "S256"
-CHALLENGE_BYTES = 32
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 

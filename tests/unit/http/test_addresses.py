@@ -2,7 +2,7 @@
 
 import pytest
 
-from bifrost.http.addresses import AllowedNetworks, is_public
+from bifrost.http.addresses import AllowedNetworks, is_loopback, is_public
 
 REFUSED = [
     "0.0.0.0",  # noqa: S104 - judged, not bound
@@ -72,3 +72,15 @@ def test_an_operator_can_open_a_network_of_the_house() -> None:
     assert not house.vets("10.21.0.1")
     assert not house.vets("127.0.0.1")
     assert not house.vets("not an address")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.255.255.254", "::1", "::1%lo"])
+def test_an_address_of_this_machine_is_loopback(address: str) -> None:
+    """RFC 6890 §2.2."""
+    assert is_loopback(address)
+
+
+@pytest.mark.parametrize("text", ["128.0.0.1", "10.0.0.1", "0.0.0.0", "::", "::2", "localhost", "", "127.1"])  # noqa: S104
+def test_another_address_or_a_name_is_not_loopback(text: str) -> None:
+    """Only addresses are judged; a name is what a resolver makes of it."""
+    assert not is_loopback(text)
