@@ -22,13 +22,15 @@ def _nothing(_logger: WrappedLogger, _method: str, _event: EventDict) -> str:
     return ""
 
 
+def quiet() -> None:
+    """Nothing is rendered: by itself structlog draws a traceback with every local, the whole application, for minutes."""
+    structlog.configure(processors=[_nothing], logger_factory=structlog.ReturnLoggerFactory())
+
+
 @pytest.fixture(autouse=True)
 def quiet_logs() -> Iterator[None]:
-    """Tests that look at logs configure them themselves.
-
-    Nothing is rendered: by itself structlog draws a traceback with every local, the whole application here, for minutes.
-    """
-    structlog.configure(processors=[_nothing], logger_factory=structlog.ReturnLoggerFactory())
+    """Tests that look at logs configure them themselves."""
+    quiet()
     yield
     structlog.reset_defaults()
 

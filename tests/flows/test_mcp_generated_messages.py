@@ -1,4 +1,5 @@
-"""Messages that nobody thought of (contract §7): what arrives is what was sent, for every pair of revisions.
+"""Messages that nobody thought of (contract §7): what arrives is what was sent, for every pair of revisions,
+over every transport (`test_mcp_matrix.py` has the axes).
 
 Values are compared as JSON text, so that an integer is no float, nothing changes its place in a list or an object, and
 no character is lost.
@@ -6,6 +7,7 @@ no character is lost.
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bifrost.protocol import mcp
-from tests.flows.test_mcp_conversations import REVISIONS, without_ours
+from tests.flows._matrix import CLIENTS, UPSTREAMS
+from tests.flows.test_mcp_conversations import without_ours
 from tests.support.gateway import upstream
 from tests.support.mcp_client import Conversation, McpClient, gateway_on_a_port
-from tests.support.scripted_upstream import ScriptedUpstream, scripted
+from tests.support.piped import reached
+from tests.support.scripted_upstream import ScriptedUpstream
 
 EXAMPLES = 8
 NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
@@ -54,10 +58,11 @@ class Pair:
 
 
 @contextmanager
-def paired(sqlite_url: str, tmp_path: Path, client_revision: str, upstream_revision: str) -> Iterator[Pair]:
-    with scripted(upstream_revision) as server, asyncio.Runner() as runner:
-        mounted = {"mcp": {"client_configs": [upstream("up", server.url)]}}
-        running = gateway_on_a_port(sqlite_url, tmp_path, **mounted)
+def paired(sqlite_url: str, tmp_path: Path, client_revision: str, transport: str, revision: str) -> Iterator[Pair]:
+    server = ScriptedUpstream(version=revision)
+    with reached(transport, server) as way, asyncio.Runner() as runner:
+        section = {"client_configs": [{**upstream("up", ""), **way}], "stdio_allowed_commands": [sys.executable]}
+        running = gateway_on_a_port(sqlite_url, tmp_path, mcp=section)
         client = McpClient(runner.run(running.__aenter__()), client_revision)
         try:
             runner.run(client.open())
@@ -165,13 +170,13 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("upstream_revision", REVISIONS)
-@pytest.mark.parametrize("client_revision", REVISIONS)
+@pytest.mark.parametrize(("transport", "upstream_revision"), UPSTREAMS)
+@pytest.mark.parametrize("client_revision", CLIENTS)
 def test_what_arrives_is_what_was_sent(
-    sqlite_url: str, tmp_path: Path, client_revision: str, upstream_revision: str
+    sqlite_url: str, tmp_path: Path, client_revision: str, transport: str, upstream_revision: str
 ) -> None:
-    """Contract §7: results, errors, progress, questions and their answers, resources, prompts; unknown members too."""
-    with paired(sqlite_url, tmp_path, client_revision, upstream_revision) as pair:
+    """Contract §7, §8: results, errors, progress, questions and their answers, resources, prompts; unknown members too."""
+    with paired(sqlite_url, tmp_path, client_revision, transport, upstream_revision) as pair:
 
         @settings(
             max_examples=EXAMPLES,

@@ -14,6 +14,7 @@ from bifrost.protocol import mcp
 from bifrost.settings import load
 from tests.support.gateway import RING, VIRTUAL_KEY, configuration
 from tests.support.servers import free_port, serving
+from tests.support.verbatim import written
 
 ACCEPT = "application/json, text/event-stream"
 ANSWERS: dict[str, Any] = {
@@ -33,6 +34,8 @@ class Conversation:
     heard: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, Any]] = field(default_factory=list)
     status: int = 0
+    spoken: list[bytes] = field(default_factory=list)
+    """Everything that came, as it came; the answer is the last of it."""
 
 
 @dataclass(slots=True)
@@ -97,16 +100,19 @@ class McpClient:
         """One HTTP request, and what answers it."""
         self.last_id += 1
         message = {"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": self._stated(params), **more}
-        request = self.http.build_request("POST", self.path, json=message, headers=self.headers(method, params))
+        headers = {"Content-Type": "application/json", **self.headers(method, params)}
+        request = self.http.build_request("POST", self.path, content=written(message), headers=headers)
         answer = await self.http.send(request, stream=True)
         try:
             into.status = answer.status_code
-            async for said in messages(answer):
-                await self._said(into, said, message["id"])
+            async for raw in raw_messages(answer):
+                await self._said(into, raw, message["id"])
         finally:
             await answer.aclose()
 
-    async def _said(self, into: Conversation, said: dict[str, Any], request_id: Any) -> None:
+    async def _said(self, into: Conversation, raw: bytes, request_id: Any) -> None:
+        said = json.loads(raw)
+        into.spoken.append(raw)
         if "method" not in said:
             assert said["id"] == request_id
             into.result, into.error = said.get("result"), said.get("error")
@@ -118,7 +124,8 @@ class McpClient:
 
     async def answer(self, said: dict[str, Any]) -> None:
         body = {"jsonrpc": "2.0", "id": said["id"], "result": self.answers[said["method"]]}
-        accepted = await self.http.post(self.path, json=body, headers=self.headers("", {}))
+        headers = {"Content-Type": "application/json", **self.headers("", {})}
+        accepted = await self.http.post(self.path, content=written(body), headers=headers)
         assert accepted.status_code == 202, accepted.text
 
     async def tell(self, method: str, params: Mapping[str, Any]) -> int:
@@ -135,14 +142,20 @@ class McpClient:
 
 async def messages(answer: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
     """The messages of an answer, from JSON or from a stream of events."""
+    async for raw in raw_messages(answer):
+        yield json.loads(raw)
+
+
+async def raw_messages(answer: httpx2.Response) -> AsyncIterator[bytes]:
+    """The same, as they came."""
     if not answer.headers.get("content-type", "").startswith("text/event-stream"):
         raw = await answer.aread()
         if raw:
-            yield json.loads(raw)
+            yield raw
         return
     async for line in answer.aiter_lines():
         if line.startswith("data:") and line[5:].strip():
-            yield json.loads(line[5:])
+            yield line[5:].strip().encode()
 
 
 @asynccontextmanager

@@ -1,14 +1,12 @@
 """An MCP server that says exactly what it is told to say, in whichever revision: for tests that make messages up."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import Receive, Send
 
 from tests.support import talking_upstream
-from tests.support.servers import serving
+from tests.support.verbatim import written
 
 
 @dataclass(kw_only=True)
@@ -27,10 +25,14 @@ class ScriptedUpstream(talking_upstream.TalkingUpstream):
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The results of other methods."""
 
+    hangs: bool = False
+    """Until it is cancelled; then there is no answer."""
+
     answered: list[Any] = field(default_factory=list)
 
     def forget_the_script(self) -> None:
         self.heard, self.question, self.result, self.error, self.members = [], None, {}, None, {}
+        self.hangs = False
 
     async def _simple(self, message: dict[str, Any], method: str, send: Send) -> None:
         if method in self.members:
@@ -43,6 +45,9 @@ class ScriptedUpstream(talking_upstream.TalkingUpstream):
         await stream.start()
         for said in self.heard:
             await stream.message({"jsonrpc": "2.0", **self._with_token(said, params)})
+        if self.hangs:
+            await self._until_cancelled(receive)
+            return
         if self.question and self.modern and "inputResponses" not in params:
             request = dict(zip(("method", "params"), self.question, strict=True))
             asked = {"resultType": "input_required", "inputRequests": {"one": request}, "requestState": "mine"}
@@ -53,18 +58,9 @@ class ScriptedUpstream(talking_upstream.TalkingUpstream):
         elif self.question:
             self.answered.append(await self._ask(stream, *self.question))
         refused = {"jsonrpc": "2.0", "id": message["id"], "error": self.error}
-        await stream.end(talking_upstream.written(refused) if self.error else self._result(message, self.result))
+        await stream.end(written(refused) if self.error else self._result(message, self.result))
 
     def _with_token(self, said: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         if "progressToken" not in said["params"]:
             return said
         return {**said, "params": {**said["params"], "progressToken": params["_meta"]["progressToken"]}}
-
-
-@contextmanager
-def scripted(version: str) -> Iterator[ScriptedUpstream]:
-    """The server on a loopback port for as long as the block lasts."""
-    upstream = ScriptedUpstream(version=version)
-    with serving(upstream) as origin:
-        upstream.url = f"{origin}/mcp"
-        yield upstream

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from bifrost.protocol import mcp
 from tests.support.servers import serving
+from tests.support.verbatim import written
 
 TOOLS = ("echo", "progress", "fails", "refuses", "elicit", "sample", "roots", "slow", "large")
 QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -44,6 +45,9 @@ class TalkingUpstream:
     version: str
     url: str = ""
     seen: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    """The same, as they came."""
+
     cancelled: list[Any] = field(default_factory=list)
     """Reasons, or `gone` where a connection was closed."""
 
@@ -113,6 +117,7 @@ class TalkingUpstream:
             return
         message = json.loads(body)
         self.seen.append(message)
+        self.bodies.append(body)
         await self._message(message, receive, send)
 
     async def _message(self, message: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -290,11 +295,6 @@ async def plain(send: Send, status: int, body: bytes, headers: Any = ()) -> None
     kind = [(b"content-type", b"application/json"), *headers]
     await send({"type": "http.response.start", "status": status, "headers": kind})
     await send({"type": "http.response.body", "body": body})
-
-
-def written(message: dict[str, Any]) -> bytes:
-    """With every character as itself: most of them need no escape in JSON."""
-    return json.dumps(message, ensure_ascii=False).encode()
 
 
 @contextmanager
