@@ -32,7 +32,8 @@ def client_parts(parts: Foundation) -> ClientParts:
         allowed_hosts=configured.client_id_metadata_allowed_hosts,
         blocked_hosts=configured.client_id_metadata_blocked_hosts,
     )
-    store, limits, schemes = parts.client_store, Limits(parts.counters, parts.clock), parts.settings.app_schemes
+    store, schemes = parts.client_store, parts.settings.app_schemes
+    limits = Limits(parts.counters, parts.clock, parts.ring)
     sealed = SealedClients(parts.ring, schemes)
     documents = ClientDocuments(parts.strangers, store, policy, schemes, limits, parts.clock)
     clients = Clients(sealed, documents, store)

@@ -3,11 +3,13 @@
 Requests are counted by what they are about, (software, where it is sent back to), and all together; never by address
 alone, because all users of a hosted client come from a few addresses, and an attacker has many.
 
+A counter's name is a keyed hash of what it counts: clients choose their names and addresses say who somebody is, so
+neither memory nor the database has them, and no name is longer than another.
+
 Each process counts for itself, and begins to count in the database only when it has seen a quarter of a limit: a normal
 day writes nothing. So with n processes a limit may be passed by n quarters of it.
 """
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +18,7 @@ import structlog
 
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import StorageFault, TooMany
+from bifrost.base.sealing import KeyRing
 from bifrost.protocol import redirect_uri
 
 WINDOW_SECONDS = 60
@@ -25,6 +28,8 @@ OWN_SHARE = 4
 """A process counts for itself up to this part of a limit."""
 MAX_COUNTERS = 20_000
 MAX_NAME_CHARACTERS = 64
+MAX_LOGGED_CHARACTERS = 128
+_USE = "request_counter"
 
 KNOWN_HOSTS = frozenset(
     ("claude.ai", "claude.com", "chatgpt.com", "vscode.dev", "insiders.vscode.dev", "www.cursor.com")
@@ -58,9 +63,10 @@ class _Counter:
 
 
 class Limits:
-    def __init__(self, store: CounterStore, clock: Clock) -> None:
+    def __init__(self, store: CounterStore, clock: Clock, ring: KeyRing) -> None:
         self._store = store
         self._clock = clock
+        self._ring = ring
         self._window = 0
         self._counters: OrderedDict[str, _Counter] = OrderedDict()
 
@@ -68,20 +74,20 @@ class Limits:
         """Count one more. Raises TooMany."""
         if not limit.per_minute:
             return
-        together = f"{limit.name}:" if limit.in_all and not known else ""
+        together = self._named(limit, None) if limit.in_all and not known else ""
         # who is refused for its own sake does not use up what is there for all
         admitted = (
             not (together and self._counter(together).full)
-            and await self._admits(f"{limit.name}:{subject}", limit.per_minute * (IN_ALL if known else 1))
+            and await self._admits(self._named(limit, subject), limit.per_minute * (IN_ALL if known else 1))
             and (not together or await self._admits(together, limit.per_minute * IN_ALL))
         )
         if not admitted:
-            log.warning("limit_reached", limit=limit.name, subject=subject)
+            log.warning("limit_reached", limit=limit.name, subject=subject[:MAX_LOGGED_CHARACTERS])
             raise self._refusal()
 
     def refuse_if_full(self, limit: Limit, subject: str) -> None:
         """Without counting. Raises TooMany."""
-        if self._counter(f"{limit.name}:{subject}").full:
+        if self._counter(self._named(limit, subject)).full:
             raise self._refusal()
 
     async def _admits(self, bucket: str, most: int) -> bool:
@@ -98,14 +104,21 @@ class Limits:
     async def _shared(self, bucket: str, counter: _Counter) -> int:
         """What all processes have counted. Without the database each goes on by itself."""
         add, counter.told = counter.own - counter.told, counter.own
-        name = hashlib.sha256(f"{self._window}:{bucket}".encode()).hexdigest()
         try:
-            return await self._store.count(name, add, (self._window + 2) * WINDOW_SECONDS * SECOND)
+            return await self._store.count(bucket, add, (self._window + 2) * WINDOW_SECONDS * SECOND)
         except StorageFault:
             return counter.own
 
+    def _named(self, limit: Limit, subject: str | None) -> str:
+        """The bucket of this minute for one subject, or for all of them together."""
+        one = "all" if subject is None else f"one {subject}"
+        return self._ring.mac(f"{self._minute()} {limit.name} {one}", use=_USE)
+
+    def _minute(self) -> int:
+        return self._clock.now() // (WINDOW_SECONDS * SECOND)
+
     def _counter(self, bucket: str) -> _Counter:
-        window = self._clock.now() // (WINDOW_SECONDS * SECOND)
+        window = self._minute()
         if window != self._window:
             self._window = window
             self._counters.clear()
