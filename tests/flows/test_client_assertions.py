@@ -135,6 +135,30 @@ async def test_of_parallel_uses_over_two_processes_one_wins(
     assert sorted(answers) == ["invalid_client"] * 15 + ["invalid_grant"]
 
 
+async def test_a_client_fills_its_own_share_of_what_is_remembered_and_no_more(
+    running: TestGateway, web: Web, key: SigningKey, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 7523 §3, TC-086: none is forgotten early, which would let it be used again; the next is asked to wait."""
+    monkeypatch.setattr("bifrost.authserver.client_assertions.MAX_REMEMBERED", 3)
+    client, began = proven(web, running, key), clock.now() // 1_000
+    forms = [key.form(exp=began + seconds) for seconds in (3_600, 30, 300)]
+    for form in forms:
+        assert error_of(await client.redeem("bfac_x", **form)) == "invalid_grant"
+    for _ in range(5):
+        full = await client.redeem("bfac_x", **key.form())
+        assert error_of(full, 429) == "temporarily_unavailable"
+        assert full.headers["retry-after"] == "90", "until the first of them has expired, and its leeway"
+        assert "expire" in full.json()["error_description"]
+    assert len(await running.rows("used_assertions")) == 3
+    for form in forms:
+        assert "before" in (await client.redeem("bfac_x", **form)).json()["error_description"]
+    other = proven(web, running, key, client_id="https://other.example/c.json")
+    assert error_of(await other.redeem("bfac_x", **key.form(client_id=other.client_id))) == "invalid_grant"
+    clock.advance(seconds=90)
+    assert error_of(await client.redeem("bfac_x", **key.form())) == "invalid_grant"
+    assert error_of(await client.redeem("bfac_x", **key.form()), 429) == "temporarily_unavailable"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

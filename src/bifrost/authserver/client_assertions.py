@@ -14,8 +14,8 @@ from bifrost.authserver.client_documents import (
     Fetcher,
     fresh_seconds,
 )
-from bifrost.authserver.client_store import ClientStore
-from bifrost.authserver.errors import ClientUnreachable
+from bifrost.authserver.client_store import AssertionsFull, ClientStore, UsedAssertion
+from bifrost.authserver.errors import AssertionsTooMany, ClientUnreachable
 from bifrost.authserver.limits import Limits
 from bifrost.authserver.models import Client
 from bifrost.base.clock import SECOND, Clock
@@ -30,6 +30,9 @@ from bifrost.protocol.oauth import OAuthError
 
 MAX_LIFETIME_SECONDS = 3_600
 """How far in the future an assertion may end: so long its id has to be remembered."""
+MAX_REMEMBERED = 10_000
+"""Assertions of one client that have not expired: about three a second of the longest ones, thirty of those of five
+minutes. Anybody may publish a client with keys, and each of its assertions is a row."""
 LEEWAY_SECONDS = 60
 """How much the client's clock may differ from ours."""
 MAX_JWKS_BYTES = 64 * 1_024
@@ -66,7 +69,7 @@ class ClientAssertions:
     async def check(self, client: Client, assertion: str) -> None:
         """That this client made the assertion, for us, now, and never used it before.
 
-        Raises OAuthError invalid_client; ClientUnreachable when its keys cannot be fetched.
+        Raises OAuthError invalid_client; ClientUnreachable when its keys cannot be fetched; AssertionsTooMany.
         """
         try:
             token = jws.split(assertion)
@@ -78,9 +81,25 @@ class ClientAssertions:
             raise OAuthError(
                 oauth.INVALID_CLIENT, f"The client assertion is refused: {error}.", param="client_assertion"
             ) from error
-        used = hash_secret(f"{client.client_id} {claims['jti']}")
-        if not await self._store.use_assertion(used, (int(claims["exp"]) + LEEWAY_SECONDS) * SECOND):
+        if not await self._first_use(client, claims):
             raise OAuthError(oauth.INVALID_CLIENT, "The client assertion was used before.", param="client_assertion")
+
+    async def _first_use(self, client: Client, claims: Mapping[str, Any]) -> bool:
+        """None is forgotten before it expires, or it could be used again: a client without end has to wait.
+
+        Raises AssertionsTooMany.
+        """
+        used = UsedAssertion(
+            assertion_hash=hash_secret(f"{client.client_id} {claims['jti']}"),
+            client_hash=hash_secret(client.client_id),
+            expires_at=(int(claims["exp"]) + LEEWAY_SECONDS) * SECOND,
+        )
+        now = self._clock.now()
+        try:
+            return await self._store.use_assertion(used, MAX_REMEMBERED, now)
+        except AssertionsFull as full:
+            log.warning("client_assertions_full", client=client.client_id)
+            raise AssertionsTooMany(max(1, -(-(full.frees_at - now) // SECOND))) from full
 
     def _check_claims(self, client: Client, claims: Mapping[str, Any]) -> None:
         """RFC 7523 §3. Raises JwsError."""

@@ -129,6 +129,16 @@ class TooManyWaiting(TooMany):
         super().__init__("Too many sign-ins of this application are open. Try again in a few minutes.", retry_after=60)
 
 
+class AssertionsTooMany(TooMany):
+    """A client has so many assertions that could still be used again that no more of them are remembered."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "Too many assertions of this client have not expired yet. Let them expire sooner, and try again later.",
+            retry_after=retry_after,
+        )
+
+
 class ConnectLinkExpired(Invalid):
     """A connect link that is unknown or over: one answer for both."""
 

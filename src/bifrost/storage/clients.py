@@ -1,12 +1,13 @@
 """Clients in SQL."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from bifrost.authserver.client_store import AssertionsFull, UsedAssertion
 from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord
 from bifrost.base import ids
 from bifrost.protocol import oauth, scope
@@ -111,10 +112,15 @@ class SqlClientStore:
                 fresh_until=record.fresh_until,
             )
 
-    async def use_assertion(self, assertion_hash: str, expires_at: int) -> bool:
-        async with self._database.transaction() as connection:
-            used = await self._queries.use_assertion(connection, assertion_hash=assertion_hash, expires_at=expires_at)
-        return used is not None
+    async def use_assertion(self, used: UsedAssertion, share: int, now: int) -> bool:
+        async with self._database.statement(unmarked=True) as connection:
+            if await self._queries.use_assertion(connection, **asdict(used), others=share - 1, now=now) is not None:
+                return True
+        async with self._database.read() as connection:
+            if await self._queries.used_assertion(connection, assertion_hash=used.assertion_hash) is not None:
+                return False
+            frees_at = await self._queries.next_assertion_to_expire(connection, client_hash=used.client_hash, now=now)
+        raise AssertionsFull(frees_at or now)
 
     async def without_row(self, now: int) -> list[str]:
         async with self._database.read() as connection:

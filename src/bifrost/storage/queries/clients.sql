@@ -95,9 +95,20 @@ SET client_name = :client_name, metadata = :metadata, fetched_at = :fetched_at, 
 WHERE client_id = :client_id AND origin = 'document';
 
 -- name: use_assertion^
-INSERT INTO used_assertions (assertion_hash, expires_at) VALUES (:assertion_hash, :expires_at)
+-- `others` is how many more of this client may be remembered beside this one.
+INSERT INTO used_assertions (assertion_hash, client_hash, expires_at)
+SELECT :assertion_hash, :client_hash, :expires_at
+WHERE NOT EXISTS (
+    SELECT 1 FROM used_assertions WHERE client_hash = :client_hash AND expires_at > :now LIMIT 1 OFFSET :others
+)
 ON CONFLICT (assertion_hash) DO NOTHING
 RETURNING assertion_hash;
+
+-- name: used_assertion^
+SELECT expires_at FROM used_assertions WHERE assertion_hash = :assertion_hash;
+
+-- name: next_assertion_to_expire$
+SELECT min(expires_at) FROM used_assertions WHERE client_hash = :client_hash AND expires_at > :now;
 
 -- name: sweep_assertions!
 DELETE FROM used_assertions WHERE expires_at <= :before;
