@@ -14,10 +14,10 @@ from bifrost.authserver.client_documents import (
     Fetcher,
     fresh_seconds,
 )
-from bifrost.authserver.client_store import AssertionsFull, ClientStore, UsedAssertion
+from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import AssertionsTooMany, ClientUnreachable
 from bifrost.authserver.limits import Limits
-from bifrost.authserver.models import Client
+from bifrost.authserver.models import Client, UsedAssertion
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Invalid, TooMany
 from bifrost.base.ids import hash_secret
@@ -94,12 +94,11 @@ class ClientAssertions:
             client_hash=hash_secret(client.client_id),
             expires_at=(int(claims["exp"]) + LEEWAY_SECONDS) * SECOND,
         )
-        now = self._clock.now()
         try:
-            return await self._store.use_assertion(used, MAX_REMEMBERED, now)
-        except AssertionsFull as full:
+            return await self._store.use_assertion(used, MAX_REMEMBERED, self._clock.now())
+        except AssertionsTooMany:
             log.warning("client_assertions_full", client=client.client_id)
-            raise AssertionsTooMany(max(1, -(-(full.frees_at - now) // SECOND))) from full
+            raise
 
     def _check_claims(self, client: Client, claims: Mapping[str, Any]) -> None:
         """RFC 7523 §3. Raises JwsError."""

@@ -1,27 +1,9 @@
 """What is remembered of clients: those an administrator registered, and those that somebody has allowed once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsedAssertion:
-    """What is remembered of an assertion until it has expired (milliseconds): hashes of one length."""
-
-    assertion_hash: str
-    client_hash: str
-    expires_at: int
-
-
-class AssertionsFull(Exception):
-    """Nothing was remembered. `frees_at` is when the first of the client's assertions expires (milliseconds)."""
-
-    def __init__(self, frees_at: int) -> None:
-        super().__init__(frees_at)
-        self.frees_at = frees_at
+from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord, UsedAssertion
 
 
 class ClientStore(Protocol):
@@ -33,7 +15,7 @@ class ClientStore(Protocol):
     async def use_assertion(self, used: UsedAssertion, share: int, now: int) -> bool:
         """False when it was used before. Of parallel calls with one assertion exactly one returns True.
 
-        Raises AssertionsFull when `share` assertions of this client are remembered; requests of the same moment may
+        Raises AssertionsTooMany when `share` assertions of this client are remembered; requests of the same moment may
         pass it by their number.
         """
         ...

@@ -302,6 +302,15 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsedAssertion:
+    """What is remembered of a client's assertion until it has expired: hashes of one length."""
+
+    assertion_hash: str
+    client_hash: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRules:
     """When a used refresh token is answered with its successors again instead of ending the grant (contract §6)."""
 

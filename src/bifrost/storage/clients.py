@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from bifrost.authserver.client_store import AssertionsFull, UsedAssertion
-from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord
+from bifrost.authserver.errors import AssertionsTooMany
+from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRecord, UsedAssertion
 from bifrost.base import ids
+from bifrost.base.clock import SECOND
 from bifrost.protocol import oauth, scope
 from bifrost.storage.database import Connection, Database, Row, queries
 from bifrost.storage.remembered import Remembered
@@ -120,7 +121,7 @@ class SqlClientStore:
             if await self._queries.used_assertion(connection, assertion_hash=used.assertion_hash) is not None:
                 return False
             frees_at = await self._queries.next_assertion_to_expire(connection, client_hash=used.client_hash, now=now)
-        raise AssertionsFull(frees_at or now)
+        raise AssertionsTooMany(retry_after=max(1, -(-((frees_at or now) - now) // SECOND)))
 
     async def without_row(self, now: int) -> list[str]:
         async with self._database.read() as connection:
