@@ -1,14 +1,17 @@
 """Flows that are unknown, finished or expired; several flows in one browser; pages opened twice (contract §5)."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx2
 import pytest
 
 from bifrost.authserver.browser import csrf_token
+from bifrost.storage.authserver import SqlAuthServerStore
 from tests.flows._consent import ACTIONS, COOKIE, HTML, IDENTITY_PAGE, PAGES, SignIn, sign_in, state, without_event
 from tests.support import oauth
 from tests.support.clock import FakeClock
-from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway
+from tests.support.gateway import ISSUER, KEY_ID, VIRTUAL_KEY, TestGateway
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +122,57 @@ async def test_submitting_twice_gives_one_code(running: TestGateway) -> None:
         assert "location" not in second.headers
         after = await state(running)
         assert (len(after["grants"]), len(after["authorization_codes"])) == (1, 1)
+
+
+Deed = Callable[[SignIn, httpx2.AsyncClient], Awaitable[object]]
+MEANWHILE: dict[str, tuple[Deed, int, str]] = {
+    "it is submitted": (lambda flow, _admin: flow.press("submit"), 409, "flow_finished"),
+    "it is denied": (lambda flow, _admin: flow.press("deny"), 409, "flow_finished"),
+    "another identity is chosen": (lambda flow, _admin: flow.press("skip"), 303, "identity_required"),
+    "its key is deleted": (
+        lambda _flow, admin: admin.delete(f"/api/governance/virtual-keys/{KEY_ID}"),
+        303,
+        "identity_required",
+    ),
+    "its client is blocked": (lambda _flow, admin: _block(admin), 400, "invalid_client"),
+}
+
+
+async def _block(administrator: httpx2.AsyncClient) -> None:
+    (client,) = (await administrator.get("/api/oauth2/clients")).json()["clients"]
+    assert (await administrator.put(f"/api/oauth2/clients/{client['id']}", json={"blocked": True})).status_code == 200
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+async def test_a_submit_that_loses_is_told_to_what(
+    running: TestGateway, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Contract §5: between its checks and its transaction; 409 only for a consent that was answered already."""
+    deed, status, code = MEANWHILE[what]
+    written = SqlAuthServerStore.submit_flow
+
+    async with sign_in(running) as first:
+        await first.press("vk", virtual_key=VIRTUAL_KEY)
+        await first.press("submit")  # from now on the client has its row
+    async with sign_in(running) as flow, running.administrator() as administrator:
+        await flow.press("vk", virtual_key=VIRTUAL_KEY)
+
+        async def late(store: SqlAuthServerStore, *given: Any, **named: Any) -> Any:
+            monkeypatch.setattr(SqlAuthServerStore, "submit_flow", written)
+            await deed(flow, administrator)
+            return await written(store, *given, **named)
+
+        monkeypatch.setattr(SqlAuthServerStore, "submit_flow", late)
+        answer = await flow.browser.post(
+            f"{oauth.CONSENT}/submit", data=flow.form(), headers={"Origin": ISSUER, "Accept": "application/json"}
+        )
+        assert answer.status_code == status, answer.text
+        if status == 303:
+            assert answer.headers["location"] == f"{IDENTITY_PAGE}?flow_id={flow.flow_id}&error={code}"
+        else:
+            assert answer.json()["error"]["code"] == code
+        left = {"it is submitted": 2, "its key is deleted": 0}.get(what, 1)
+        assert len(await running.rows("authorization_codes")) == left
 
 
 async def test_every_answer_to_a_form_is_a_303(running: TestGateway) -> None:

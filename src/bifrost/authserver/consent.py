@@ -1,6 +1,7 @@
 """The consent steps: each loads the flow through one guard and does its one thing."""
 
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import structlog
 
@@ -91,7 +92,7 @@ class Consent:
         if identity is None:
             return None
         if not await self.store.choose_identity(flow.id, identity, self.clock.now()):
-            raise FlowFinished
+            await self._fail_submit(flow, browser)
         return await self.submit(flow_id, browser, secret)
 
     async def submit(self, flow_id: str | None, browser: Browser, secret: str) -> str:
@@ -117,7 +118,7 @@ class Consent:
         )
         written = await self.store.submit_flow(flow.id, grant, row, now, approval=approval)
         if written is None:
-            raise FlowFinished
+            await self._fail_submit(flow, browser)
         who = f"{identity.kind}:{identity.id}"
         events.tell("consent_given", actor=who, target=grant.id, client=client.client_name, scope=written.scope)
         log.info("consent_given", flow=flow.id, client=client.client_name, grant=grant.id, identity=identity.id)
@@ -152,6 +153,15 @@ class Consent:
         if flow.expires_at <= self.clock.now():
             raise FlowExpired
         return flow
+
+    async def _fail_submit(self, flow: PendingFlow, browser: Browser) -> NoReturn:
+        """Say what came before this submit, between its checks and its transaction: another, an administrator, time.
+
+        Raises as `submit` does.
+        """
+        await self.clients.standing(await self._resolved(flow))
+        await self._submittable(flow.id, browser)
+        raise IdentityNeeded  # it was changed in another tab, or its key was deleted
 
     async def _known_flow(self, flow_id: str | None, browser: Browser) -> PendingFlow:
         if not browser.secrets:

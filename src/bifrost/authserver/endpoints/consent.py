@@ -122,7 +122,10 @@ class ConsentEndpoints:
         flow_id = form.get("flow_id")
         self._check_csrf(browser, flow_id, form)
         secret = self.persons.keep_or_new(person)
-        where = await self.consent.continue_as(flow_id, browser, person, secret)
+        try:
+            where = await self.consent.continue_as(flow_id, browser, person, secret)
+        except IdentityNeeded as error:
+            return see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
         return see_other(page_url(IDENTITY_PAGE, str(flow_id))) if where is None else self._known_again(where, secret)
 
     async def deny(self, request: Request) -> Response:
