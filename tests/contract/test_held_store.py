@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bifrost.storage.database import Database
+from bifrost.storage.database import Connection, Database
 from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.held import SqlHeldStore
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
-from bifrost.upstreams.accounts import Owner
+from bifrost.upstreams.accounts import Credential, Owner
 from bifrost.upstreams.credential_life import HeldQuery
 from tests.contract._stores import NOW, VAULT, opened, together
 from tests.support import upstreams
@@ -121,6 +122,41 @@ async def test_an_upstream_s_are_taken_together_with_those_of_open_consents(stor
     """Nothing of a deleted upstream stays."""
     assert {one.owner for one in await store.take(upstream_id="up_1")} == {ANN, BOB, EVE}
     assert await _found(store, HeldQuery()) == [("vk-1", "up_2")]
+
+
+async def test_the_first_who_has_something_is_the_only_one_to_lose_it(store: SqlHeldStore) -> None:
+    """Contract §5: what a consent connected goes before what its identity had."""
+    for owner in (EVE, ANN):
+        taken = await store.take_first("up_1", (EVE, ANN))
+        assert taken is not None
+        assert taken.owner == owner
+    assert await store.take_first("up_1", (EVE, ANN)) is None
+    assert await _found(store, HeldQuery()) == [("vk-1", "up_2"), ("ses_2", "up_1")]
+
+
+async def test_a_fault_between_the_two_leaves_everything_as_it_was(
+    store: SqlHeldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §5: looking at one and taking the other are one transaction."""
+    one_by_one = SqlHeldStore._take
+
+    async def ends_after_the_first(store: SqlHeldStore, connection: Connection, *of: Any) -> list[Credential]:
+        await one_by_one(store, connection, *of)
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(SqlHeldStore, "_take", ends_after_the_first)
+    with pytest.raises(KeyError):
+        await store.take_first("up_1", (EVE, ANN))
+    monkeypatch.undo()
+    taken = await store.take_first("up_1", (EVE, ANN))
+    assert taken is not None
+    assert taken.owner == EVE
+
+
+async def test_of_parallel_presses_each_takes_another(store: SqlHeldStore) -> None:
+    """TC-130: two browsers of one person on both databases; nothing is told twice."""
+    taken = await together(store.take_first("up_1", (EVE, ANN)) for _ in range(8))
+    assert sorted(one.owner.kind for one in taken if one) == ["flow", "vk"]
 
 
 async def test_everything_at_once_is_never_taken(store: SqlHeldStore) -> None:

@@ -1,5 +1,6 @@
 """What becomes of a person's credential: disconnected, orphaned and back again, moved, forgotten."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,9 +19,9 @@ from bifrost.upstreams.credential_life import HeldQuery
 from tests.flows import _connecting as people
 from tests.flows import _own_headers as own
 from tests.support import oauth
-from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway, running_gateway, upstream
+from tests.support.gateway import ISSUER, KEY_ID, VIRTUAL_KEY, TestGateway, running_gateway, upstream
 from tests.support.oauth_upstream import OAuthUpstream
-from tests.support.servers import serving
+from tests.support.servers import serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +99,23 @@ async def test_a_service_that_does_not_listen_changes_nothing(
         assert "notice=disconnected" in answer.headers["location"]
         assert await _states(running) == {}
         assert len(guarded.revocations) == (1 if how in ("fails", "hangs") else 0)
+
+
+async def test_a_disconnect_that_nobody_waits_for_is_whole(database_url: str, tmp_path: Path) -> None:
+    """TC-130, contract §2: the process stops while the service is told; the account is gone and the trail says so."""
+    guarded = OAuthUpstream(revokes=True)
+    guarded.revocation_seconds = 600
+    async with people.connected_gateway(database_url, tmp_path, guarded) as running, running.browser() as browser:
+        await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        page = await _link_page(running, browser)
+        pressed = asyncio.create_task(own.press(browser, page, DISCONNECT))
+        await until(lambda: guarded.revocations)
+        pressed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pressed
+        assert await _states(running) == {}
+        (told,) = [row for row in await running.rows("audit_events") if row["event"] == "upstream_disconnected"]
+        assert (told["actor"], told["result"]) == (f"vk:{KEY_ID}", "success")
 
 
 async def test_on_the_page_of_a_consent_the_newer_account_goes_first(sqlite_url: str, tmp_path: Path) -> None:

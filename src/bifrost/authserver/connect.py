@@ -160,11 +160,15 @@ class Connect:
     async def disconnect(self, connecting: Connecting) -> bool:
         """What was connected in this consent first, else what the identity has; False when there is nothing."""
         identity = connecting.identity
-        for owner in dict.fromkeys((connecting.owner, Owner(identity.kind, identity.id))):
-            if await self.life.disconnect(connecting.upstream.id, owner):
-                events.tell("upstream_disconnected", actor=f"{owner.kind}:{owner.id}", target=connecting.upstream.id)
-                return True
-        return False
+        owners = tuple(dict.fromkeys((connecting.owner, Owner(identity.kind, identity.id))))
+        taken = await self.life.taken_of_first(connecting.upstream.id, owners)
+        if taken is None:
+            return False
+        owner, tell_service = taken
+        # before the service is told, which may take long: it is disconnected whether or not anybody waits for that
+        events.tell("upstream_disconnected", actor=f"{owner.kind}:{owner.id}", target=connecting.upstream.id)
+        await tell_service()
+        return True
 
     async def finish(self, callback: Callback, browser: Browser) -> tuple[SignIn, str]:
         """The sign-in and what became of it. Raises SignInRefused."""

@@ -1,6 +1,8 @@
 """People's credentials as they are listed, judged and ended, in SQL."""
 
-from bifrost.storage.database import Database, Row, queries
+from collections.abc import Sequence
+
+from bifrost.storage.database import Connection, Database, Row, queries
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore, basis
 from bifrost.upstreams.accounts import Credential, CredentialState, Held, Owner
 from bifrost.upstreams.credential_life import HeldQuery
@@ -41,13 +43,23 @@ class SqlHeldStore:
         if not upstream_id and owner is None:
             raise ValueError("of an upstream, of an owner, or of both")
         async with self._database.transaction() as connection:
-            taken = self._queries.take(
-                connection,
-                upstream_id=upstream_id,
-                owner_kind=owner.kind if owner else "",
-                owner_id=owner.id if owner else "",
-            )
-            return [self._accounts.opened(row) async for row in taken]
+            return await self._take(connection, upstream_id, owner)
+
+    async def take_first(self, upstream_id: str, owners: Sequence[Owner]) -> Credential | None:
+        async with self._database.transaction() as connection:
+            for owner in owners:
+                if taken := await self._take(connection, upstream_id, owner):
+                    return taken[0]
+        return None
+
+    async def _take(self, connection: Connection, upstream_id: str, owner: Owner | None) -> list[Credential]:
+        taken = self._queries.take(
+            connection,
+            upstream_id=upstream_id,
+            owner_kind=owner.kind if owner else "",
+            owner_id=owner.id if owner else "",
+        )
+        return [self._accounts.opened(row) async for row in taken]
 
     async def take_ended(self, now: int) -> list[Credential]:
         async with self._database.transaction() as connection:

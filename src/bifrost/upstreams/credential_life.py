@@ -4,7 +4,7 @@ States are decided by `Basis.state`, at the change (`reconcile`), and again when
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -54,6 +54,10 @@ class CredentialLifeStore(Protocol):
 
     async def take(self, *, upstream_id: str = "", owner: Owner | None = None) -> list[Credential]:
         """Delete those of this upstream, of this owner, or of both, and give what was deleted."""
+        ...
+
+    async def take_first(self, upstream_id: str, owners: Sequence[Owner]) -> Credential | None:
+        """Delete what the first of these owners has at it, of whoever has something; one transaction."""
         ...
 
     async def take_ended(self, now: int) -> list[Credential]:
@@ -114,6 +118,13 @@ class CredentialLife:
     async def disconnect(self, upstream_id: str, owner: Owner) -> bool:
         """End this owner's credential at this upstream; False when there was none."""
         return await self._end(await self.store.take(upstream_id=upstream_id, owner=owner)) > 0
+
+    async def taken_of_first(
+        self, upstream_id: str, owners: Sequence[Owner]
+    ) -> tuple[Owner, Callable[[], Awaitable[None]]] | None:
+        """Delete the credential of the first of them who has one there; whose it was, and what tells the service."""
+        taken = await self.store.take_first(upstream_id, owners)
+        return (taken.owner, self._telling([taken])) if taken else None
 
     async def access_changed(self, owner: Owner) -> None:
         """What this owner reaches may be something else now."""
