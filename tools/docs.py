@@ -41,7 +41,7 @@ from bifrost.base.errors import DomainError
 from bifrost.gateway.endpoints import mcp as mcp_endpoint
 from bifrost.gateway.endpoints import surface as mcp_surface
 from bifrost.http import gateway_error, oauth_error, status
-from bifrost.http.public_urls import PublicUrls
+from bifrost.http.surface import ORIGIN
 from bifrost.protocol import jsonrpc, mcp, oauth
 from bifrost.protocol.oauth import OAuthError
 from bifrost.settings import ENVIRONMENT_PREFIX, Settings
@@ -102,7 +102,6 @@ _EXAMPLES: dict[str, Any] = {
     "scope": "mcp:read mcp:write",
     "nonce": "5943750.example",
 }
-_URLS = PublicUrls(("http://localhost:8080",))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -291,7 +290,7 @@ def _error_row(kind: type[DomainError]) -> list[str]:
         return [f"`{kind.__name__}`", _meaning(kind), code, "-", "see below" if kind is OAuthError else "-", "-"]
     by_json = gateway_error.body(error, event_id="", operation="")
     by_oauth = oauth_error.render(_request(), error, "")
-    by_mcp = mcp_surface.renderer(_URLS, "both")(_request(), error, "mcp")
+    by_mcp = mcp_surface.renderer("both")(_request(), error, "mcp")
     return [
         f"`{kind.__name__}`",
         _meaning(kind),
@@ -334,8 +333,8 @@ def _codes(module: Any) -> dict[int, str]:
 
 
 def _request() -> Request:
-    headers = [(b"host", b"localhost:8080")]
-    return Request({"type": "http", "method": "GET", "path": "/mcp", "headers": headers, "query_string": b""})
+    scope = {"type": "http", "method": "GET", "path": "/mcp", "headers": [], "query_string": b""}
+    return Request({**scope, ORIGIN: "http://localhost:8080"})
 
 
 if __name__ == "__main__":

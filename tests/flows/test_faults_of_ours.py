@@ -44,12 +44,12 @@ async def _breaks(_request: Request) -> Response:
 @pytest.fixture
 def every_handler_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """After host, origin and method were checked, which is not a handler's work."""
-    checked = surface._Guarded._checked
+    answered = surface._Guarded._answer
 
     async def failing(guarded: surface._Guarded, request: Request) -> Response:
-        return await checked(replace(guarded, endpoint=_breaks), request)
+        return await answered(replace(guarded, endpoint=_breaks), request)
 
-    monkeypatch.setattr(surface._Guarded, "_checked", failing)
+    monkeypatch.setattr(surface._Guarded, "_answer", failing)
 
 
 def _addresses(running: TestGateway) -> Iterator[tuple[str, str]]:

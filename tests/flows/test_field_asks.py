@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from bifrost.base import log_context
 from tests.flows import _connecting as people
 from tests.flows._mcp import ask, refusal
 from tests.flows._tokens import opens
@@ -69,7 +69,7 @@ async def test_the_log_says_which_leg_of_a_sign_in_failed_and_why(
     running: TestGateway, leg: Any, operation: str, reason: str
 ) -> None:
     """R52, contract §2: in one word each, under the id that the client was given."""
-    with capture_logs(processors=[merge_contextvars]) as logs:
+    with capture_logs(processors=[log_context.merge]) as logs:
         answer = await leg(running.http)
     (line,) = [line for line in logs if line["event"] == "request_refused"]
     assert (line["operation"], line["reason"]) == (operation, reason)

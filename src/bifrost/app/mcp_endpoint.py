@@ -108,7 +108,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
         catalog=catalog,
         legacy=legacy,
         modern=Modern(table, extensions, discovery, subscriptions),
-        render=surface.renderer(parts.public_urls, parts.settings.client.mcp_server_auth_mode),
+        render=surface.renderer(parts.settings.client.mcp_server_auth_mode),
     )
     return McpServer(
         endpoint=endpoint, sessions=sessions, held=held, streams=streams, letters=letters, letter_store=letter_store

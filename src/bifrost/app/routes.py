@@ -50,7 +50,7 @@ def router(
     public_urls, mode = parts.public_urls, parts.settings.client.mcp_server_auth_mode
     people = Surface(render=pages.error, public_urls=public_urls)
     mcp = Surface(
-        render=mcp_surface.renderer(public_urls, mode),
+        render=mcp_surface.renderer(mode),
         public_urls=public_urls,
         cors=Cors(_origin_rule(public_urls, parts.settings.server.allowed_origins)),
     )

@@ -6,7 +6,6 @@ import functools
 from starlette.requests import ClientDisconnect, Request
 
 from bifrost.base.errors import Invalid, TooLarge, TooSlow, Unsupported
-from bifrost.http import fields
 
 MAX_DIGITS = 20
 """Of a Content-Length: what 64 bits need. Python refuses to convert thousands of them."""
@@ -24,11 +23,11 @@ _UTF_8 = ("charset=utf-8", 'charset="utf-8', "charset=utf8")
 
 async def read(request: Request, *, limit: int, content_type: str) -> bytes:
     """The body, at most `limit` bytes. Raises TooLarge, TooSlow, Unsupported, Invalid."""
-    if not _is_of_kind(fields.first(request, b"content-type"), content_type):
+    if not _is_of_kind(request.headers.get("content-type", ""), content_type):
         raise Unsupported(f"Send the body as {content_type}.")
-    if fields.first(request, b"content-encoding", "identity").lower() != "identity":
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Unsupported("Send the body without a content encoding.")
-    declared = fields.first(request, b"content-length", "0")
+    declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit() or len(declared) > MAX_DIGITS:
         raise Invalid("The Content-Length is not a number.")
     if int(declared) > limit:

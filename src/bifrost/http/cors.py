@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bifrost.base.errors import Denied
-from bifrost.http import fields
 
 ALLOWED_HEADERS = ", ".join(
     ("Accept", "Authorization", "Content-Type", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
@@ -26,12 +25,12 @@ class Cors:
 
     def check(self, request: Request) -> None:
         """A foreign Origin is refused before anything else is looked at, credentials included. Raises Denied."""
-        origins = fields.values(request, b"origin")
+        origins = request.headers.getlist("origin")
         if origins and self.allowed and (len(origins) > 1 or not self.allowed(origins[0])):
             raise Denied("Requests from this web origin are not allowed.", code="origin_not_allowed")
 
     def allow(self, request: Request, response: Response) -> None:
-        origins = fields.values(request, b"origin")
+        origins = request.headers.getlist("origin")
         if not origins or (self.allowed and not self.allowed(origins[0])):
             return
         response.headers["Access-Control-Allow-Origin"] = origins[0] if self.allowed else "*"

@@ -7,7 +7,7 @@ import structlog
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bifrost.base import events
+from bifrost.base import events, log_context
 from bifrost.base.events import Event
 from bifrost.base.ids import new_id
 
@@ -34,34 +34,53 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         event_id = scope["event_id"] = new_id("evt_")
-        structlog.contextvars.bind_contextvars(event_id=event_id)
-        started, status = time.perf_counter(), 0
-        with events.heard() as told:
-
-            async def send_after_recording(message: Message) -> None:
-                nonlocal status
-                if told:
-                    await self._keep(told, scope)
-                if message["type"] == "http.response.start":
-                    status = message["status"]
-                    message["headers"] = [*message["headers"], (b"x-request-id", event_id.encode()), *self._hsts]
-                await send(message)
-
+        started = time.perf_counter()
+        with events.heard() as told, log_context.about(event_id=event_id):
+            answer = _Answer(scope, send, told, self._record, [(b"x-request-id", event_id.encode()), *self._hsts])
             try:
-                await self._app(scope, receive, send_after_recording)
+                await self._app(scope, receive, answer)
             except Exception:
-                if not status:  # a surface has a form for every error; this is for a fault in one
-                    await PlainTextResponse("Internal Server Error", 500)(scope, receive, send_after_recording)
+                if not answer.status:  # a surface has a form for every error; this is for a fault in one
+                    await PlainTextResponse("Internal Server Error", 500)(scope, receive, answer)
                 raise
             finally:
                 if told:
-                    await self._keep(told, scope)
+                    await answer.record()
                 if scope["path"] not in QUIET:
                     elapsed = round((time.perf_counter() - started) * 1_000, 1)
-                    log.info("request", method=scope["method"], path=scope["path"], status=status, milliseconds=elapsed)
-                structlog.contextvars.clear_contextvars()
+                    log.info(
+                        "request",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=answer.status,
+                        milliseconds=elapsed,
+                    )
 
-    async def _keep(self, told: list[Event], scope: Scope) -> None:
-        kept = tuple(told)
-        told.clear()
-        await self._record(kept, scope)
+
+class _Answer:
+    """What is sent of it, after what happened was kept. `status` is 0 until it begins."""
+
+    __slots__ = ("_headers", "_keep", "_scope", "_send", "_told", "status")
+
+    def __init__(
+        self, scope: Scope, send: Send, told: list[Event], keep: Record, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        self._scope, self._send, self._told, self._keep, self._headers = scope, send, told, keep, headers
+        self.status = 0
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if self._told:
+            return self._after_recording(message)
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self._headers]
+        return self._send(message)
+
+    async def _after_recording(self, message: Message) -> None:
+        await self.record()
+        await self(message)
+
+    async def record(self) -> None:
+        told = tuple(self._told)
+        self._told.clear()
+        await self._keep(told, self._scope)

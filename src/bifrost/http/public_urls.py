@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from bifrost.http import fields
-
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -32,14 +30,14 @@ class PublicUrls:
 
     def origin_of(self, request: Request) -> str | None:
         """The public origin that the request's Host names, or None: then the request is not for us."""
-        hosts = fields.values(request, b"host")
+        hosts = request.headers.getlist("host")
         if len(hosts) != 1:
             return None
         return _origin_named(self.origins, hosts[0].lower())
 
     def sent_from_here(self, request: Request) -> bool:
         """Whether one of our own pages sent it: the Origin is ours, exactly (SameSite does not stop a sibling host)."""
-        return fields.values(request, b"origin") == [self.origin_of(request)]
+        return request.headers.getlist("origin") == [self.origin_of(request)]
 
 
 def is_loopback(origin: str) -> bool:

@@ -44,7 +44,12 @@ class FoundHeaders(Headers):
         return _names[key] in self._first
 
     def getlist(self, key: str) -> list[str]:
-        return super().getlist(key) if _names[key] in self._first else []
+        name = _names[key]
+        if name not in self._first:
+            return []
+        if len(self._first) == len(self._list):  # no name came twice
+            return [self._first[name].decode("latin-1")]
+        return super().getlist(key)
 
 
 class IncomingRequest(Request):

@@ -5,6 +5,7 @@ looks at each of its fields for two kinds of characters that must not be there.
 """
 
 import asyncio
+import functools
 import logging
 import re
 from collections.abc import Callable
@@ -128,11 +129,9 @@ class Exchange(RequestResponseCycle):
         """The head waits for the body when its length is known: then the body is there as well."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        if _NOT_IN_NAMES.search(b"".join([name for name, _ in fields])):
-            raise RuntimeError("The name of a header field has a character that must not be there.")
         if _NOT_IN_VALUES.search(b"".join([value for _, value in fields])):
             raise RuntimeError("The value of a header field has a character that must not be there.")
-        known = {name.lower(): value for name, value in fields}
+        known = {_name(name): value for name, value in fields}
         if b"close" in known.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
@@ -182,6 +181,14 @@ class Exchange(RequestResponseCycle):
         if not self.keep_alive:
             self._close()
         self.on_response()
+
+
+@functools.lru_cache(maxsize=256)
+def _name(name: bytes) -> bytes:
+    """In lower case. The product has a few dozen of them, all its own words. Raises RuntimeError."""
+    if _NOT_IN_NAMES.search(name):
+        raise RuntimeError("The name of a header field has a character that must not be there.")
+    return name.lower()
 
 
 def _chunk(body: bytes, *, last: bool) -> bytes:

@@ -136,10 +136,13 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._count(len(name) + len(value) + _FIELD_FRAME_BYTES)
-        if self._stage is _Stage.HEAD:  # a trailer must not become part of the head (RFC 9110 §6.5.1)
-            super().on_header(name, value)
+        self._count(len(name) + len(value) + _FIELD_FRAME_BYTES, fields=1)
+        if self._stage is not _Stage.HEAD:
+            return  # a trailer must not become part of the head (RFC 9110 §6.5.1)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._parsed, self._stage, self._due = True, _Stage.BODY, None
@@ -219,8 +222,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # ---- limits -----------------------------------------------------------------------------------------------------
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, fields: int = 0) -> None:
         self._head_bytes += size
+        self._fields += fields
         if self._head_bytes > MAX_HEAD_BYTES or self._fields > MAX_FIELDS:
             self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise _HeadTooLarge

@@ -21,7 +21,7 @@ from bifrost.http.router import Route
 Endpoint = Callable[[Request], Awaitable[Response]]
 Renderer = Callable[[Request, DomainError, str], Response]
 
-_ORIGIN = "public_origin"
+ORIGIN = "public_origin"
 """Where the surface leaves the public URL that the request's Host names."""
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ class _Guarded:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            return await self._checked(request)
+            return self._instead(request) or await self.endpoint(request)
         except DomainError as error:
             # with the id that the caller was given: it leads an operator from a failed sign-in to this line
             log.info("request_refused", operation=self.operation, reason=error.code, param=error.param)
@@ -65,11 +65,12 @@ class _Guarded:
             log.exception("unexpected_error", operation=self.operation)
             return self.surface.render(request, Unexpected(), self.operation)
 
-    async def _checked(self, request: Request) -> Response:
+    def _instead(self, request: Request) -> Response | None:
+        """The answer to a request that only asks what it may ask. Raises Misdirected, NotFound, MethodNotAllowed."""
         origin = self.surface.public_urls.origin_of(request)
         if origin is None:
             raise Misdirected("This server is not known under the host that the request names. Use its public URL.")
-        request.scope[_ORIGIN] = origin
+        request.scope[ORIGIN] = origin
         if not request.scope["path"].isprintable():
             raise NotFound("There is nothing at this address.")
         if self.surface.cors:
@@ -78,7 +79,7 @@ class _Guarded:
                 return self.surface.cors.preflight(self.methods)
         if request.method not in self.methods:
             raise MethodNotAllowed(self.methods)
-        return await self.endpoint(request)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,15 @@ class Probe:
         await response(scope, receive, send)
 
 
+def public_origin(request: Request) -> str:
+    """The configured public URL under which the request came."""
+    origin: str = request.scope[ORIGIN]
+    return origin
+
+
 def public_url(request: Request) -> str:
     """The address that the request was sent to, by the configured public URL and without its query."""
-    return f"{request.scope[_ORIGIN]}{request.scope['path']}"
+    return f"{request.scope[ORIGIN]}{request.scope['path']}"
 
 
 def event_id(request: Request) -> str:

@@ -1,11 +1,14 @@
 """Challenges for access tokens: Bearer and DPoP (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1)."""
 
+from functools import lru_cache
+
 from bifrost.protocol import dpop
 
 BEARER = "Bearer"
 ALGORITHMS = f'algs="{" ".join(dpop.ALGORITHMS)}"'
 
 
+@lru_cache(maxsize=256)
 def challenge(
     *, metadata_url: str | None, scope: str, error: str = "", description: str = "", scheme: str = BEARER
 ) -> str:

@@ -11,6 +11,8 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from bifrost.base import log_context
+
 _SECRET_NAMES = re.compile(
     r"authorization|cookie|password|secret|verifier|assertion|^code$|^state$|^token$|[_-]token$|^key$|[_-]key$|^value$"
     r"|^x-bf-vk$|^x-bf-mcp-session-id$",
@@ -92,7 +94,7 @@ def configure(level: str) -> None:
     """Ours and the libraries' records leave by the same processors."""
     lines = cast(TextIO, _Lines(sys.stderr))
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        log_context.merge,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from bifrost.base import ids
+from bifrost.base import ids, log_context
 from bifrost.telemetry import logging
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -142,9 +142,8 @@ def written_lines(monkeypatch: pytest.MonkeyPatch, root_logger: standard.Logger)
 
 def test_a_line_is_json_with_its_level_and_time(written_lines: Lines) -> None:
     """Contract §2: `event_id` in every log line."""
-    structlog.contextvars.bind_contextvars(event_id="evt_1")
-    structlog.get_logger().warning("something", upstream="notes")
-    structlog.contextvars.clear_contextvars()
+    with log_context.about(event_id="evt_1"):
+        structlog.get_logger().warning("something", upstream="notes")
     (line,) = written_lines()
     assert (line["event"], line["level"], line["upstream"], line["event_id"]) == (
         "something",

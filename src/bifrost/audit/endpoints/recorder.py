@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import structlog
 from starlette.requests import Request
 from starlette.types import Scope
 
 from bifrost.audit.models import Origin
 from bifrost.audit.trail import Trail
+from bifrost.base import log_context
 from bifrost.base.events import Event
 from bifrost.http.client_address import TrustedProxies
 
@@ -20,7 +20,7 @@ class Recorder:
     proxies: TrustedProxies
 
     async def __call__(self, told: tuple[Event, ...], scope: Scope) -> None:
-        administrator = structlog.contextvars.get_contextvars().get("administrator")
+        administrator = log_context.facts().get("administrator")
         origin = Origin(
             event_id=scope["event_id"],
             client_address=self.proxies.client_address(Request(scope)),

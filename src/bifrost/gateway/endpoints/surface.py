@@ -8,8 +8,7 @@ from starlette.responses import Response
 from bifrost.base.errors import DomainError, TooMany, Unauthenticated, Unexpected
 from bifrost.gateway.errors import InsufficientScope
 from bifrost.http import status
-from bifrost.http.public_urls import PublicUrls
-from bifrost.http.surface import event_id
+from bifrost.http.surface import event_id, public_origin
 from bifrost.identity.callers import AuthMode, MissingCredentials
 from bifrost.identity.errors import NonceNeeded, ProofRefused, TokenBound
 from bifrost.protocol import bearer, dpop, jsonrpc, metadata, scope
@@ -19,15 +18,16 @@ RPC_ID = "mcp_request_id"
 """Where the endpoint leaves the id of the request that it refuses as a whole."""
 
 
-def renderer(public_urls: PublicUrls, mode: AuthMode) -> Callable[[Request, DomainError, str], Response]:
+def renderer(mode: AuthMode) -> Callable[[Request, DomainError, str], Response]:
     def render(request: Request, error: DomainError, _operation: str) -> Response:
         answer = refusal(request, error, request.scope.get(RPC_ID), status.of(error)[0])
-        answer.headers.update(status.headers(error))
-        challenge = _challenge(request, error, public_urls, mode)
+        fields = status.headers(error)
+        challenge = _challenge(request, error, mode)
         if challenge:
-            answer.headers["WWW-Authenticate"] = challenge
+            fields["WWW-Authenticate"] = challenge
         if isinstance(error, NonceNeeded):
-            answer.headers[dpop.NONCE_HEADER] = error.nonce
+            fields[dpop.NONCE_HEADER] = error.nonce
+        answer.raw_headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
         return answer
 
     return render
@@ -59,16 +59,15 @@ class _Json(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(raw)), (b"content-type", b"application/json")]
 
 
-def _challenge(request: Request, error: DomainError, public_urls: PublicUrls, mode: AuthMode) -> str | None:
+def _challenge(request: Request, error: DomainError, mode: AuthMode) -> str | None:
     """RFC 9728 §5.1: each endpoint points to the metadata of exactly the address that was called.
 
     In the scheme that was used, with why (RFC 9449 §7.1); a bound token that came as Bearer hears of both (§7.2).
     """
     if not isinstance(error, (InsufficientScope, Unauthenticated)):
         return None
-    origin = public_urls.origin_of(request)
     document = metadata.protected_resource_path(request.scope["path"])
-    metadata_url = None if mode == "headers" else f"{origin}{document}"
+    metadata_url = None if mode == "headers" else f"{public_origin(request)}{document}"
     used = request.headers.get("authorization", "").partition(" ")[0]
     scheme = dpop.SCHEME if used.lower() == dpop.SCHEME.lower() else bearer.BEARER
     if isinstance(error, InsufficientScope):

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import structlog
 from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bifrost.base import log_context
 from bifrost.http import api, commands, cookies
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.commands import Command
@@ -46,7 +46,7 @@ class AdministratorEndpoints:
         """
         administrator = await self._authenticated(request)
         address = self.proxies.client_address(request)
-        structlog.contextvars.bind_contextvars(administrator=administrator.id, client_address=address)
+        log_context.add(administrator=administrator.id, client_address=address)
 
     async def signed_in(self, request: Request) -> Administrator | None:
         """The administrator whose session this browser has: for pages, which are open to everybody before that."""
