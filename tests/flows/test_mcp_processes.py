@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from bifrost.base.clock import Clock
 from tests.support.gateway import upstream
 from tests.support.mcp_client import ANSWERS, Conversation, McpClient, gateway_on_a_port
 from tests.support.servers import until
@@ -21,7 +22,7 @@ OLDER, MODERN = "2025-11-25", "2026-07-28"
 
 @asynccontextmanager
 async def two_processes(
-    database_url: str, tmp_path: Path, server: TalkingUpstream
+    database_url: str, tmp_path: Path, server: TalkingUpstream, clock: Clock | None = None
 ) -> AsyncIterator[list[httpx2.AsyncClient]]:
     """As two workers are for the database: nothing in memory is shared between them."""
     sections: dict[str, Any] = {
@@ -29,7 +30,10 @@ async def two_processes(
         "server": {"workers": 2},
     }
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(gateway_on_a_port(database_url, tmp_path, **sections)) for _ in range(2)]
+        yield [
+            await stack.enter_async_context(gateway_on_a_port(database_url, tmp_path, clock=clock, **sections))
+            for _ in range(2)
+        ]
 
 
 async def test_an_answer_finds_its_question_in_another_process(database_url: str, tmp_path: Path) -> None:

@@ -159,12 +159,14 @@ async def raw_messages(answer: httpx2.Response) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def gateway_on_a_port(database_url: str, data_dir: Path, **sections: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def gateway_on_a_port(
+    database_url: str, data_dir: Path, *, clock: Any = None, **sections: Any
+) -> AsyncIterator[httpx2.AsyncClient]:
     """The gateway on a real socket, so that streams stream. A client of its own origin."""
     port = free_port()
     server = {"port": port, **sections.get("server", {})}
     values = configuration(database_url, data_dir, **{**sections, "server": server})
-    application = build(load(None, {}, values), ring=RING).app
+    application = build(load(None, {}, values), clock=clock, ring=RING).app
     with serving(application, port) as origin:
         async with httpx2.AsyncClient(base_url=origin.replace("127.0.0.1", "localhost"), timeout=30) as http:
             yield http

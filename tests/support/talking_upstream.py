@@ -56,6 +56,9 @@ class TalkingUpstream:
 
     tools: tuple[str, ...] = TOOLS
     streams_opened: int = 0
+    left: list[int] = field(default_factory=list)
+    """The sessions that were ended with DELETE, by their numbers."""
+
     takes_note: threading.Event = field(default_factory=threading.Event)
     """Cleared: listening begins, and is acknowledged, when it is set again."""
 
@@ -106,6 +109,7 @@ class TalkingUpstream:
             await (plain(send, 405, b"") if self.modern else self._listening(Sse(send), receive, _session(scope)))
             return
         if scope["method"] == "DELETE":
+            self.left.append(_session(scope))
             await plain(send, 200, b"")
             return
         body, more = b"", True

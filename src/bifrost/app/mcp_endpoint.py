@@ -39,7 +39,6 @@ from bifrost.upstreams.auth.oauth import OAuth
 from bifrost.upstreams.auth.per_user_headers import PerUserHeaders
 from bifrost.upstreams.auth.per_user_oauth import PerUserOAuth
 from bifrost.upstreams.auth.static_headers import StaticHeaders
-from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.sessions import UpstreamSessions
 from bifrost.upstreams.states import UpstreamStates
 from bifrost.upstreams.transports.http_sse import HttpSse
@@ -87,12 +86,12 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     elsewhere = HeldElsewhere(held, letters, limits)
     streams = Streams(catalog, sessions, questions, letters, limits)
     catalog.changed = streams.changed
-    sessions.opened = _attending(streams)
+    sessions.opened = streams.linked
     lists, states = Lists(catalog, parts.ring), RequestStates(parts.ring, parts.clock)
     forward = Forward(sessions, states, held, elsewhere, Places(), streams.overheard)
     reading = Reading(lists, forward)
     subscriptions = Subscriptions(sessions, streams, questions, reading, forward)
-    streams.shown = subscriptions.shown
+    streams.shown, streams.attended.forgotten = subscriptions.shown, subscriptions.forget
     discovery = Discovery(catalog)
     lazy = LazyAuthorization(server.connect.link, server.connect.missing, _metadata_url(parts))
     quota = Quota(parts.virtual_keys, parts.limits)
@@ -125,16 +124,6 @@ def _metadata_url(parts: Foundation) -> Callable[[str], str | None]:
     if parts.settings.client.mcp_server_auth_mode == "headers":
         return lambda _path: None
     return lambda path: f"{parts.public_urls.issuer}{metadata.protected_resource_path(path)}"
-
-
-def _attending(streams: Streams) -> Callable[[Peer], None]:
-    """A session that has a stream open hears on each of its links, also on those that are opened later."""
-
-    def opened(peer: Peer) -> None:
-        if streams.of_session(peer.session) is not None:
-            streams.attend(peer)
-
-    return opened
 
 
 def _callers(parts: Foundation, server: AuthorizationServer) -> Callers:

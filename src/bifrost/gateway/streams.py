@@ -2,7 +2,7 @@
 
 Two kinds of listening towards upstreams. Whether a list has changed is the same for all who share the list, so one
 listener serves every stream (`_watch`). Updates of resources, logs and questions belong to one session or subscription,
-and are heard on that one's own links (`attend`).
+and are heard on that one's own links (`attended.py`), while somebody is there for it (`presence.py`).
 
 A list also changes when an administrator changes what a caller may use, or an upstream: `moved` and `_looked`.
 """
@@ -15,6 +15,7 @@ import structlog
 from msgspec import Raw
 
 from bifrost.base.errors import StorageFault, Unavailable
+from bifrost.gateway.attended import AttendedSessions
 from bifrost.gateway.attention import Attention, Listener
 from bifrost.gateway.catalog import Catalog
 from bifrost.gateway.gathered import Gathered, News
@@ -22,6 +23,7 @@ from bifrost.gateway.letter_limits import LetterLimits, Measure
 from bifrost.gateway.letters import Handler, Letters
 from bifrost.gateway.lists import opens
 from bifrost.gateway.models import TOOLS, Call, Kind
+from bifrost.gateway.presence import Presence
 from bifrost.gateway.questions import Questions
 from bifrost.gateway.stream import CHANGES, Stream
 from bifrost.gateway.views import Enabled, Views, by_id, candidates, reaches, settings
@@ -72,11 +74,15 @@ class Streams:
 
     _gathered: Gathered = field(init=False)
     _watches: dict[tuple[str, str], _Watch] = field(default_factory=dict)
-    _attended: dict[tuple[str, str], Attention] = field(default_factory=dict)
-    """By session and upstream, until the session ends: what it is subscribed to outlasts a connection."""
+    attended: AttendedSessions = field(init=False)
+    presence: Presence = field(init=False)
 
     def __post_init__(self) -> None:
         self._gathered = Gathered(self._stale, self._announce)
+        clock = self.limits.clock
+        self.presence = Presence(self.letters, self.limits, clock)
+        self.attended = AttendedSessions(self.sessions, self.presence, clock, self._hearing, self._start)
+        self.presence.returned = self.attended.returned
 
     # ---- towards clients --------------------------------------------------------------------------------------------
 
@@ -89,13 +95,17 @@ class Streams:
         if self._enabled is None:
             self._enabled = by_id(await self.catalog.upstreams.enabled())
         self._open.add(stream)
+        self.presence.comes(stream.session, stream.call.principal)
         for upstream in reached:
             self._join(stream, upstream)
         for peer in self.sessions.peers_of(stream.session):
-            self.attend(peer)
+            self.attended.attend(peer)
+        self.attended.returned(stream.session, {upstream.id for upstream in reached})
 
     def leave(self, stream: Stream) -> None:
-        self._open.discard(stream)
+        if stream in self._open:
+            self._open.discard(stream)
+            self.presence.goes(stream.session)
         self._leave_watches(stream, ())
 
     def _leave_watches(self, stream: Stream, but: Collection[str]) -> None:
@@ -111,8 +121,7 @@ class Streams:
         return next((one for one in reversed([*self._open]) if one.session == session), None) if session else None
 
     def end_session(self, session: str) -> None:
-        for key in [key for key in self._attended if key[0] == session]:
-            self._attended.pop(key).end()
+        self.attended.end(session)
         for stream in self._open:
             if stream.session == session:
                 stream.end()
@@ -127,6 +136,8 @@ class Streams:
                 log.warning("upstreams_not_looked_at")
 
     async def _look(self) -> None:
+        self.presence.say({stream.session for stream in self._open if stream.subscription is None})
+        self.attended.look()
         if self._open:
             self.catalog.upstreams.look_again()  # they would hear of it a second later
         enabled = await self.catalog.upstreams.enabled()
@@ -165,36 +176,16 @@ class Streams:
             stream.end()
         for watch in self._watches.values():
             watch.task.cancel()
-        for attention in self._attended.values():
-            attention.end()
+        self.attended.close()
 
     # ---- towards upstreams ------------------------------------------------------------------------------------------
 
-    def attend(self, peer: Peer, uris: tuple[str, ...] = ()) -> None:
-        """Hears what an upstream says to this session or subscription, for as long as that lasts."""
-        if not peer.session or self.sessions.has_left(peer.session):
-            return
-        attention = self._attention(peer, uris)
-        if not attention.listeners:
-            self._start(peer, attention)
-
-    async def attend_anew(self, peer: Peer, uris: tuple[str, ...]) -> None:
-        """The session has itself just made its subscriptions to be these.
-
-        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew;
-        then this returns when it has taken note. Raises RpcError, UpstreamUnavailable, ConnectionRequired.
-        """
-        stateless = (await self.sessions.facts(peer)).stateless
-        if self.sessions.has_left(peer.session):
-            return  # while it was asked
-        attention = self._attention(peer, uris)
-        attention.uris = uris
-        if stateless and not uris:
-            attention.end()
-        elif stateless or not attention.listeners:
-            self._start(peer, attention, subscribed=True)
-        if stateless:
-            await attention.noticed()
+    def linked(self, peer: Peer) -> None:
+        """A session that has a stream open hears on each of its links, also on those that are opened later."""
+        if self.of_session(peer.session) is not None:
+            self.attended.attend(peer)
+        else:
+            self.attended.linked(peer)
 
     def overheard(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
         """An upstream announced a change, on whatever stream."""
@@ -256,7 +247,7 @@ class Streams:
 
     def reads(self) -> dict[str, Handler]:
         """News for a session whose stream is here, from the process that heard them."""
-        return {NEWS: self._news}
+        return {NEWS: self._news, **self.presence.reads()}
 
     def _news(self, session: str, body: dict[str, Raw]) -> None:
         stream, method = self.of_session(session), jsonrpc.text(body.get("method"))
@@ -278,12 +269,9 @@ class Streams:
     def _watching(self) -> _Listen:
         return lambda peer: self.sessions.listen(peer, (), _Hears(self, peer))
 
-    def _attention(self, peer: Peer, uris: tuple[str, ...]) -> Attention:
-        key = (peer.session, peer.upstream.id)
-        if key not in self._attended:
-            hears = _Hears(self, peer)
-            self._attended[key] = Attention(hears.say, hears.ask, uris)
-        return self._attended[key]
+    def _hearing(self, peer: Peer) -> Attention:
+        hears = _Hears(self, peer)
+        return Attention(hears.say, hears.ask)
 
     def _start(self, peer: Peer, attention: Attention, *, subscribed: bool = False) -> None:
         attention.start(lambda listener: self._persistently(peer, self._listening(attention, listener, subscribed)))

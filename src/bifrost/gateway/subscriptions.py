@@ -66,10 +66,17 @@ class Subscriptions:
 
     async def unsubscribe(self, call: Call, params: dict[str, Raw]) -> None:
         """Raises RpcError, InsufficientScope, UpstreamUnavailable, ConnectionRequired."""
-        peer, route = await self._route(call, params, mcp.RESOURCES_UNSUBSCRIBE)
-        await self._told(peer, route, params)
-        if self._let_go(call.client.session, (peer.upstream.id, route.key)):
-            await self._attend(call.client.session, peer)
+        session, (peer, route) = call.client.session, await self._route(call, params, mcp.RESOURCES_UNSUBSCRIBE)
+        thing = (peer.upstream.id, route.key)
+        kept = tuple(uri for uri in self._uris(session, peer) if uri != route.key)
+        self.streams.attended.wants(peer, kept)  # a link that is opened to say so does not ask for it again
+        try:
+            await self._told(peer, route, params)
+        except BaseException:
+            self.streams.attended.wants(peer, self._uris(session, peer))
+            raise
+        if self._let_go(session, thing):
+            await self._attend(session, peer)
 
     async def _route(self, call: Call, params: dict[str, Raw], method: str) -> tuple[Peer, Route]:
         """Raises RpcError: nobody has it for this caller, or it would be told to everybody or to none."""
@@ -94,6 +101,7 @@ class Subscriptions:
         return found
 
     async def set_level(self, session: str, level: str) -> None:
+        self.streams.attended.set_level(session, level)
         await self.sessions.set_level(session, level)
 
     async def tell(self, session: str, method: str, params: Mapping[str, Raw]) -> None:
@@ -104,14 +112,21 @@ class Subscriptions:
         """By which URI this session knows what an upstream calls by that one."""
         return self._held.get(session, {}).get((upstream_id, uri), uri)
 
+    def forget(self, session: str, upstream_id: str) -> None:
+        """Nobody came back for what it subscribed to there."""
+        for thing in [thing for thing in self._held.get(session, {}) if thing[0] == upstream_id]:
+            self._let_go(session, thing)
+
     def end(self, session: str) -> None:
         self._held.pop(session, None)
         self.sessions.leave(session)
         self.streams.end_session(session)
 
     async def _attend(self, session: str, peer: Peer) -> None:
-        uris = [uri for upstream_id, uri in self._held.get(session, {}) if upstream_id == peer.upstream.id]
-        await self.streams.attend_anew(peer, tuple(uris))
+        await self.streams.attended.attend_anew(peer, self._uris(session, peer))
+
+    def _uris(self, session: str, peer: Peer) -> tuple[str, ...]:
+        return tuple(uri for upstream_id, uri in self._held.get(session, {}) if upstream_id == peer.upstream.id)
 
     # ---- stateless clients ------------------------------------------------------------------------------------------
 
@@ -137,7 +152,7 @@ class Subscriptions:
             self._held[stream.session] = {(route.upstream.id, route.key): uri for route, uri in names}
         for upstream in {route.upstream.id: route.upstream for route in routes}.values():
             peer = self.sessions.peer(upstream, call.caller.identity, session=stream.session)
-            self.streams.attend(peer, tuple(route.key for route in routes if route.upstream.id == upstream.id))
+            self.streams.attended.attend(peer, tuple(route.key for route in routes if route.upstream.id == upstream.id))
         return stream, honoured
 
     def leave(self, stream: Stream) -> None:

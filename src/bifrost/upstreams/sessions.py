@@ -143,7 +143,7 @@ class UpstreamSessions:
         """
         link = await self._link(peer)
         try:
-            with self.uses.of(peer.key):
+            with self.uses.kept(peer.key):
                 await self._links.listen(link, uris, requester)
         except Forgotten as error:
             self._forget(link)
@@ -183,6 +183,10 @@ class UpstreamSessions:
 
     def has_left(self, session: str) -> bool:
         return session in self._left
+
+    def rests(self, peer: Peer) -> bool:
+        """Whether nobody has asked anything there for so long that nobody need listen either."""
+        return self.uses.rests(peer.key, IDLE_MILLISECONDS)
 
     def retire(self, enabled: Iterable[Upstream]) -> None:
         """Ends the links to upstreams that are configured otherwise now, or not at all; requests are finished first."""

@@ -30,3 +30,18 @@ def test_what_was_never_used_counts_from_when_it_is_seen_first(clock: FakeClock)
     assert uses.idle(("opened",), SECOND) == ["opened"]
     assert uses.idle((), SECOND) == []
     assert uses.idle(("opened",), SECOND) == []
+
+
+def test_what_is_only_kept_is_not_idle_and_rests_all_the_same(clock: FakeClock) -> None:
+    """Ours: to listen is no use, however long it goes on, and nobody is interrupted in it."""
+    uses = Uses[str](clock)
+    with uses.kept("heard"), uses.kept("heard"):
+        with uses.of("heard"):
+            assert not uses.rests("heard", 60 * SECOND)
+        clock.advance(seconds=59)
+        assert not uses.rests("heard", 60 * SECOND)
+        clock.advance(seconds=1)
+        assert uses.rests("heard", 60 * SECOND)
+        assert uses.idle(("heard",), 60 * SECOND) == []
+    assert uses.idle(("heard",), 60 * SECOND) == ["heard"], "from the moment that nobody keeps it"
+    assert uses.rests("never used", 60 * SECOND)
