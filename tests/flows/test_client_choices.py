@@ -144,3 +144,29 @@ async def test_a_choice_that_is_no_truth_value_is_refused(running: TestGateway) 
     """RFC 7591 §3.2.2: not guessed at."""
     body = {"redirect_uris": [REDIRECT_URI], "require_pushed_authorization_requests": "true"}
     assert error_of(await running.http.post(oauth.REGISTER, json=body)) == "invalid_client_metadata"
+
+
+@pytest.mark.parametrize("wish", ["require_signed_request_object", "tls_client_certificate_bound_access_tokens"])
+async def test_a_wish_that_is_not_kept_is_refused(running: TestGateway, web: Web, wish: str) -> None:
+    """RFC 9101 §10.5, RFC 8705 §3.4: a client that relies on it must not believe that it is heard."""
+    body = {"redirect_uris": [REDIRECT_URI], wish: True}
+    refused = await running.http.post(oauth.REGISTER, json=body)
+    assert error_of(refused) == "invalid_client_metadata"
+    assert wish in refused.json()["error_description"]
+    plain = await running.http.get(AUTHORIZE, params=published(web, running.http, **{wish: True}).request())
+    assert (plain.status_code, plain.json()["error"]["param"]) == (400, "client_id")
+    for harmless in (False, None):
+        registered = await oauth.register(running.http, **{wish: harmless})
+        assert wish not in registered.registration
+        assert await _plain(running, registered) == (302, "")
+
+
+@pytest.mark.parametrize("value", ["eyJhbGciOiJub25lIn0.e30.", "x"])
+async def test_a_request_object_is_never_passed_over(running: TestGateway, value: str) -> None:
+    """RFC 9101 §6.3, OpenID Connect Core §3.1.2.6: what was signed is what is meant, not what stands beside it."""
+    client = await oauth.register(running.http)
+    answer = await running.http.get(AUTHORIZE, params=client.request(request=value))
+    assert answer.status_code == 400
+    assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == ("request_not_supported", "request")
+    empty = await running.http.get(AUTHORIZE, params=client.request(request=""))
+    assert empty.status_code == 302, "an empty value counts as absent"

@@ -80,6 +80,7 @@ class Authorize:
         # from here on the redirect URI is the client's own: a refusal may carry a way back (RFC 6749 §4.1.2.1)
         try:
             _check_pushed(client, pushed=pushed)
+            _check_no_object(parameters)
             flow = await self._flow(client, uri, parameters, browser_hash, standing)
         except Invalid as error:
             raise _refused(error, way_back=self._way_back(uri, parameters, error)) from error
@@ -190,6 +191,13 @@ def _check_pushed(client: Client, *, pushed: bool) -> None:
     """RFC 9126 §6: what the client has said of itself, so that nobody can send a request in its name by a link."""
     if client.require_pushed_authorization_requests and not pushed:
         raise Invalid("This client takes part with pushed authorization requests only.", param="request_uri")
+
+
+def _check_no_object(parameters: RequestParameters) -> None:
+    """A signed request is meant as it was signed: what stands beside it must not be taken for it (RFC 9101 §6.3)."""
+    if parameters.get("request") is not None:
+        message = "Request objects are not supported. Send the parameters themselves, or push them (RFC 9126)."
+        raise Invalid(message, code=oauth.REQUEST_NOT_SUPPORTED, param="request")
 
 
 def _check_response_type(parameters: RequestParameters) -> None:

@@ -13,6 +13,11 @@ MAX_URL = 2_048
 _TEXTS = ("client_name", "software_id", "software_version")
 _URLS = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
 _FLAGS = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
+_NOT_KEPT = {
+    "require_signed_request_object": "signed request objects (RFC 9101)",
+    "tls_client_certificate_bound_access_tokens": "tokens bound to a certificate (RFC 8705)",
+}
+"""What a client that asks for it would rely on: such a wish is refused and not passed over like other members."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ def accept(body: Mapping[str, Any], app_schemes: Collection[str]) -> ClientMetad
     Dropping single entries is what RFC 7591 §2 allows and what clients need that register several kinds of redirect
     URIs at once. Unknown members are ignored.
     """
+    _refuse_what_is_not_kept(body)
     texts = {name: _text(body, name, MAX_TEXT) for name in _TEXTS}
     urls = {name: _url(body, name) for name in _URLS}
     flags = {name: _flag(body, name) for name in _FLAGS if body.get(name) is not None}
@@ -55,6 +61,12 @@ def accept(body: Mapping[str, Any], app_schemes: Collection[str]) -> ClientMetad
             *flags.items(),
         ),
     )
+
+
+def _refuse_what_is_not_kept(body: Mapping[str, Any]) -> None:
+    for name, what in _NOT_KEPT.items():
+        if body.get(name) is not None and _flag(body, name):
+            raise OAuthError(oauth.INVALID_CLIENT_METADATA, f"{name}: this server does not offer {what}.")
 
 
 def _redirect_uris(value: object, app_schemes: Collection[str]) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ JWT: Final = "jwt"
 
 INVALID_REQUEST = "invalid_request"
 INVALID_REQUEST_URI = "invalid_request_uri"
+REQUEST_NOT_SUPPORTED = "request_not_supported"
+"""OpenID Connect Core §3.1.2.6."""
 INVALID_CLIENT = "invalid_client"
 INVALID_GRANT = "invalid_grant"
 INVALID_SCOPE = "invalid_scope"
