@@ -36,12 +36,12 @@ def client_parts(parts: Foundation) -> ClientParts:
     limits = Limits(parts.counters, parts.clock, parts.ring)
     sealed = SealedClients(parts.ring, schemes)
     documents = ClientDocuments(parts.strangers, store, policy, schemes, limits, parts.clock)
-    clients = Clients(sealed, documents, store)
+    clients = Clients(sealed, documents, store, configured.blocked_redirect_hosts)
     audiences = (issuer, issuer + metadata.TOKEN, issuer + metadata.PAR)
     assertions = ClientAssertions(parts.strangers, store, audiences, limits, parts.clock)
     registrations = Limit(name="registrations", per_minute=configured.registrations_per_minute)
     return ClientParts(
-        register=Register(sealed, limits, registrations, parts.clock),
+        register=Register(sealed, limits, registrations, parts.clock, configured.blocked_redirect_hosts),
         clients=clients,
         auth=ClientAuth(clients, assertions, limits, TrustedProxies(parts.settings.server.trusted_proxies)),
         limits=limits,

@@ -23,7 +23,7 @@ from bifrost.base.errors import Invalid, TooMany
 from bifrost.base.singleflight import SingleFlight
 from bifrost.http import strict_json
 from bifrost.http.client import Fetched, OutsideUnreachable, OutsideUrlRefused
-from bifrost.protocol import client_id_metadata, redirect_uri
+from bifrost.protocol import client_id_metadata, hosts, redirect_uri
 from bifrost.protocol.client_id_metadata import DocumentError
 
 FETCH_SECONDS = 5.0
@@ -68,7 +68,8 @@ class DocumentPolicy:
         host = client_id_metadata.host_of(url, loopback=self.loopback)
         if host is None:
             raise ClientRefused("This client_id is not the address of a client id metadata document.")
-        if _listed(host, self.blocked_hosts) or (self.allowed_hosts and not _listed(host, self.allowed_hosts)):
+        blocked = hosts.is_listed(host, self.blocked_hosts)
+        if blocked or (self.allowed_hosts and not hosts.is_listed(host, self.allowed_hosts)):
             raise ClientRefused(f"Clients of {host} are not allowed here. Ask whoever runs this gateway.")
         return host
 
@@ -200,14 +201,6 @@ def fresh_seconds(headers: Mapping[str, str]) -> int:
     if age is None:
         return DEFAULT_FRESH_SECONDS
     return max(MIN_FRESH_SECONDS, min(int(age[1]), MAX_FRESH_SECONDS)) if int(age[1]) else 0
-
-
-def _listed(host: str, hosts: Collection[str]) -> bool:
-    """`example.com` is that host alone; `*.example.com` is every host below it."""
-    name = re.sub(r":[0-9]+$", "", host)
-    return any(
-        name == listed.lower() or (listed.startswith("*.") and name.endswith(listed[1:].lower())) for listed in hosts
-    )
 
 
 class _NotADocumentError(Exception):

@@ -6,7 +6,8 @@ administrator can give neither.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -15,8 +16,9 @@ from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import ClientRefused
 from bifrost.authserver.models import Client, ClientRecord, ClientStanding
 from bifrost.authserver.sealed_clients import PREFIX, SealedClients
-from bifrost.protocol import client_id_metadata, oauth
+from bifrost.protocol import client_id_metadata, hosts, oauth, redirect_uri
 
+BLOCKED = "This client is blocked by whoever runs this gateway."
 MAX_OPENED = 1_000
 """Ids that are kept opened; each is asked for at every step of a sign-in."""
 
@@ -28,16 +30,27 @@ class Clients:
     sealed: SealedClients
     documents: ClientDocuments
     store: ClientStore
+    blocked_hosts: Collection[str] = ()
+    """Where nobody is sent back to who was not registered by an administrator; an application's place is `name://`."""
     _opened: OrderedDict[tuple[tuple[str, ...], str], Client] = field(default_factory=OrderedDict, repr=False)
 
     async def resolve(self, client_id: str) -> Client | None:
         """None for an unknown id. Raises ClientRefused, ClientUnreachable (documents), StorageUnavailable."""
         if client_id.startswith(PREFIX):
-            return self._open(client_id)
+            return self._unblocked(self._open(client_id))
         if client_id_metadata.looks_like_url(client_id):
-            return await self.documents.resolve(client_id)
+            return self._unblocked(await self.documents.resolve(client_id))
         record = await self.store.client(client_id)
         return record.client if record and record.client.origin == "preregistered" else None
+
+    def _unblocked(self, client: Client | None) -> Client | None:
+        """Without the redirect URIs that lead to blocked hosts. Raises ClientRefused when none is left."""
+        if client is None or not self.blocked_hosts:
+            return client
+        kept = unblocked(client.redirect_uris, self.blocked_hosts)
+        if not kept:
+            raise ClientRefused(BLOCKED)
+        return client if kept == client.redirect_uris else replace(client, redirect_uris=kept)
 
     def _open(self, client_id: str) -> Client | None:
         """Opened once for each set of keys: an id ends with the key that sealed it."""
@@ -65,7 +78,7 @@ class Clients:
         if record is None:
             return ClientStanding()
         if record.blocked_at is not None:
-            raise ClientRefused("This client is blocked by whoever runs this gateway.")
+            raise ClientRefused(BLOCKED)
         return ClientStanding(label=record.label, scope_limit=record.scope_limit)
 
     async def adopt(self, now: int) -> None:
@@ -81,7 +94,14 @@ class Clients:
     def record_of(self, client: Client) -> ClientRecord:
         """What is kept of a client from its first consent on; of a document, with how long it may be used."""
         copy = self.documents.copy_of(client.client_id) if client.origin == "document" else None
-        return copy if copy and copy.client == client else ClientRecord(client=client)
+        if copy and self._unblocked(copy.client) == client:
+            return replace(copy, client=client)
+        return ClientRecord(client=client)
+
+
+def unblocked(uris: tuple[str, ...], blocked_hosts: Collection[str]) -> tuple[str, ...]:
+    """Those that lead elsewhere."""
+    return tuple(uri for uri in uris if not hosts.is_listed(redirect_uri.target(uri).label, blocked_hosts))
 
 
 def _forgotten(client_id: str) -> Client:

@@ -1,16 +1,18 @@
 """Dynamic client registration (RFC 7591): what the answer says."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
 from bifrost.authserver import limits
+from bifrost.authserver.clients import BLOCKED, unblocked
 from bifrost.authserver.limits import Limit, Limits
 from bifrost.authserver.sealed_clients import SealedClients
 from bifrost.base.clock import SECOND, Clock
 from bifrost.protocol import client_registration, oauth
+from bifrost.protocol.oauth import OAuthError
 
 log = structlog.get_logger()
 
@@ -21,10 +23,16 @@ class Register:
     limits: Limits
     limit: Limit
     clock: Clock
+    blocked_hosts: Collection[str] = ()
+    """As of `Clients`."""
 
     async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """RFC 7591 §3.2.1: the id, and every accepted member as accepted. Raises OAuthError, TooMany."""
         metadata = client_registration.accept(body, self.clients.app_schemes)
+        kept = unblocked(metadata.redirect_uris, self.blocked_hosts)
+        if not kept:
+            raise OAuthError(oauth.INVALID_REDIRECT_URI, BLOCKED, param="redirect_uris")
+        metadata = replace(metadata, redirect_uris=kept)
         subject, known = limits.subject(metadata.client_name, *metadata.redirect_uris)
         await self.limits.admit(self.limit, subject, known=known)
         client_id, secret = self.clients.register(metadata)

@@ -143,6 +143,13 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_id_metadata_blocked_hosts: Annotated[
         tuple[str, ...], Meta(description="Hosts whose documents are never read, written likewise.")
     ] = ()
+    blocked_redirect_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts that no client is sent back to, written likewise, and applications as `name://`: keeps "
+            "out a client that would come back under another name. Those that are registered by hand are exempt."
+        ),
+    ] = ()
     allowed_networks: Annotated[
         tuple[str, ...],
         Meta(description="Private networks in which upstreams' authorization servers may stand, e.g. 10.0.0.0/8."),
