@@ -17,6 +17,7 @@ from bifrost.gateway.request_state import REQUEST_STATE, RequestStates
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers, scope
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import ConnectionRequired
+from bifrost.upstreams.links.base import TASK, without
 
 log = structlog.get_logger()
 
@@ -40,6 +41,8 @@ class Calls:
         owner = await self.lists.tool_owner(call, name)
         if owner is None:
             raise _unknown(name)
+        if not call.client.modern:
+            params = without(TASK, params)  # tasks are not offered: it is a call like any other (2025-11-25, tasks)
         upstream, own = owner
         route = Route(
             upstream=upstream,

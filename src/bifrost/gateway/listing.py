@@ -10,8 +10,10 @@ from bifrost.gateway.models import TOOLS, Entry, Kind
 from bifrost.protocol import jsonrpc, mirrored_headers
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.protocol.mirrored_headers import InvalidAnnotation, Mirrored
+from bifrost.upstreams.links.base import without
 
 MAX_NAME_CHARACTERS = 128
+_EXECUTION, _TASK_SUPPORT = "execution", "taskSupport"
 
 Shown = tuple[str, Raw]
 """The upstream's own key of an entry, and the whole entry as a client gets it."""
@@ -73,12 +75,22 @@ def _entry(kind: Kind, members: dict[str, Raw]) -> Entry | None:
         return None
     if kind is not TOOLS:
         return Entry.of(kind, key, members, read_only=True)
+    members = _without_task_support(members)
     try:
         mirrored = _mirrored(members.get("inputSchema"))
     except InvalidAnnotation:
         log.warning("tool_left_out", tool=key[:128], reason="its x-mcp-header annotations are invalid")
         return None
     return Entry.of(kind, key, members, read_only=_read_only(members), mirrored=mirrored)
+
+
+def _without_task_support(members: dict[str, Raw]) -> dict[str, Raw]:
+    """Tasks of 2025-11-25 are not offered, so no tool is said to be possible or needed as one."""
+    execution = jsonrpc.object_members(members.get(_EXECUTION))
+    if _TASK_SUPPORT not in execution:
+        return members
+    kept = without(_TASK_SUPPORT, execution)
+    return {**members, _EXECUTION: jsonrpc.raw(kept)} if kept else without(_EXECUTION, members)
 
 
 def _mirrored(schema: Raw | None) -> Mirrored:

@@ -165,8 +165,13 @@ class UpstreamSessions:
                     log.info("upstream_log_level_not_set", upstream=link.peer.upstream.name)
 
     async def tell(self, session: str, method: str, params: Params) -> None:
-        """A notification from the client to all upstreams that it has links to."""
+        """A notification from the client to all upstreams that it has links to, except for stateless ones.
+
+        To those every request says everything (2026-07-28, base).
+        """
         for link in self._where(lambda key: key[2] == session):
+            if link.facts.stateless:
+                continue
             try:
                 await link.notify(method, params)
             except DomainError:

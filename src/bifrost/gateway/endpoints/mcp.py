@@ -179,14 +179,21 @@ class McpEndpoint:
         return response
 
     async def _batch(self, request: Request, raw: bytes, call: Call) -> Response:
-        """JSON-RPC 2.0 §6, as 2025-03-26 has it: the answers to the requests in it, in one array; no streams."""
+        """JSON-RPC 2.0 §6, as 2025-03-26 alone has it: the answers to the requests in it, in one array; no streams.
+
+        Raises TooLarge, UnknownSession.
+        """
+        session = self.legacy.session(request, call)
+        version = session.version if session else request.headers.get(mcp.VERSION_HEADER) or mcp.ASSUMED_VERSION
+        if version != mcp.ASSUMED_VERSION:
+            refusal = RpcError(jsonrpc.INVALID_REQUEST, f"Only {mcp.ASSUMED_VERSION} has batches of messages.")
+            return surface.rpc_error(refusal, None, 400)
         if len(raw) > MAX_BATCH_BYTES:
             raise TooLarge(f"A batch is larger than {MAX_BATCH_BYTES} bytes.")
         try:
             parts = strict_jsonrpc.batch(raw, MAX_BATCH)
         except RpcError as error:
             return surface.rpc_error(error, None, 400)
-        session = self.legacy.session(request, call)
 
         async def work(_answer: Answer) -> Response:
             answers = await asyncio.gather(*(self._part(request, part, call, session) for part in parts))

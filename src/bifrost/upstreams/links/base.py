@@ -39,6 +39,9 @@ MAX_TOKEN_BYTES = 1_024
 MAX_QUESTIONS = 32
 """That an upstream may have open towards one requester."""
 
+TASK, TASKS = "task", "tasks"
+"""The parameter that makes a task of a request, and the capability (2025-11-25, tasks); not offered to either side."""
+
 Params = Mapping[str, Any]
 _ENVELOPE = frozenset((mcp.META_VERSION, mcp.META_CLIENT_INFO, mcp.META_CAPABILITIES, mcp.META_LOG_LEVEL))
 Respond = Callable[[bytes], Awaitable[None]]
@@ -241,6 +244,7 @@ async def answered(
     """The response to what an upstream asks: only what this caller declared is ever put to them."""
     if method == mcp.PING:
         return jsonrpc.result_response(question_id, {})
+    params = without(TASK, params)
     if not declares(peer.capabilities, method, params):
         return jsonrpc.error_response(question_id, RpcError(jsonrpc.METHOD_NOT_FOUND, "The client cannot do this."))
     try:
@@ -307,6 +311,21 @@ def legacy_meta(params: Params) -> Params:
     if len(kept) == len(meta):
         return params
     return {**params, "_meta": kept} if kept else {name: value for name, value in params.items() if name != "_meta"}
+
+
+def greeting(peer: Peer) -> Params:
+    """What an upstream of the older era is told of its client: what that can do, except for tasks.
+
+    Nobody could ask it for one here (`tasks/get`), so an upstream must not make any (2025-11-25, tasks).
+    """
+    capabilities = Raw(peer.capabilities)
+    if TASKS.encode() in peer.capabilities:
+        capabilities = jsonrpc.raw(without(TASKS, jsonrpc.object_members(capabilities)))
+    return {"protocolVersion": mcp.LATEST_LEGACY, "capabilities": capabilities, "clientInfo": CLIENT_INFO}
+
+
+def without(name: str, members: dict[str, Raw]) -> dict[str, Raw]:
+    return {member: raw for member, raw in members.items() if member != name} if name in members else members
 
 
 def result_of(peer: Peer, message: Message) -> Raw:

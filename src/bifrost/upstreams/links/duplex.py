@@ -20,7 +20,6 @@ from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
-    CLIENT_INFO,
     EVERYBODY,
     HANDSHAKE_SECONDS,
     NO_FIELDS,
@@ -35,6 +34,7 @@ from bifrost.upstreams.links.base import (
     Requester,
     Running,
     facts_of,
+    greeting,
     legacy_meta,
     modern_meta,
     result_of,
@@ -362,13 +362,8 @@ async def open_link(peer: Peer, pipe: Duplex, *, stateless: bool = False) -> Dup
 
 
 async def _greeted(link: DuplexLink) -> Facts:
-    greeting = {
-        "protocolVersion": mcp.LATEST_LEGACY,
-        "capabilities": Raw(link.peer.capabilities),
-        "clientInfo": CLIENT_INFO,
-    }
     try:
-        result = await link.request(mcp.INITIALIZE, greeting, Nobody(), GREETING_SECONDS)
+        result = await link.request(mcp.INITIALIZE, greeting(link.peer), Nobody(), GREETING_SECONDS)
     except RpcError:
         link.facts = Facts(version=mcp.MODERN)
         return facts_of(mcp.MODERN, await link.request(mcp.DISCOVER, {}, Nobody(), HANDSHAKE_SECONDS))

@@ -12,7 +12,6 @@ from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
-    CLIENT_INFO,
     HANDSHAKE_SECONDS,
     NO_FIELDS,
     Facts,
@@ -25,6 +24,7 @@ from bifrost.upstreams.links.base import (
     Requester,
     Running,
     facts_of,
+    greeting,
     legacy_meta,
     result_of,
     with_own_token,
@@ -191,14 +191,9 @@ class LegacyLink:
 async def initialize(channel: HttpChannel) -> LegacyLink | None:
     """None when the upstream does not know the greeting. Raises UpstreamUnavailable, ConnectionRequired."""
     peer = channel.peer
-    greeting = {
-        "protocolVersion": mcp.LATEST_LEGACY,
-        "capabilities": Raw(peer.capabilities),
-        "clientInfo": CLIENT_INFO,
-    }
     patience = Patience(HANDSHAKE_SECONDS)
     try:
-        body = jsonrpc.request(0, mcp.INITIALIZE, greeting)
+        body = jsonrpc.request(0, mcp.INITIALIZE, greeting(peer))
         with patience:
             async with channel.open("POST", {}, body, patience=patience) as reply:
                 message = await reply.answer(0)
