@@ -59,7 +59,8 @@ def into_loaded(root: Path, mutant: Mutant) -> bool:
     if module is not None and not mutant.where:
         return _constants_into(module, mutant, root)
     found = _function(module, mutant.where)
-    if found is None:
+    original = (root / mutant.file).read_text()
+    if found is None or _signature(mutant.text, mutant.where) != _signature(original, mutant.where):
         return False
     for name, code in _codes(compile(ast.parse(mutant.text), str(root / mutant.file), "exec")):
         if name == mutant.where and len(code.co_freevars) == len(found.__code__.co_freevars):
@@ -79,6 +80,17 @@ def _function(module: Any, where: str) -> types.FunctionType | None:
             found.cache_clear()
         found = getattr(found, "__wrapped__", found)
     return found if isinstance(found, types.FunctionType) else None
+
+
+def _signature(text: str, where: str) -> str:
+    """The arguments of a function and their defaults, which are made when it is defined and are no part of its code."""
+    node: Any = ast.parse(text)
+    for part in where.split("."):
+        named = (one for one in node.body if getattr(one, "name", "") == part)
+        node = next(named, None)
+        if node is None:
+            return ""
+    return ast.unparse(node.args) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""
 
 
 def _constants_into(module: types.ModuleType, mutant: Mutant, root: Path) -> bool:

@@ -28,7 +28,7 @@ from tests.mutation.subjects import Subject
 
 Outcome = Literal["killed", "survived", "timed out"]
 SETTLED, FAILED = 0, 1
-WALL_SECONDS, CPU_SECONDS = 60, 30
+WALL_SECONDS, CPU_SECONDS = 60, 15
 """What the tests of a mutant may take beyond ten times what they take without one."""
 
 

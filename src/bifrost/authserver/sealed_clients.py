@@ -32,7 +32,7 @@ class _Sealed(msgspec.Struct, array_like=True):
     redirect_uris: tuple[str, ...]
     grant_types: tuple[str, ...]
     auth_method: str
-    nonce: str = ""
+    nonce: str
 
 
 class _SealedWithRules(_Sealed):

@@ -100,7 +100,7 @@ class KeyRing:
             raise SealBrokenError
         try:
             return _siv(self._keys[ring_id], use).decrypt(raw[KEY_ID_BYTES:], None), ring_id
-        except (InvalidTag, ValueError) as error:
+        except InvalidTag as error:
             raise SealBrokenError from error
 
     def mac(self, data: str, *, use: str, ring_id: str = "") -> str:

@@ -1,5 +1,6 @@
 """Client ids that carry the registration."""
 
+import contextlib
 import hashlib
 import re
 import zlib
@@ -22,6 +23,14 @@ OLD, NEW = b"o" * 32, b"n" * 32
 CLIENTS = SealedClients(KeyRing([OLD]), APP_SCHEMES)
 ROTATED = SealedClients(KeyRing([NEW, OLD]), APP_SCHEMES)
 URI = "http://127.0.0.1/cb"
+EARLIER = (
+    "bfcl_xjWn0_vEbxscwFKs5uDqbJrl5ybFVftbsjgM11p44h39bxo7Qs0r_CKWbv6I0aDlHc0VWy4znrxzAQekReATE53EUPPGkr7z3goD17mKo"
+    "hdopxj7SHEH-CcUjaxDVI-vrEgNBzPZyw"
+)
+EARLIER_WITH_SECRET = (
+    "bfcl_xjWn04X2DzRf5RYKjoq43wpyl_UV452wD6Sdw00j_DjwoCzUBxThXtXySc0U5LZQ3dFG8_nt7HVq8IwsAY_-aNs-Fd1ugSxZoh4i7N6_6"
+    "VaXBBE34MiDd3PDW9lGoH0NtqK5rkpfaAxrodcUjYf1JcbLZKx7b8xi-t7B6QDY-lWiLdLDE7Zm"
+)
 
 
 def registered(clients: SealedClients = CLIENTS, **members: Any) -> Client:
@@ -108,6 +117,27 @@ def test_an_id_with_one_character_changed_is_no_client(position: int, other: str
         assert CLIENTS.open(changed) is None
 
 
+def test_an_id_without_its_prefix_is_no_client() -> None:
+    """Contract §3: one client has one id, or a block of it by an administrator would leave another."""
+    client_id = registered().client_id
+    for other in (client_id.removeprefix("bfcl_"), client_id.replace("bfcl_", "bfcx_"), f"bfcl_{client_id}"):
+        assert CLIENTS.open(other) is None
+
+
+def test_an_id_of_an_earlier_version_is_known_in_every_later_one() -> None:
+    """Contract §3: no clean-up and no update can invalidate an id, or a secret, that a client still holds."""
+    assert registered().client_id == EARLIER
+    client = CLIENTS.open(EARLIER)
+    assert client is not None
+    assert (client.client_name, client.redirect_uris, client.is_public) == ("Test", (URI,), True)
+    assert not client.require_pushed_authorization_requests
+    assert not client.dpop_bound_access_tokens
+    confidential = CLIENTS.open(EARLIER_WITH_SECRET)
+    assert confidential is not None
+    assert confidential.secret_hash == hash_secret("bfcs_myua_wUwFEjsYc3bmXOC5jaEBvRf17be")
+    assert confidential.require_pushed_authorization_requests
+
+
 def test_an_id_of_another_installation_is_no_client() -> None:
     """Contract §3."""
     foreign = registered(SealedClients(KeyRing([NEW]), APP_SCHEMES))
@@ -125,6 +155,18 @@ def test_metadata_that_does_not_fit_into_an_id_is_refused(characters: int, *, fi
     with pytest.raises(OAuthError) as caught:
         registered(redirect_uris=uris)
     assert caught.value.code == "invalid_client_metadata"
+
+
+def test_the_longest_id_has_2048_characters_and_is_a_client() -> None:
+    """Contract §3: length ≤ 2 048."""
+    noise = hashlib.shake_128(b"paths").hexdigest(2_000)
+    longest = ""
+    for characters in range(2_000, 3_000):
+        lengths = ((characters + n) // 10 for n in range(10))
+        uris = [f"https://app.example.com/{noise[n * 400 :][:length]}" for n, length in enumerate(lengths)]
+        with contextlib.suppress(OAuthError):
+            longest = max(longest, registered(redirect_uris=uris).client_id, key=len)
+    assert len(longest) == 2_048
 
 
 def test_the_rules_of_today_hold_for_what_was_registered_yesterday() -> None:
@@ -145,3 +187,16 @@ def test_a_client_that_asks_for_nothing_more_keeps_the_id_that_it_always_had() -
     opened = CLIENTS.open(pushing.client_id)
     assert opened == pushing
     assert opened.require_pushed_authorization_requests
+
+
+@pytest.mark.parametrize("asked", [(True, False), (False, True), (True, True)])
+def test_what_a_client_asks_of_us_is_not_forgotten(asked: tuple[bool, bool]) -> None:
+    """RFC 9126 §6, RFC 9449 §5.2: each of the rules by itself, or a stolen request or token would do after all."""
+    pushed, bound = asked
+    client = registered(require_pushed_authorization_requests=pushed, dpop_bound_access_tokens=bound)
+    assert (client.require_pushed_authorization_requests, client.dpop_bound_access_tokens) == asked
+
+
+def test_a_public_client_has_no_secret() -> None:
+    """RFC 7591 §3.2.1, contract §3."""
+    assert with_secret()[1] == ""

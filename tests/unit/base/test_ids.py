@@ -23,14 +23,16 @@ def test_a_secret_begins_with_its_prefix_and_carries_at_least_160_bits(prefix: s
     assert len(raw) * 8 >= 160
 
 
+def test_a_secret_without_a_prefix_is_nothing_but_256_random_bits() -> None:
+    """Contract §6. RFC 7636 §4.1: a code verifier is one, and 43 characters are the fewest that it may have."""
+    assert {len(ids.new_secret()) for _ in range(100)} == {43}
+
+
 def test_the_prefixes_are_those_of_the_contract() -> None:
     """Contract §6 and its list of words: scanners and clients know secrets by them."""
-    assert (ids.ACCESS_TOKEN, ids.REFRESH_TOKEN, ids.AUTHORIZATION_CODE, ids.VIRTUAL_KEY) == (
-        "bfat_",
-        "bfrt_",
-        "bfac_",
-        "sk-bf-",
-    )
+    granted = (ids.ACCESS_TOKEN, ids.REFRESH_TOKEN, ids.AUTHORIZATION_CODE, ids.VIRTUAL_KEY)
+    assert granted == ("bfat_", "bfrt_", "bfac_", "sk-bf-")
+    assert (ids.ADMIN_TOKEN, ids.ADMIN_SESSION, ids.SETUP_LINK) == ("bfad_", "bfas_", "bfsu_")
 
 
 def test_no_two_secrets_and_no_two_ids_are_equal() -> None:
@@ -47,6 +49,11 @@ def test_an_id_stands_behind_its_prefix_and_needs_no_escaping_in_a_url() -> None
     made = ids.new_id("flow_")
     assert made.startswith("flow_")
     assert all(character.isascii() and (character.isalnum() or character in "-_") for character in made)
+
+
+def test_every_id_has_128_random_bits() -> None:
+    """Contract §2: one id finds one request, however many are drawn at once."""
+    assert {len(ids.new_id("")) for _ in range(1_000)} == {len(base64.urlsafe_b64encode(bytes(16)).rstrip(b"="))}
 
 
 def test_a_new_virtual_key_has_the_form_that_keys_have() -> None:

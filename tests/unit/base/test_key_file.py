@@ -55,6 +55,25 @@ def test_a_start_that_was_killed_half_way_does_not_stop_the_next_one(tmp_path: P
     ring_from_file(tmp_path / "keyring.json")
 
 
+def test_what_a_killed_start_has_left_is_taken_away_and_nothing_else(tmp_path: Path) -> None:
+    """Contract §11: keys that nobody uses lie about in no file; an operator's own copies stay."""
+    path = tmp_path / "keyring.json"
+    (tmp_path / "keyring.json.x1y2.new").write_text(json.dumps({"keys": [KEY]}))
+    for kept in ("keyring.json.bak", "keyring.json.new", "other.x1y2.new"):
+        (tmp_path / kept).write_text("theirs")
+    ring_from_file(path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        *("keyring.json", "keyring.json.bak", "keyring.json.new", "other.x1y2.new")
+    ]
+
+
+def test_a_directory_in_the_place_of_the_file_is_said_so_in_one_sentence(tmp_path: Path) -> None:
+    """Contract §11: what a container makes of a mount whose file is missing."""
+    (tmp_path / "keyring.json").mkdir()
+    with pytest.raises(KeyFileError, match="cannot be read"):
+        ring_from_file(tmp_path / "keyring.json")
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o666])
 def test_a_key_file_that_others_can_read_is_refused_with_the_way_out(tmp_path: Path, mode: int) -> None:
     """Contract §11: 0600; exit codes: one sentence."""
@@ -68,7 +87,8 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_way_out(tmp_path: P
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", "5", "{}", '{"keys": []}', '{"keys": ["short"]}', '{"keys": ["!!"]}', '{"keys": "x"}']
-    + ['{"keys": [1]}', '{"keys": null}', '{"keys": [null]}', '{"keys": {"a": 1}}', "\x00"],
+    + ['{"keys": [1]}', '{"keys": null}', '{"keys": [null]}', '{"keys": {"a": 1}}', "\x00", "[" * 100_000],
+    ids=range(16),
 )
 def test_a_key_file_that_cannot_be_read_is_said_so_in_one_sentence(tmp_path: Path, content: str) -> None:
     """Contract §11: refused with one sentence; a damaged file is never replaced by new keys."""
@@ -126,12 +146,13 @@ def test_a_fresh_key_goes_in_front_and_the_others_stay(tmp_path: Path) -> None:
 def test_a_process_that_runs_follows_the_file(tmp_path: Path) -> None:
     """TC-182: it opens what others sealed with the new key, and seals with nothing else from then on."""
     path = tmp_path / "keyring.json"
-    opens, seals, names, macs = (ring_from_file(path) for _ in range(4))
+    opens, seals, names, macs, calls = (ring_from_file(path) for _ in range(5))
     put_in_front(path)
     new = ring_from_file(path)
     assert opens.open(new.seal(b"x", use="test", owner="row"), use="test", owner="row") == b"x"
     assert seals.seal(b"x", use="test", owner="row").startswith(sealed_prefix(new.sealing_id))
     assert names.open_name(new.seal_name(b"x", use="test"), use="test") == (b"x", new.sealing_id)
+    assert calls.seal_name(b"x", use="test") == new.seal_name(b"x", use="test")
     assert macs.made("data", new.mac("data", use="test"), use="test")
 
 

@@ -1,16 +1,28 @@
 """Sealing: what is bound to what, and what breaks it."""
 
 import re
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bifrost.base.sealing import KeyRing, SealBrokenError, decode, encode, key_id, open_with, seal_with
+from bifrost.base.sealing import (
+    KeyRing,
+    SealBrokenError,
+    decode,
+    encode,
+    key_id,
+    name_key_id,
+    open_with,
+    seal_with,
+    sealed_prefix,
+)
 
 OLD, NEW, FOREIGN = b"o" * 32, b"n" * 32, b"f" * 32
 RING = KeyRing([OLD])
 ROTATED = KeyRing([NEW, OLD])
+SECRET = "bfrt_0123456789abcdefghijklmnopqrstuvwxyz"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -68,6 +80,58 @@ def test_no_text_makes_opening_fail_in_another_way(text: str) -> None:
         RING.open(text, use="test", owner="row")
     with pytest.raises(SealBrokenError):
         RING.open_name(text, use="test")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sealed: "v2" + sealed.removeprefix("v1"),
+        lambda sealed: sealed.removeprefix("v1."),
+        lambda sealed: sealed[:20] + "!!!!" + sealed[20:],
+        lambda sealed: sealed[:20] + "\n" + sealed[20:],
+        lambda sealed: sealed + ".",
+        lambda sealed: sealed + " ",
+        lambda sealed: sealed.replace(f"{key_id(OLD)}.", f"{key_id(OLD)}..", 1),
+    ],
+    ids=["another version", "no version", "signs", "a line", "a dot", "a blank", "two dots"],
+)
+def test_a_sealed_value_is_written_in_one_way_only(change: Callable[[str], str]) -> None:
+    """TC-180: what was not written here is not read, though the same bytes could be found in it."""
+    sealed = RING.seal(b"secret", use="test", owner="row")
+    with pytest.raises(SealBrokenError):
+        RING.open(change(sealed), use="test", owner="row")
+
+
+def test_what_an_earlier_version_sealed_opens_in_every_later_one() -> None:
+    """Contract §3, §8: an update must not lose what is kept, nor an id or a secret that a client holds."""
+    sealed = "v1.xjWn0w.ak3dhx7MRncw1y0zbOEhgE_f74APcdA-1_LJEGgSrI6yDg"
+    assert RING.open(sealed, use="test", owner="row") == b"secret"
+    name = "xjWn00PoAoRbwwIUzYY-ycQ_kBZSB81s-I_3W49ZyRCFp1A"
+    assert RING.open_name(name, use="test") == (b"client metadata", "xjWn0w")
+    assert RING.seal_name(b"client metadata", use="test") == name
+    assert RING.mac("data", use="test") == "tkksXsBy3wph9-n7jdO4oJGiKJxyzEHR"
+    again = "8n922g66cXCBV6aeCRJ_YsPo-vRwhU3v-HEk1O_JAHc"
+    assert open_with(SECRET, again, use="test") == b"pair"
+
+
+def test_what_is_sealed_says_which_key_opens_it() -> None:
+    """Contract §8, ASVS 11.2.2: so that an operator knows when a key can be taken out."""
+    assert ROTATED.seal(b"secret", use="test", owner="row").startswith(sealed_prefix(key_id(NEW)))
+    assert name_key_id(ROTATED.seal_name(b"client", use="test")) == key_id(NEW)
+
+
+def test_a_key_that_is_known_costs_no_look_for_others() -> None:
+    """Contract §8: the file of the keys is not looked at whenever something is opened."""
+    sealed = RING.seal(b"secret", use="test", owner="row")
+    name, mac = RING.seal_name(b"client", use="test"), RING.mac("data", use="test")
+
+    def look() -> Sequence[bytes] | None:
+        raise AssertionError("nobody needs to know")
+
+    ring = KeyRing([NEW, OLD], look)
+    assert ring.open(sealed, use="test", owner="row") == b"secret"
+    assert ring.open_name(name, use="test")[0] == b"client"
+    assert ring.made("data", mac, use="test")
 
 
 def test_a_rotated_ring_opens_the_old_and_seals_with_the_new() -> None:
@@ -178,9 +242,6 @@ def test_base64url_without_padding_goes_there_and_back(raw: bytes) -> None:
     """RFC 4648 §5."""
     assert decode(encode(raw)) == raw
     assert "=" not in encode(raw)
-
-
-SECRET = "bfrt_0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @given(st.binary(max_size=400))

@@ -1,14 +1,16 @@
 """The outbound client in front of real listeners: what it refuses, it never dials."""
 
 import asyncio
+import contextlib
 import gzip
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from bifrost.http import names
+from bifrost.http import client, names
 from bifrost.http.addresses import is_public
 from bifrost.http.client import OutboundClient, OutsideUnreachable, OutsideUrlRefused
 
@@ -26,7 +28,9 @@ class Listener:
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        self.requests.append(head + (await reader.readexactly(int(length[1])) if length else b""))
         writer.write(self.answer)
         await writer.drain()
         writer.close()
@@ -155,10 +159,15 @@ async def test_an_answer_that_would_unfold_is_not_taken(
 
 
 async def test_an_answer_is_cut_off_at_its_cap(developing: OutboundClient, listening: Callable[..., Any]) -> None:
-    """TC-101."""
-    listener = await listening(Listener(b"HTTP/1.1 200 OK\r\n\r\n" + b"0" * 300_000))
-    with pytest.raises(OutsideUnreachable):
-        await developing.fetch(f"http://127.0.0.1:{listener.port}/")
+    """TC-101: 256 KiB are more than any document of metadata or keys has."""
+    for size, fits in ((256 * 1024, True), (256 * 1024 + 1, False)):
+        listener = await listening(Listener(b"HTTP/1.1 200 OK\r\n\r\n" + b"0" * size))
+        url = f"http://127.0.0.1:{listener.port}/"
+        if fits:
+            assert (await developing.fetch(url)).body == b"0" * size
+            continue
+        with pytest.raises(OutsideUnreachable):
+            await developing.fetch(url)
 
 
 async def test_no_cookie_is_kept_and_no_proxy_is_asked(
@@ -181,3 +190,66 @@ async def test_every_failure_looks_the_same(guarded: OutboundClient, listening: 
             await guarded.fetch(f"https://{host}/")
         messages.add(caught.value.message)
     assert len(messages) == 1
+
+
+async def test_what_is_asked_is_what_arrives(developing: OutboundClient, listening: Callable[..., Any]) -> None:
+    """Contract §8: a token request is a POST with a body and an Authorization; a document is a bare GET."""
+    listener = await listening(Listener())
+    url = f"http://127.0.0.1:{listener.port}/token?a=b"
+    await developing.fetch(url)
+    await developing.fetch(url, method="POST", body=b"grant_type=x", headers={"Authorization": "Basic eDp5"})
+    document, token = listener.requests
+    assert document.startswith(b"GET /token?a=b HTTP/1.1\r\n")
+    assert document.endswith(b"\r\n\r\n")
+    assert b"authorization" not in document.lower()
+    assert token.startswith(b"POST /token?a=b HTTP/1.1\r\n")
+    assert b"\r\nauthorization: basic edp5\r\n" in token.lower()
+    assert token.endswith(b"\r\n\r\ngrant_type=x")
+
+
+async def test_what_cannot_be_sent_is_unreachable_too(guarded: OutboundClient) -> None:
+    """Contract §2: whatever a document names, it is never a 500."""
+    with pytest.raises(OutsideUnreachable):
+        await guarded.fetch("https://as.example.com:65536/")
+
+
+async def test_a_server_that_says_nothing_is_given_up(
+    developing: OutboundClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TC-101: whoever names a URL cannot hold a request for longer than the time that is given to it."""
+    monkeypatch.setattr(client, "FETCH_SECONDS", 0.05)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        with pytest.raises(OutsideUnreachable):
+            await developing.fetch(f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/")
+
+
+async def test_after_the_end_nothing_is_open_and_nothing_is_asked() -> None:
+    """Contract §11: a process that stops leaves no connection behind, neither inside nor outside."""
+    ended: list[asyncio.Event] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        over = asyncio.Event()
+        ended.append(over)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        with contextlib.suppress(OSError):
+            await reader.read()
+        over.set()
+        writer.close()
+
+    both = OutboundClient(vets=is_public, development=True)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await both.fetch(url)
+        with await both.inside.ask("GET", url, headers={}) as answer:
+            await answer.read(100)
+        await both.close()
+        await asyncio.gather(*(asyncio.wait_for(over.wait(), 30) for over in ended))
+        assert len(ended) == 2
+        with pytest.raises(OutsideUnreachable):
+            await both.fetch(url)

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.mutation import subjects
+from tests.mutation.results import equivalents, page
+
 PROJECT = Path(__file__).parents[3]
 CODE = "LIMIT = 3\n\n\ndef allowed(count):\n    return count >= 0 and count < LIMIT\n"
 TESTS = (
@@ -13,8 +16,8 @@ BELOW = " and not allowed(-1)"
 ENTRY = '[[equivalent]]\nfile = "{name}.py"\nwhere = "allowed"\nchanges = ["{change}"]\nreason = "planted"\n'
 
 
-def _project(root: Path, name: str, more: str, equivalent: str = "") -> None:
-    (root / f"{name}.py").write_text(CODE)
+def _project(root: Path, name: str, more: str, equivalent: str = "", code: str = CODE) -> None:
+    (root / f"{name}.py").write_text(code)
     (root / "test_planted.py").write_text(TESTS.format(name=name, more=more))
     (root / "conftest.py").write_text("")
     (root / "subjects.toml").write_text(f'[planted]\nfile = "{name}.py"\ntests = ["test_planted.py"]\n')
@@ -52,6 +55,14 @@ def test_a_change_that_no_test_notices_is_told_by_its_line(tmp_path: Path) -> No
     assert "0 not noticed" not in done.stdout
 
 
+def test_a_default_that_is_changed_is_changed_for_those_who_leave_it_out(tmp_path: Path) -> None:
+    """Defaults are made when a function is defined: its code alone does not have them."""
+    _project(tmp_path, "planted_default", "", code="def allowed(count, limit=3):\n    return count < limit\n")
+    done = _run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 not noticed" in done.stdout
+
+
 def test_an_entry_of_the_list_that_does_not_survive_is_an_error(tmp_path: Path) -> None:
     """Or the list would hide what comes later."""
     _project(tmp_path, "planted_listed", BELOW, ENTRY.format(name="planted_listed", change="`x` becomes `y`"))
@@ -77,3 +88,13 @@ def test_a_subject_that_is_none_is_refused(tmp_path: Path) -> None:
     """A word that is written wrongly is no good run."""
     _project(tmp_path, "planted_named", BELOW)
     assert _run(tmp_path, "plantet").returncode == 2
+
+
+def test_the_page_is_about_the_subjects_and_the_equivalent_mutants_that_there_are() -> None:
+    """Ours: `python -m tests.mutation --write` writes it. What came out of a run only a run can tell."""
+    written = (PROJECT / "docs" / "mutation.md").read_text()
+    data = PROJECT / "tests" / "mutation"
+    results, equivalent = written.split("\n## Equivalent mutants\n")
+    rows = [row.split(" | ")[0].removeprefix("| ") for row in results.splitlines() if row.startswith("| ")]
+    assert rows[2:-1] == list(subjects.read(data / "subjects.toml"))
+    assert equivalent == page([], equivalents(data / "equivalent.toml")).split("\n## Equivalent mutants\n")[1]
