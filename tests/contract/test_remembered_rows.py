@@ -203,7 +203,21 @@ async def test_the_rows_of_one_request_need_one_look_at_a_file(sqlite_url: str) 
         grant, _, _ = await redeemed(grants_store(other))
         assert await grants_store(other).revoke_grant(grant.id, "test", NOW)
         # a commit by this process is seen in the same round
+        assert database.seen_mark() is None
         assert await database.mark() != marks[0]
+
+
+async def test_a_mark_that_was_seen_is_not_looked_for_again_until_something_changes(database: Database) -> None:
+    """Ours: most requests find it. Contract §6: after a change nobody does, nor without storage."""
+    store = grants_store(database)
+    grant, _, _ = await redeemed(store)
+    mark = await database.mark()
+    assert database.seen_mark() == mark
+    assert await store.revoke_grant(grant.id, "test", NOW)
+    assert database.seen_mark() is None
+    assert await database.mark() != mark
+    await database.close()
+    assert database.seen_mark() is None
 
 
 _LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'bifrost-changes'"

@@ -93,13 +93,12 @@ class Catalog:
         return [upstream for upstream in candidates if _reaches(call, upstream)]
 
     async def named(self, call: Call, name: str) -> tuple[Upstream, str] | None:
-        """Whose tool or prompt this would be, if the caller reaches that one, and what it is called there."""
+        """Whose tool or prompt this would be, and what it is called there, whoever calls."""
         if call.endpoint.only is not None:
-            upstream: Upstream | None = call.endpoint.only
-        else:
-            before, name = naming.split(name)
-            upstream = await self.upstreams.by_name(before)
-        return (upstream, name) if upstream is not None and _reaches(call, upstream) else None
+            return call.endpoint.only, name
+        before, own = naming.split(name)
+        upstream = await self.upstreams.by_name(before)
+        return None if upstream is None else (upstream, own)
 
     async def listed(self, upstream: Upstream, identity: Identity, kind: Kind) -> Listing | ConnectionRequired | None:
         """For a merged list: an upstream that is down costs only its own entries, one that hangs no more than a moment.

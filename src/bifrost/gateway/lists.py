@@ -74,8 +74,8 @@ class Lists:
         if named is None:
             return None
         upstream, own = named
-        connects = own == CONNECT_TOOL and _connects(call, upstream)
-        return named if connects or own in _allowed(call, upstream) else None
+        allowed = own in _allowed(call, upstream) or (own == CONNECT_TOOL and _connects(call, upstream))
+        return named if allowed else None
 
     async def tool(self, call: Call, upstream: Upstream, own: str) -> Entry | None:
         """One that has been found for this caller (`tool_owner`).
@@ -235,7 +235,8 @@ def _connects(call: Call, upstream: Upstream) -> bool:
     """
     wanted = call.policy.include_tools
     named = wanted is None or any(name == ALL_TOOLS or name.startswith(f"{upstream.name}-") for name in wanted)
-    return upstream.per_user and bool(upstream.tools_to_execute) and named
+    reaches = call.policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
+    return upstream.per_user and bool(upstream.tools_to_execute) and named and reaches
 
 
 def _connect_tool(upstream: Upstream, prefix: str) -> Shown:

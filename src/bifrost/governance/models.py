@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 ALL_TOOLS = "*"
 MICRO = 1_000_000
 """Money is counted in whole millionths, so that nothing is lost in adding up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McpConfig:
+class McpConfig(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What a key may use of one upstream: `["*"]` is all its tools, `[]` is none (contract §9)."""
 
     mcp_client_name: str

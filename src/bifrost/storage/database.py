@@ -61,6 +61,10 @@ class Database(Protocol):
         """A connection for one writing statement, which is all or nothing by itself. Raises StorageUnavailable."""
         ...
 
+    def seen_mark(self) -> int | None:
+        """The mark, where it need not be looked for now."""
+        ...
+
     async def mark(self) -> int:
         """A number that is another one once a row that requests stand on was changed or deleted, by any process.
 

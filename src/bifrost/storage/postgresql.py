@@ -94,6 +94,9 @@ class PostgresqlDatabase:
     def transaction(self, *, unmarked: bool = False) -> "_Transaction":
         return _Transaction(self, marked=not unmarked)
 
+    def seen_mark(self) -> int | None:
+        return None if self._is_mark_old or self._pool is None else self._mark
+
     async def mark(self) -> int:
         if self._pool is None:
             raise StorageUnavailable

@@ -29,7 +29,10 @@ class Remembered(Generic[T]):
 
         Raises StorageUnavailable.
         """
-        mark, now = await self._database.mark(), self._monotonic()
+        mark = self._database.seen_mark()
+        if mark is None:
+            mark = await self._database.mark()
+        now = self._monotonic()
         kept = self._rows.get(key)
         if kept is not None and kept[0] == mark and now - kept[1] < MAX_AGE_SECONDS:
             return kept[2]

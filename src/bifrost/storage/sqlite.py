@@ -110,12 +110,15 @@ class SqliteDatabase:
         writer = self._opened_writer()
         return self._waiting_reader() if writer.in_transaction else writer
 
-    async def mark(self) -> int:
-        """One look at shared memory; only after a commit, of whichever process, is a row read.
+    def seen_mark(self) -> int | None:
+        """What was seen is good until the event loop comes round, which is well below a millisecond.
 
-        What was seen is good until the event loop comes round, which is well below a millisecond: the rows that one
-        request stands on need one look. A commit by this process is seen at once.
+        So the rows that one request stands on need one look. A commit by this process is seen at once.
         """
+        return self._looked if self._looked_after == SqliteDatabase._changes else None
+
+    async def mark(self) -> int:
+        """One look at shared memory; only after a commit, of whichever process, is a row read."""
         if self._looked_after != SqliteDatabase._changes:
             self._looked = self._look()
             self._looked_after = SqliteDatabase._changes

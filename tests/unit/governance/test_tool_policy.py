@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bifrost.governance import tool_policy
 from bifrost.governance.models import McpConfig
 from bifrost.governance.tool_policy import ToolPolicy
 
@@ -136,3 +137,44 @@ def test_an_upstream_is_asked_only_if_it_may_have_something(
 ) -> None:
     """Contract §7: a tool the caller may not use does not exist for them."""
     assert ToolPolicy(key_configs=key).reaches("notes", open_to_all_keys=open_to_all_keys) is reached
+
+
+ANSWERED = [
+    (upstream, tool, offered, open_to_all_keys)
+    for upstream, tool, offered, open_to_all_keys in product(
+        ("notes", "tickets"), ("read", "*"), ((), ("read",), ALL), (False, True)
+    )
+]
+
+
+def answers(policy: ToolPolicy) -> list[tuple[bool, bool]]:
+    return [
+        (
+            policy.allows(upstream, tool, offered=offered, open_to_all_keys=open_to_all_keys),
+            policy.reaches(upstream, open_to_all_keys=open_to_all_keys),
+        )
+        for upstream, tool, offered, open_to_all_keys in ANSWERED
+    ]
+
+
+@given(st.lists(POLICY, min_size=2, max_size=4))
+def test_rules_that_were_read_before_are_never_somebody_elses(policies: list[ToolPolicy]) -> None:
+    """Contract §7: what is remembered of one key, or of what it was before it was changed, counts for nobody else."""
+    forget()
+    together = [answers(policy) for policy in (*policies, *policies)]
+    alone = []
+    for policy in policies:
+        forget()
+        alone.append(answers(policy))
+    assert together == alone + alone
+
+
+def forget() -> None:
+    tool_policy._by_upstream.cache_clear()
+    tool_policy._named.cache_clear()
+
+
+def test_no_more_rules_are_remembered_than_so_many() -> None:
+    """Ours: keys come and go for years."""
+    for remembered in (tool_policy._by_upstream, tool_policy._named):
+        assert remembered.cache_parameters()["maxsize"] == tool_policy.MAX_REMEMBERED
