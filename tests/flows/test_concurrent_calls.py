@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from tests.flows._hostile_upstream import Answer, HostileUpstream, hostile
 from tests.flows._mcp import ERAS, KEY, ask, call, key, message, names, result_of, rpc_error, with_upstreams
 from tests.support.gateway import KEY_ID, VIRTUAL_KEY, TestGateway, upstream
 from tests.support.mcp_client import ANSWERS, Conversation, McpClient, gateway_on_a_port
-from tests.support.talking_upstream import talking
+from tests.support.servers import until
+from tests.support.talking_upstream import TalkingUpstream, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -155,6 +156,120 @@ async def test_a_call_that_waits_for_a_person_is_not_in_the_way(sqlite_url: str,
             sent = {**params, "inputResponses": answers, "requestState": first.result["requestState"]}
             await client.once(again, "tools/call", sent)
             assert again.result["resultType"] == "complete"
+
+
+REVISIONS = ("2025-11-25", "2026-07-28")
+ELICIT: dict[str, Any] = {"name": "up-elicit", "arguments": {}}
+
+
+@asynccontextmanager
+async def _one_place(sqlite_url: str, tmp_path: Path, server: TalkingUpstream) -> AsyncIterator[httpx2.AsyncClient]:
+    sections = {
+        "mcp": {"client_configs": [upstream("up", server.url, max_concurrent_calls=1)]},
+        "governance": {"virtual_keys": [{"id": KEY_ID, "name": "test", "value": VIRTUAL_KEY}]},
+    }
+    async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+        yield http
+
+
+@asynccontextmanager
+async def _taken(http: httpx2.AsyncClient, server: TalkingUpstream) -> AsyncIterator[None]:
+    """The only place, by a call that does not end by itself."""
+    client = McpClient(http, "2026-07-28")
+    slow = asyncio.create_task(client.request("tools/call", {"name": "up-slow", "arguments": {}}))
+    try:
+        await until(lambda: any(one["params"]["name"] == "slow" for one in server.requests("tools/call")))
+        refused = Conversation()
+        await client.once(refused, "tools/call", {"name": "up-echo", "arguments": {}})
+        assert refused.error["data"]["code"] == "upstream_full"
+        yield
+    finally:
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+
+
+async def _asked(client: McpClient) -> dict[str, Any]:
+    """The request that brings the answers to what the client was asked."""
+    first = Conversation()
+    await client.once(first, "tools/call", ELICIT)
+    answers = {name: ANSWERS[one["method"]] for name, one in first.result["inputRequests"].items()}
+    return {**ELICIT, "inputResponses": answers, "requestState": first.result["requestState"]}
+
+
+async def _sent(client: McpClient, params: dict[str, Any]) -> Conversation:
+    conversation = Conversation()
+    await client.once(conversation, "tools/call", params)
+    return conversation
+
+
+async def test_the_answer_to_a_held_call_is_taken_where_others_have_taken_all_places(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """Ours: the call lent its place to them, and goes on at once; nobody is asked again."""
+    with talking("2025-11-25") as server:
+        async with _one_place(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2026-07-28")
+            answered = await _asked(client)
+            async with _taken(http, server):
+                done = await asyncio.wait_for(_sent(client, answered), SOON_SECONDS)
+            assert done.result["structuredContent"] == ANSWERS["elicitation/create"]
+
+
+async def test_answers_for_a_stateless_upstream_wait_for_a_place(sqlite_url: str, tmp_path: Path) -> None:
+    """2026-07-28, multi-round-trip requests: they come with a request of their own, long after the first has ended."""
+    with talking("2026-07-28") as server:
+        async with _one_place(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2026-07-28")
+            answered = await _asked(client)
+            async with _taken(http, server):
+                sent = asyncio.create_task(_sent(client, answered))
+                await asyncio.sleep(0.3)
+                assert not sent.done()
+            done = await asyncio.wait_for(sent, SOON_SECONDS)
+            assert done.result["structuredContent"]["action"] == "accept"
+
+
+async def test_answers_that_wait_in_vain_may_be_sent_again(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours: the error says so, nothing was counted, and the state that the client has is as good as before."""
+    monkeypatch.setattr("bifrost.gateway.places.ANSWER_SECONDS", 0.05)
+    with talking("2026-07-28") as server:
+        async with _one_place(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2026-07-28")
+            answered = await _asked(client)
+            async with _taken(http, server):
+                for _ in range(2):
+                    refused = await _sent(client, answered)
+                    assert (refused.error["code"], refused.error["data"]["code"]) == (-32000, "upstream_full")
+                    assert refused.error["message"].endswith(
+                        "The answers are not lost: send the same request again in a moment."
+                    )
+                    assert refused.error["data"]["retry_after"] == 1
+            async with asyncio.timeout(SOON_SECONDS):
+                while (done := await _sent(client, answered)).error is not None:  # noqa: ASYNC110 - a place elsewhere
+                    await asyncio.sleep(0.02)
+            assert done.result["structuredContent"]["action"] == "accept"
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_an_older_client_that_has_answered_is_not_refused_for_who_came_meanwhile(
+    sqlite_url: str, tmp_path: Path, revision: str
+) -> None:
+    """Ours: it could not send its answer a second time."""
+    with talking(revision) as server:
+        async with _one_place(sqlite_url, tmp_path, server) as http, AsyncExitStack() as stack:
+
+            class Answers(McpClient):
+                async def answer(self, said: dict[str, Any]) -> None:
+                    await stack.enter_async_context(_taken(http, server))
+                    await super().answer(said)
+
+            client = Answers(http, "2025-11-25")
+            await client.open()
+            done = await client.request("tools/call", ELICIT)
+            assert done.error is None
+            assert done.result["structuredContent"]["action"] == "accept"
 
 
 async def test_the_limit_is_set_by_the_administrator_and_felt_at_once(sqlite_url: str, tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ class Calls:
             raise InsufficientScope(scope.DEFAULT)
         if call.client.modern and tool.mirrored:
             _check_mirrored(call.client.mirrored, tool, params)
-        self.forward.places.check(route.upstream)  # before the quota: what is refused here counts nowhere
+        if REQUEST_STATE not in params:  # else it comes with answers, and waits, or has its place
+            self.forward.places.check(route.upstream)  # before the quota: what is refused here counts nowhere
         async with self.quota.taken(call.caller.identity, route.upstream.price_of(route.key)) as cost:
             result = await self.forward.send(call, route.mirroring(tool), params)
             cost.due = not asks(result)

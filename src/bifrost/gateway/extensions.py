@@ -15,6 +15,7 @@ from bifrost.gateway.forward import EXTENSIONS, Forward
 from bifrost.gateway.lists import opens
 from bifrost.gateway.models import Call, Route
 from bifrost.gateway.quota import Quota
+from bifrost.gateway.request_state import REQUEST_STATE
 from bifrost.protocol import jsonrpc, scope
 from bifrost.protocol.jsonrpc import RpcError
 
@@ -47,7 +48,8 @@ class Extensions:
             raise _unknown(method)
         if not scope.allows(call.caller.scope, scope.WRITE):
             raise InsufficientScope(scope.DEFAULT)
-        self.forward.places.check(upstream)  # before the quota: what is refused here counts nowhere
+        if REQUEST_STATE not in params:  # as with tools (`calls.py`)
+            self.forward.places.check(upstream)  # before the quota: what is refused here counts nowhere
         async with self.quota.taken(call.caller.identity, 0):
             return await self.forward.send(call, route, params)
 

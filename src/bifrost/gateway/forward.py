@@ -11,7 +11,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -33,6 +33,10 @@ EXTENSIONS = "extensions"
 
 MAX_ROUNDS = 16
 """Of questions that one request of an older client may lead to."""
+
+Entry = Literal["new", "with answers", "again"]
+"""How a request comes to its place: like any other; with what a person has answered, so that it waits for one; or it
+goes on with what was let in before."""
 
 _CHANGES = frozenset((*(kind.changed for kind in KINDS), mcp.RESOURCE_UPDATED))
 
@@ -79,12 +83,16 @@ class Forward:
             log_level=client.log_level,
         )
 
-    async def _request(self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
+    async def _request(
+        self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any], entry: Entry = "new"
+    ) -> Raw:
         fields = route.fields
         if route.mirrored:
             mirrored = mirrored_headers.fields_of(route.mirrored, params.get("arguments"))
             fields = Fields(mirrored=mirrored, passed=fields.passed)
-        with self.places.taken(route.upstream):
+        if entry == "with answers":
+            await self.places.awaited(route.upstream)
+        with self.places.returned(route.upstream) if entry == "again" else self.places.taken(route.upstream):
             return await self.sessions.request(
                 peer,
                 route.method,
@@ -104,10 +112,10 @@ class Forward:
                 return result
             asked = jsonrpc.object_members(result)
             answers = await _answers(requester, _questions(call, route, asked))
-            again = {**params, INPUT_RESPONSES: answers}
+            answered = {**params, INPUT_RESPONSES: answers}
             if REQUEST_STATE in asked:
-                again[REQUEST_STATE] = asked[REQUEST_STATE]
-            result = await self._request(requester, peer, route, again)
+                answered[REQUEST_STATE] = asked[REQUEST_STATE]
+            result = await self._request(requester, peer, route, answered, "again")
         raise RpcError(jsonrpc.INTERNAL_ERROR, f"{route.upstream.name} does not stop asking.")
 
     # ---- a stateless client -----------------------------------------------------------------------------------------
@@ -116,10 +124,11 @@ class Forward:
         state = self.states.opened(call, route, params)
         if state and state.held:
             return await self._resume(call, route, params, state)
+        entry: Entry = "with answers" if state else "new"
         sent = _with_state(params, state)
         if askable(call.client.capabilities) and not (await self.sessions.facts(peer)).stateless:
-            return await self._hold(call, peer, route, sent)
-        result = await self._request(call.client.requester, peer, route, sent)
+            return await self._hold(call, peer, route, sent, entry)
+        result = await self._request(call.client.requester, peer, route, sent, entry)
         return self._with_our_state(call, route, params, result) if asks(result) else result
 
     def _with_our_state(self, call: Call, route: Route, params: Mapping[str, Any], result: Raw) -> Raw:
@@ -128,8 +137,12 @@ class Forward:
         sealed = self.states.seal(call, route, params, upstream_state=jsonrpc.text(members.get(REQUEST_STATE)))
         return jsonrpc.raw({**members, REQUEST_STATE: sealed})
 
-    async def _hold(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
-        held = self.held.begin(call.principal, lambda requester: self._request(requester, peer, route, params))
+    async def _hold(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any], entry: Entry) -> Raw:
+        held = self.held.begin(
+            call.principal,
+            call.caller.identity,
+            lambda requester: self._request(requester, peer, route, params, entry),
+        )
         return await self._turn(call, route, params, held)
 
     async def _resume(self, call: Call, route: Route, params: Mapping[str, Raw], state: State) -> Raw:

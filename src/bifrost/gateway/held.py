@@ -13,12 +13,16 @@ import structlog
 from msgspec import Raw
 
 from bifrost.base import ids
+from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.links.base import Nobody, Requester
 
 MAX_HELD = 1_000
+MAX_HELD_BY_ONE_IDENTITY = 64
 MAX_HELD_BY_ONE_PRINCIPAL = 16
+"""A principal is an identity at one endpoint by one client: who has many of them has no more than one identity's."""
+
 GATHER_SECONDS = 0.02
 """Questions that come together are put together."""
 
@@ -40,6 +44,7 @@ class HeldCall:
 
     id: str
     principal: str
+    identity: Identity
     task: "asyncio.Task[Raw] | None" = None
     audience: Requester = field(default_factory=Nobody)
     questions: dict[str, _Question] = field(default_factory=dict)
@@ -95,8 +100,8 @@ class HeldCall:
 class HeldCalls:
     _calls: dict[str, HeldCall] = field(default_factory=dict)
 
-    def begin(self, principal: str, run: Run) -> HeldCall:
-        call = HeldCall(ids.new_id("held_"), principal)
+    def begin(self, principal: str, identity: Identity, run: Run) -> HeldCall:
+        call = HeldCall(ids.new_id("held_"), principal, identity)
         call.task = asyncio.create_task(_awaited(run, call))
         self._calls[call.id] = call
         call.task.add_done_callback(lambda done: self._ended(call.id, done))
@@ -104,8 +109,11 @@ class HeldCalls:
 
     def keep(self, call: HeldCall) -> None:
         """Whether it may wait for a person. Raises RpcError, and ends it, when too many do."""
-        own = sum(1 for other in self._calls.values() if other.principal == call.principal and other.questions)
-        if len(self._calls) > MAX_HELD or own > MAX_HELD_BY_ONE_PRINCIPAL:
+        waiting = [other for other in self._calls.values() if other.questions]
+        of_one = [other for other in waiting if other.identity == call.identity]
+        own = sum(1 for other in of_one if other.principal == call.principal)
+        if len(waiting) > MAX_HELD or len(of_one) > MAX_HELD_BY_ONE_IDENTITY or own > MAX_HELD_BY_ONE_PRINCIPAL:
+            log.warning("too_many_held_calls", held=len(waiting), by_this_identity=len(of_one))
             if call.task:
                 call.task.cancel()
             raise RpcError(jsonrpc.SERVER_ERROR, "Too many calls are waiting for answers. Try again later.")

@@ -4,6 +4,8 @@ Counted are requests that an upstream works on, in this process: not what it lis
 things of its own accord, and not while it waits for a person that it has asked something.
 """
 
+import asyncio
+from collections import deque
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -11,6 +13,9 @@ import structlog
 
 from bifrost.gateway.errors import UpstreamFull
 from bifrost.upstreams.models import Upstream
+
+ANSWER_SECONDS = 10.0
+"""How long a request that brings the answers of a person waits for a place: they are not asked to answer again."""
 
 RETRY_SECONDS = 1
 """Calls are short, or they have a time limit; whoever was refused may try again soon."""
@@ -21,16 +26,12 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class Places:
     _taken: dict[str, int] = field(default_factory=dict)
+    _waiting: dict[str, "deque[asyncio.Future[None]]"] = field(default_factory=dict)
 
     def check(self, upstream: Upstream) -> None:
         """Raises UpstreamFull."""
-        taken = self._taken.get(upstream.id, 0)
-        if 0 < upstream.max_concurrent_calls <= taken:
-            log.warning("upstream_full", upstream=upstream.name, calls=taken)
-            raise UpstreamFull(
-                f"{upstream.name} is busy with {upstream.max_concurrent_calls} other calls. Try again in a moment.",
-                retry_after=RETRY_SECONDS,
-            )
+        if self._is_full(upstream):
+            raise self._full(upstream, "Try again in a moment.")
 
     def taken(self, upstream: Upstream) -> AbstractContextManager[None]:
         """Around one request; however it ends, its place is free again. Raises UpstreamFull before it is sent."""
@@ -41,10 +42,54 @@ class Places:
         """While the request waits for a person. It gets its place back, also when others have taken all meanwhile."""
         return _Moved(self, upstream, -1)
 
+    def returned(self, upstream: Upstream) -> AbstractContextManager[None]:
+        """Around what one request goes on with after it has asked a person: it was let in before, and is again."""
+        return _Moved(self, upstream, 1)
+
+    async def awaited(self, upstream: Upstream) -> None:
+        """Until there may be a place for a request that brings answers; no more wait than may be at work at a time.
+
+        Raises UpstreamFull.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while self._is_full(upstream):
+                    await self._freed(upstream)
+        except TimeoutError as error:
+            said = "The answers are not lost: send the same request again in a moment."
+            raise self._full(upstream, said) from error
+
     def move(self, upstream: Upstream, by: int) -> None:
         taken = self._taken.pop(upstream.id, 0) + by
         if taken:
             self._taken[upstream.id] = taken
+        if by < 0:
+            for freed in self._waiting.get(upstream.id, ()):
+                if not freed.done():
+                    freed.set_result(None)
+                    break
+
+    def _is_full(self, upstream: Upstream) -> bool:
+        return 0 < upstream.max_concurrent_calls <= self._taken.get(upstream.id, 0)
+
+    def _full(self, upstream: Upstream, advice: str) -> UpstreamFull:
+        log.warning("upstream_full", upstream=upstream.name, calls=self._taken.get(upstream.id, 0))
+        said = f"{upstream.name} is busy with {upstream.max_concurrent_calls} other calls. {advice}"
+        return UpstreamFull(said, retry_after=RETRY_SECONDS)
+
+    async def _freed(self, upstream: Upstream) -> None:
+        """Raises TimeoutError: too many wait already."""
+        waiting = self._waiting.setdefault(upstream.id, deque())
+        if len(waiting) >= upstream.max_concurrent_calls:
+            raise TimeoutError
+        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(freed)
+        try:
+            await freed
+        finally:
+            waiting.remove(freed)
+            if not waiting:
+                del self._waiting[upstream.id]
 
 
 class _Moved:

@@ -1,21 +1,29 @@
 """Questions that upstreams ask clients of the older era: out on one stream, the answer in with another request."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+import structlog
 from msgspec import Raw
 
 from bifrost.base import ids
+from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.links.base import PERSON_SECONDS
+from bifrost.upstreams.links.refusals import TOO_MANY
 
 Emit = Callable[[bytes], Awaitable[bool]]
 """Sends a message to the client while its request runs; False when the client takes no stream."""
 
 MAX_OPEN = 10_000
+MAX_OPEN_OF_ONE_IDENTITY = 1_000
+"""So that whoever leaves questions open is the only one who cannot be asked any more."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -23,11 +31,24 @@ class Questions:
     """Each belongs to one session, and only that session can answer it."""
 
     _open: dict[tuple[str, str], "asyncio.Future[Raw]"] = field(default_factory=dict)
+    _of: Counter[Identity] = field(default_factory=Counter)
 
-    async def ask(self, session: str, method: str, params: Mapping[str, Raw], emit: Emit) -> Raw:
-        """Raises RpcError: the client said no, cannot be asked, or took too long."""
-        if not session or len(self._open) >= MAX_OPEN:
+    async def ask(self, session: str, identity: Identity, method: str, params: Mapping[str, Raw], emit: Emit) -> Raw:
+        """Raises RpcError: the client said no, cannot be asked, has too many questions open, or took too long."""
+        if not session:
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, "This client cannot be asked.")
+        if len(self._open) >= MAX_OPEN or self._of[identity] >= MAX_OPEN_OF_ONE_IDENTITY:
+            log.warning("too_many_questions", open=len(self._open), of_this_identity=self._of[identity])
+            raise RpcError(jsonrpc.SERVER_ERROR, TOO_MANY)
+        self._of[identity] += 1
+        try:
+            return await self._asked(session, method, params, emit)
+        finally:
+            self._of[identity] -= 1
+            if not self._of[identity]:
+                del self._of[identity]
+
+    async def _asked(self, session: str, method: str, params: Mapping[str, Raw], emit: Emit) -> Raw:
         question_id = ids.new_id("ask_")
         answer = self._open[session, question_id] = asyncio.get_running_loop().create_future()
         try:
@@ -60,6 +81,7 @@ class OlderClient(msgspec.Struct, frozen=True):
     """Hears everything on the stream of its request, and answers questions if it has a session."""
 
     session: str
+    identity: Identity
     questions: Questions
     emit: Emit
 
@@ -67,7 +89,7 @@ class OlderClient(msgspec.Struct, frozen=True):
         await self.emit(jsonrpc.notification(method, params))
 
     async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
-        return await self.questions.ask(self.session, method, params, self.emit)
+        return await self.questions.ask(self.session, self.identity, method, params, self.emit)
 
 
 class StatelessClient(msgspec.Struct, frozen=True):

@@ -336,7 +336,8 @@ class _Hears:
         asked = stream is not None and self.streams.may_hear(stream, self.peer.upstream.id, method)
         if stream is None or stream.call.client.modern or not asked:
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, "Nobody is there to answer this.")
-        return await self.streams.questions.ask(self.peer.session, method, params, _onto(stream))
+        asked_of = stream.call.caller.identity
+        return await self.streams.questions.ask(self.peer.session, asked_of, method, params, _onto(stream))
 
 
 def _onto(stream: Stream) -> Callable[[bytes], Awaitable[bool]]:

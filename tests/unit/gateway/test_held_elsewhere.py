@@ -13,6 +13,7 @@ from bifrost.gateway.errors import TooManyLetters
 from bifrost.gateway.held import HeldCall, HeldCalls, Run
 from bifrost.gateway.held_elsewhere import HeldElsewhere
 from bifrost.gateway.letter_limits import LETTERS, LetterLimits
+from bifrost.identity.models import Identity
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.storage.database import StorageUnavailable
 from bifrost.upstreams.links.base import Requester
@@ -35,7 +36,7 @@ class Process:
 
     async def asked(self, run: Run) -> HeldCall:
         """A call that waits for the answer to its first question."""
-        call = self.held.begin(OWNER, run)
+        call = self.held.begin(OWNER, Identity("vk", "k"), run)
         assert isinstance(await call.turn(_Nobody()), dict)
         return call
 

@@ -1,7 +1,10 @@
 """How many calls an upstream is given at the same time."""
 
+import asyncio
+
 import pytest
 
+from bifrost.gateway import places as module
 from bifrost.gateway.errors import UpstreamFull
 from bifrost.gateway.places import Places
 from tests.support.upstreams import upstream
@@ -39,3 +42,56 @@ def test_who_waits_for_a_person_has_lent_the_place_and_gets_it_back() -> None:
         with pytest.raises(UpstreamFull):
             places.check(single)
     places.check(single)
+
+
+def test_what_was_let_in_before_goes_on_however_many_there_are() -> None:
+    """Ours: its person has answered; and it counts, so that nobody new gets in."""
+    places, single = Places(), upstream(id="one", max_concurrent_calls=1)
+    with places.taken(single):
+        with places.returned(single):
+            pass
+        with pytest.raises(UpstreamFull):
+            places.check(single)
+    with places.returned(single), pytest.raises(UpstreamFull):
+        places.check(single)
+    places.check(single)
+
+
+@pytest.mark.anyio
+async def test_answers_wait_in_turn_and_no_more_of_them_than_may_be_at_work() -> None:
+    """Ours: each place that is given back lets one of them go on."""
+    places, single = Places(), upstream(id="one", max_concurrent_calls=1)
+    done: list[str] = []
+
+    async def answer(name: str) -> None:
+        await places.awaited(single)
+        with places.taken(single):
+            done.append(name)
+            await asyncio.sleep(0)
+
+    with places.taken(single):
+        first = asyncio.create_task(answer("first"))
+        await asyncio.sleep(0)
+        with pytest.raises(UpstreamFull):
+            await places.awaited(single)
+        assert not done
+    await asyncio.wait_for(first, 5)
+    await asyncio.wait_for(answer("second"), 5)
+    assert done == ["first", "second"]
+    await places.awaited(upstream(id="one", max_concurrent_calls=0))
+
+
+@pytest.mark.anyio
+async def test_whoever_gives_up_waiting_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: a client that has gone, or has waited long enough."""
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
+    places, single = Places(), upstream(id="one", max_concurrent_calls=1)
+    with places.taken(single):
+        gone = asyncio.create_task(places.awaited(single))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        for _ in range(3):
+            with pytest.raises(UpstreamFull, match="not lost"):
+                await places.awaited(single)
+    await places.awaited(single)

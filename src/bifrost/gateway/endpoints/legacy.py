@@ -53,9 +53,9 @@ class Legacy:
         """Raises UnknownSession."""
         return self.sessions.opened(call, request.headers.get(mcp.SESSION_HEADER, ""))
 
-    def client(self, request: Request, session: ClientSession | None, emit: Emit) -> Client:
+    def client(self, request: Request, call: Call, session: ClientSession | None, emit: Emit) -> Client:
         """A client without a session hears of its request, but cannot be asked anything."""
-        requester = OlderClient(session.id if session else "", self.subscriptions.questions, emit)
+        requester = OlderClient(session.id if session else "", call.caller.identity, self.subscriptions.questions, emit)
         if session is None:
             return Client(version=request.headers.get(mcp.VERSION_HEADER) or mcp.ASSUMED_VERSION, requester=requester)
         return Client(

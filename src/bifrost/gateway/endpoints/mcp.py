@@ -86,7 +86,7 @@ class McpEndpoint:
             await self.legacy.end(call, session)
             return Response(status_code=204)
         try:
-            client = self.legacy.client(request, session, _nothing)
+            client = self.legacy.client(request, call, session, _nothing)
             return await self.legacy.listen(request, call.by(client), session)
         except RpcError as error:
             return surface.rpc_error(error, None, 429)
@@ -162,7 +162,7 @@ class McpEndpoint:
         """The answer to one request, result or error; nothing is raised any more."""
         request_id: Id = message.id  # type: ignore[assignment]
         try:
-            client = self.legacy.client(request, session, answer.emit)
+            client = self.legacy.client(request, call, session, answer.emit)
             result = await self.legacy.answer(message, call.by(client), session, request_id)
             return surface.body(jsonrpc.result_response(request_id, result))
         except BaseException as error:  # noqa: BLE001 - what is not an answer is raised again

@@ -20,6 +20,7 @@ from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links.refusals import Refusals
 from bifrost.upstreams.models import Upstream
 
 CLIENT_INFO = {"name": "bifrost", "version": __version__}
@@ -37,7 +38,7 @@ MAX_TOKEN_BYTES = 1_024
 """Of a progress token."""
 
 MAX_QUESTIONS = 32
-"""That an upstream may have open towards one requester."""
+"""That an upstream may have open towards one requester; one more is refused."""
 
 TASK, TASKS = "task", "tasks"
 """The parameter that makes a task of a request, and the capability (2025-11-25, tasks); not offered to either side."""
@@ -200,6 +201,7 @@ class Running:
     progress_token: Any = None
     """The requester's own; towards the upstream the id of the request stands for it, which nobody else has."""
     _questions: set["asyncio.Task[None]"] = field(default_factory=set)
+    _refusals: "Refusals | None" = None
 
     async def incoming(self, message: Message) -> None:
         if message.method is UNSET:
@@ -207,7 +209,11 @@ class Running:
         params = message.params if isinstance(message.params, dict) else {}
         if message.id is UNSET:
             await self._notified(message.method, params)
-        elif message.id is not None and self.respond and len(self._questions) < MAX_QUESTIONS:
+        elif message.id is None or self.respond is None:
+            return
+        elif len(self._questions) >= MAX_QUESTIONS:
+            self._refuse(self.respond, message.id)
+        else:
             question = asyncio.create_task(self._asked(self.respond, message.id, message.method, params))
             self._questions.add(question)
             question.add_done_callback(self._questions.discard)
@@ -216,6 +222,13 @@ class Running:
         """The request is over: what was asked for its sake needs no answer any more."""
         for question in self._questions:
             question.cancel()
+        if self._refusals is not None:
+            self._refusals.end()
+
+    def _refuse(self, respond: Respond, question_id: jsonrpc.Id) -> None:
+        if self._refusals is None:
+            self._refusals = Refusals(self.peer.upstream.name, respond)
+        self._refusals.add(question_id)
 
     async def _notified(self, method: str, params: dict[str, Raw]) -> None:
         if method == mcp.PROGRESS:

@@ -12,6 +12,7 @@ from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
     CLIENT_INFO,
+    MAX_QUESTIONS,
     Facts,
     Nobody,
     Patience,
@@ -160,6 +161,32 @@ async def test_questions_end_with_the_request_they_were_asked_for() -> None:
     one.end()
     await settled()
     assert sent == []
+
+
+async def test_one_question_too_many_is_refused_and_the_open_ones_go_on() -> None:
+    """2025-11-25, elicitation and sampling: an upstream that is not told would wait for ever; it may ask again."""
+    let_go = asyncio.Event()
+
+    class Thinks(Keeps):
+        async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+            await let_go.wait()
+            return await super().ask(method, params)
+
+    sent: list[bytes] = []
+    one = running(Thinks(), sent)
+    for number in range(MAX_QUESTIONS + 3):
+        await one.incoming(message(id=number, method="roots/list"))
+    await settled()
+    refused = [json.loads(raw) for raw in sent]
+    assert [said["id"] for said in refused] == [MAX_QUESTIONS, MAX_QUESTIONS + 1, MAX_QUESTIONS + 2]
+    assert {said["error"]["code"] for said in refused} == {-32000}
+    let_go.set()
+    await settled()
+    assert len([raw for raw in sent if "result" in json.loads(raw)]) == MAX_QUESTIONS
+    await one.incoming(message(id="again", method="roots/list"))
+    await settled()
+    assert json.loads(sent[-1])["id"] == "again"
+    assert "result" in json.loads(sent[-1])
 
 
 async def test_a_time_limit_ends() -> None:
