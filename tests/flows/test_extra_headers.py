@@ -1,5 +1,7 @@
 """`allowed_extra_headers`: what of a caller's request an upstream gets, and who gets nothing of it (contract §9)."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,25 @@ async def test_our_own_headers_win(sqlite_url: str, tmp_path: Path) -> None:
             result_of(await call(running.http, "up-read", headers=headers))
             (seen,) = [seen for seen in server.seen if seen.message.get("method") == "tools/call"]
             assert [value for name, value in seen.headers if name == "authorization"] == ["Bearer upstream-secret"]
+            assert seen.header("x-case-id") == "case-1"
+
+
+@pytest.mark.parametrize("upstream_era", ["modern", "legacy"])
+@pytest.mark.parametrize("spelt", ["X-Token", "x-token"])
+async def test_a_static_header_is_never_replaced_by_a_callers(
+    sqlite_url: str, tmp_path: Path, upstream_era: str, spelt: str
+) -> None:
+    """Contract §8: a row that allows both, of a time before that was refused, is no way to speak as somebody else."""
+    static = {"auth_type": "headers", "headers": {spelt: "ours"}}
+    with hostile(era=upstream_era) as server:
+        async with with_upstreams(sqlite_url, tmp_path, upstream("up", server.url, **static)) as running:
+            with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as another:
+                another.execute('UPDATE upstreams SET allowed_extra_headers = \'["X-Token","X-Case-Id"]\'')
+            running.clock.advance(seconds=60)
+            sent = {**KEY, "X-Token": "theirs", "X-Case-Id": "case-1"}
+            result_of(await call(running.http, "up-read", headers=sent))
+            (seen,) = [seen for seen in server.seen if seen.message.get("method") == "tools/call"]
+            assert [value for name, value in seen.headers if name == "x-token"] == ["ours"]
             assert seen.header("x-case-id") == "case-1"
 
 

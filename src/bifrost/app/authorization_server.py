@@ -109,7 +109,7 @@ def _connect(
     return Connect(
         SqlConnectStore(parts.database),
         administration.admin_sign_ins.sign_ins,
-        Submissions(parts.accounts, StreamableHttp(parts.outbound.inside), parts.clock),
+        Submissions(parts.accounts, StreamableHttp(parts.outbound.inside, parts.outbound.vetted), parts.clock),
         parts.credentials,
         life,
         parts.upstreams,

@@ -73,7 +73,7 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
         "per_user_headers": PerUserHeaders(parts.accounts, parts.clock),
     }
     sessions = UpstreamSessions(
-        StreamableHttp(parts.outbound.inside),
+        StreamableHttp(parts.outbound.inside, parts.outbound.vetted),
         auth,
         pipes={"sse": HttpSse(), "stdio": parts.stdio},
         shared=frozenset(parts.settings.mcp.stdio_shared_upstreams),

@@ -56,7 +56,7 @@ class UpstreamAdministration:
 def upstream_administration(parts: Foundation) -> UpstreamAdministration:
     store = SqlUpstreamAdministrationStore(parts.database, parts.accounts)
     states = UpstreamStates(parts.upstream_store, parts.clock)
-    transport = StreamableHttp(parts.outbound.inside)
+    transport = StreamableHttp(parts.outbound.inside, parts.outbound.vetted)
     pipes: dict[str, Pipes] = {"sse": HttpSse(), "stdio": parts.stdio}
     as_gateway: dict[str, UpstreamAuth] = {
         "none": NoAuth(),
@@ -123,7 +123,7 @@ def _sign_ins(parts: Foundation) -> SignIns:
             key=parts.client_key,
         ),
         tokens=parts.token_client,
-        probe=Probe(StreamableHttp(parts.outbound.inside)),
+        probe=Probe(StreamableHttp(parts.outbound.inside, parts.outbound.vetted)),
         vault=parts.vault,
         clock=parts.clock,
     )

@@ -1,8 +1,8 @@
 """The outbound HTTP client: one for the process, pooled, with caps. No redirects, no cookies, no proxy variables.
 
-Two doors: `inside` for the URLs that an administrator configured, and `fetch` for URLs that come from outside. Behind
-the second every address is judged at the moment its socket is made, after resolution, so that a name cannot be good
-when it is checked and bad when it is used.
+Three doors: `inside` for the URLs of the configuration file, `vetted` for those that an administrator added from afar,
+and `fetch` for URLs that come from outside. Behind the last two every address is judged at the moment its socket is
+made, after resolution, so that a name cannot be good when it is checked and bad when it is used.
 """
 
 import asyncio
@@ -53,11 +53,14 @@ class OutboundClient:
         self._vets = vets
         self._development = development
         self.inside = PooledClient()
-        """For the URLs that an administrator configured."""
+        """For the URLs of the configuration file."""
+        self.vetted = PooledClient(vets=self._may_lead_to)
+        """For those that came through the API, from afar."""
         self._outside = PooledClient(vets=self._may_contact)
 
     async def close(self) -> None:
         await self.inside.close()
+        await self.vetted.close()
         await self._outside.close()
 
     async def fetch(
@@ -104,6 +107,10 @@ class OutboundClient:
             raise OutsideUrlRefused(
                 f"{origin} is at an internal address. If it belongs there, add its network to client.allowed_networks."
             )
+
+    def _may_lead_to(self, address: str) -> bool:
+        """As `check_place` judges, at the moment of the connection."""
+        return self._development or self._vets(address)
 
     def _may_contact(self, address: str) -> bool:
         """Called with the address that is about to be dialled, name or literal alike."""

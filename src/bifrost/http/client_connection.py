@@ -45,6 +45,10 @@ class NotTrusted(HttpFailed):
     """The server's certificate is not one that vouches for it."""
 
 
+class NotAllowed(HttpFailed):
+    """No address of the host may be contacted."""
+
+
 class TooLarge(HttpFailed):
     """An answer of more bytes than its reader wants."""
 

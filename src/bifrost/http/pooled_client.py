@@ -15,7 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bifrost.http import tls
-from bifrost.http.client_connection import Answer, ClientConnection, ConnectionEnded, HttpFailed, NotTrusted
+from bifrost.http.client_connection import (
+    Answer,
+    ClientConnection,
+    ConnectionEnded,
+    HttpFailed,
+    NotAllowed,
+    NotTrusted,
+)
 from bifrost.http.names import Names
 from bifrost.http.tls import MACHINE, Trust
 
@@ -196,7 +203,7 @@ class PooledClient:
     async def _dial(self, origin: Origin, pool: _Pool) -> ClientConnection:
         """Raises HttpFailed when no address of the host answers, or none may be asked."""
         addresses = await self._resolved(origin)
-        failure: OSError = HttpFailed("no address of the host may be contacted")
+        failure: OSError = NotAllowed("no address of the host may be contacted")
         for index, (family, address) in enumerate(addresses):
             seconds = NEXT_ADDRESS_SECONDS if index + 1 < len(addresses) else None
             try:
@@ -206,6 +213,8 @@ class PooledClient:
                 failure = error
         if isinstance(failure, ssl.SSLCertVerificationError):
             raise NotTrusted("the certificate is not trusted") from failure
+        if isinstance(failure, NotAllowed):
+            raise failure
         raise HttpFailed(f"no connection: {failure}") from failure
 
     async def _resolved(self, origin: Origin) -> list[tuple[socket.AddressFamily, Any]]:

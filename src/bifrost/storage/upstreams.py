@@ -18,7 +18,7 @@ _IN_JSON: dict[str, Any] = {
     "tls_config": Trust,
     "tool_pricing": dict[str, float],
 }
-_FLAGS = ("allow_on_all_virtual_keys", "is_ping_available", "disabled")
+_FLAGS = ("allow_on_all_virtual_keys", "is_ping_available", "disabled", "vetted")
 """SQLite has no booleans."""
 
 MOVED = "The service is at another place now, or its sign-in was set up anew. Connect it again."

@@ -148,7 +148,7 @@ class Management:
         check(wanted)
         _refuse_placeholders(wanted)
         await self._check_place(wanted)
-        upstream = self.upstreams.made(wanted, client_id or ids.new_id("up_"))
+        upstream = replace(self.upstreams.made(wanted, client_id or ids.new_id("up_")), vetted=True)
         set_up = self.admin_sign_ins.offered(upstream) if upstream.by_oauth and not upstream.disabled else None
         taken = await self.store.add(upstream, self.clock.now(), set_up)
         if taken:
@@ -175,6 +175,7 @@ class Management:
             upstream, change = self.upstreams.changed(managed.upstream, wanted)
             if change != "settings":
                 await self._check_place(wanted)
+            upstream = replace(upstream, vetted=managed.upstream.vetted or change != "settings")
             taken = await self.store.change(upstream, managed.revision, change, self.clock.now())
             if taken:
                 raise UpstreamTaken(_TAKEN[taken], param=taken)
@@ -269,7 +270,10 @@ class Management:
         )
 
     async def _check_place(self, wanted: NewUpstream) -> None:
-        """What comes through the API leads to public addresses, or to networks that the operator opened."""
+        """What comes through the API leads to public addresses, or to networks that the operator opened.
+
+        A name can lead elsewhere later, so it is judged again at every connection (`vetted`); here its author is told.
+        """
         if wanted.connection_string:
             try:
                 await self.outbound.check_place(upstream_metadata.origin_of(wanted.connection_string))

@@ -97,6 +97,8 @@ class Upstream(_OnItsWay):
     max_concurrent_calls: int = DEFAULT_CONCURRENT_CALLS
     """By one process; 0 is any number."""
     tls_config: Trust = MACHINE
+    vetted: bool = False
+    """Whether its place came through the API: then the addresses of its host are judged at every connection."""
     tool_pricing: Mapping[str, float] = field(default_factory=dict, hash=False)
     state: UpstreamState = "disconnected"
     """What was seen last, as if it were enabled; see `shown_state`."""
@@ -127,6 +129,7 @@ class Upstream(_OnItsWay):
                 self.sealed_headers,
                 self.stdio_config,
                 self.tls_config,
+                self.vetted,
                 self.per_user_header_keys,
             )
             object.__setattr__(self, "_way", way)

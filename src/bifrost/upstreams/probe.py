@@ -30,6 +30,7 @@ class Probe:
                 upstream=upstream.name,
                 request_id=1,
                 trust=upstream.tls_config,
+                vetted=upstream.vetted,
             )
             if exchange.status == _UNAUTHORIZED:
                 return upstream_metadata.bearer_parameters(exchange.challenges)

@@ -3,12 +3,12 @@ INSERT INTO upstreams
     (pending, id, name, endpoint_slug, connection_type, connection_string, auth_type, sealed_headers, sealed_oauth_config,
      tools_to_execute, allow_on_all_virtual_keys, tool_execution_timeout, disabled, stdio_config, oauth_config_id,
      per_user_header_keys, allowed_extra_headers, is_ping_available, tool_sync_interval, max_concurrent_calls,
-     tls_config, tool_pricing, state, state_reason, config_mac, created_at, updated_at)
+     tls_config, vetted, tool_pricing, state, state_reason, config_mac, created_at, updated_at)
 VALUES
     (:pending, :id, :name, :endpoint_slug, :connection_type, :connection_string, :auth_type, :sealed_headers,
      :sealed_oauth_config, :tools_to_execute, :allow_on_all_virtual_keys, :tool_execution_timeout, :disabled,
      :stdio_config, :oauth_config_id, :per_user_header_keys, :allowed_extra_headers, :is_ping_available,
-     :tool_sync_interval, :max_concurrent_calls, :tls_config, :tool_pricing, :state, :state_reason, :config_mac, :created_at, :updated_at)
+     :tool_sync_interval, :max_concurrent_calls, :tls_config, :vetted, :tool_pricing, :state, :state_reason, :config_mac, :created_at, :updated_at)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
@@ -22,7 +22,7 @@ UPDATE upstreams SET
     disabled = :disabled, stdio_config = :stdio_config, oauth_config_id = :oauth_config_id,
     per_user_header_keys = :per_user_header_keys, allowed_extra_headers = :allowed_extra_headers,
     is_ping_available = :is_ping_available, tool_sync_interval = :tool_sync_interval,
-    max_concurrent_calls = :max_concurrent_calls, tls_config = :tls_config,
+    max_concurrent_calls = :max_concurrent_calls, tls_config = :tls_config, vetted = :vetted,
     tool_pricing = :tool_pricing, state = :state, state_reason = :state_reason, config_mac = :config_mac, updated_at = :updated_at
 WHERE id = :id AND config_mac <> '' AND config_mac <> :config_mac
 RETURNING id;
@@ -59,7 +59,7 @@ UPDATE upstreams SET
     disabled = :disabled, stdio_config = :stdio_config, oauth_config_id = :oauth_config_id,
     per_user_header_keys = :per_user_header_keys, allowed_extra_headers = :allowed_extra_headers,
     is_ping_available = :is_ping_available, tool_sync_interval = :tool_sync_interval,
-    max_concurrent_calls = :max_concurrent_calls, tls_config = :tls_config,
+    max_concurrent_calls = :max_concurrent_calls, tls_config = :tls_config, vetted = :vetted,
     tool_pricing = :tool_pricing, state = :state, state_reason = :state_reason, config_mac = :config_mac, updated_at = :updated_at
 WHERE id = :id AND revision = :revision AND NOT pending
 RETURNING revision;

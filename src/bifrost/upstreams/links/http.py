@@ -51,12 +51,12 @@ class HttpChannel:
     ) -> Reply:
         """The answer as far as its head, to be closed. Raises UpstreamUnavailable, ConnectionRequired."""
         credentials = await self._credentials(patience)
-        reply = await self._once(method, url, {**credentials, **headers}, body, lasting)
+        reply = await self._once(method, url, _joined(credentials, headers), body, lasting)
         try:
             if reply.status == _UNAUTHORIZED and await self._renewed(credentials, patience):
                 reply.close()
                 credentials = await self._credentials(patience)
-                reply = await self._once(method, url, {**credentials, **headers}, body, lasting)
+                reply = await self._once(method, url, _joined(credentials, headers), body, lasting)
             await self._check(reply)
         except BaseException:
             reply.close()
@@ -85,7 +85,14 @@ class HttpChannel:
     ) -> Reply:
         upstream = self.peer.upstream
         return await self.transport.ask(
-            method, url, body=body, headers=headers, upstream=upstream.name, trust=upstream.tls_config, lasting=lasting
+            method,
+            url,
+            body=body,
+            headers=headers,
+            upstream=upstream.name,
+            trust=upstream.tls_config,
+            lasting=lasting,
+            vetted=upstream.vetted,
         )
 
     async def _check(self, reply: Reply) -> None:
@@ -120,3 +127,11 @@ class _Opening:
 
     async def __aexit__(self, *_why: object) -> None:
         self._reply.close()
+
+
+def _joined(credentials: Mapping[str, str], headers: Mapping[str, str]) -> Mapping[str, str]:
+    """What the gateway is configured to say there is never replaced by what a caller sent, however it is spelt."""
+    if not credentials:
+        return headers
+    own = {name.lower() for name in credentials}
+    return {**{name: value for name, value in headers.items() if name.lower() not in own}, **credentials}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from msgspec import UNSET
 
 from bifrost.base.time_limit import TimeLimit
-from bifrost.http.client_connection import Answer, Headers, NotTrusted, TooLarge, Unreadable
+from bifrost.http.client_connection import Answer, Headers, NotAllowed, NotTrusted, TooLarge, Unreadable
 from bifrost.http.pooled_client import PooledClient
 from bifrost.http.tls import MACHINE, Trust
 from bifrost.protocol import jsonrpc
@@ -159,6 +159,8 @@ class Exchange:
 @dataclass(frozen=True, slots=True)
 class StreamableHttp:
     client: PooledClient
+    vetted: PooledClient
+    """For upstreams whose place came through the API."""
 
     async def ask(
         self,
@@ -170,6 +172,7 @@ class StreamableHttp:
         upstream: str,
         trust: Trust = MACHINE,
         lasting: bool = False,
+        vetted: bool = False,
     ) -> Reply:
         """The answer as far as its head, to be closed; how long to wait is the caller's business.
 
@@ -179,7 +182,7 @@ class StreamableHttp:
         """
         own = ACCEPT if body is not None else LISTEN
         try:
-            answer = await self.client.ask(
+            answer = await (self.vetted if vetted else self.client).ask(
                 method, url, body=body or b"", headers={**headers, **own}, trust=trust, lasting=lasting
             )
         except TimeoutError as error:
@@ -198,11 +201,14 @@ class StreamableHttp:
         upstream: str,
         request_id: int | None = None,
         trust: Trust = MACHINE,
+        vetted: bool = False,
     ) -> Exchange:
         """One message and its answer; a notification has none. Raises UpstreamUnavailable."""
         try:
             with TimeLimit(seconds):
-                reply = await self.ask("POST", url, body=body, headers=headers, upstream=upstream, trust=trust)
+                reply = await self.ask(
+                    "POST", url, body=body, headers=headers, upstream=upstream, trust=trust, vetted=vetted
+                )
                 try:
                     return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
                 finally:
@@ -215,6 +221,8 @@ def _unusable(upstream: str, error: Exception) -> UpstreamUnavailable:
     """In words with which its administrator can put it right; none of them comes from the upstream."""
     if isinstance(error, NotTrusted):
         return UpstreamUnavailable(f"{upstream} shows a certificate that is not trusted.")
+    if isinstance(error, NotAllowed):
+        return UpstreamUnavailable(f"{upstream} is at an address that this gateway must not contact.")
     if isinstance(error, Unreadable):
         return UpstreamUnavailable(f"{upstream} gave an answer that cannot be read: {error}.")
     return UpstreamUnavailable(f"{upstream} cannot be reached.")

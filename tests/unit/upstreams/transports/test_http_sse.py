@@ -90,7 +90,9 @@ async def opening(client: PooledClient) -> AsyncIterator[Any]:
         server.port = running[-1].sockets[0].getsockname()[1]
         upstream = replace(UPSTREAM, connection_string=f"http://127.0.0.1:{server.port}/sse")
         channel = HttpChannel(
-            Peer(upstream=upstream, identity=Identity("vk", "k"), owner="vk:k"), StreamableHttp(client), Renewing()
+            Peer(upstream=upstream, identity=Identity("vk", "k"), owner="vk:k"),
+            StreamableHttp(client, client),
+            Renewing(),
         )
         return await HttpSse().open(upstream, "vk:k", channel)
 
