@@ -117,10 +117,11 @@ async def test_a_name_is_there_once_and_one_that_no_client_can_take_is_not_there
         async with with_upstreams(sqlite_url, tmp_path, upstream("up", server.url)) as running:
             listed = result_of(await ask(running.http, LIST, path=path))["tools"]
             prefix = "up-" if path == "/mcp" else ""
-            assert [tool["name"] for tool in listed] == [f"{prefix}{name}" for name in good]
+            shown = [f"{prefix}{name}" for name in good]
+            assert [tool["name"] for tool in listed] == [name for name in shown if len(name) <= 128]
             assert listed[0]["description"] == ""
-            for name in good:
-                result_of(await call(running.http, f"{prefix}{name}", path=path, era="modern"))
+            for name in shown:
+                result_of(await call(running.http, name, path=path, era="modern"))
 
 
 async def test_two_upstreams_with_the_same_tools_are_told_apart(sqlite_url: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bifrost.protocol.mirrored_headers import InvalidAnnotation, Mirrored
 from bifrost.upstreams.links.base import without
 
 MAX_NAME_CHARACTERS = 128
+"""2026-07-28, tools: of a name as a client sees it."""
 _EXECUTION, _TASK_SUPPORT = "execution", "taskSupport"
 
 Shown = tuple[str, Raw]
@@ -37,11 +38,16 @@ class Listing:
     def shown(self, prefix: str) -> tuple[Shown, ...]:
         """Every entry with this before its own name; made once, since lists are asked for more often than they change.
 
-        An upstream has two prefixes, its own and none, and a third only while it is being renamed.
+        An upstream has two prefixes, its own and none, and a third only while it is being renamed. A name that becomes
+        too long with its prefix is left out: a client that cannot take it may refuse the whole list.
         """
         found = self._shown.get(prefix)
         if found is None:
-            found = tuple((key, entry.named(f"{prefix}{key}")) for key, entry in self.entries.items())
+            most = MAX_NAME_CHARACTERS - len(prefix)
+            fitting = [(key, entry) for key, entry in self.entries.items() if not prefix or len(key) <= most]
+            if len(fitting) < len(self.entries):
+                log.warning("names_too_long_with_prefix", prefix=prefix, left_out=len(self.entries) - len(fitting))
+            found = tuple((key, entry.named(f"{prefix}{key}")) for key, entry in fitting)
             if len(self._shown) > 1:
                 self._shown.clear()
             self._shown[prefix] = found

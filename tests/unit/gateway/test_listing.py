@@ -57,6 +57,16 @@ def test_what_nobody_could_ask_for_is_left_out(entry: bytes) -> None:
     assert list(made(entry, TOOL, TOOL).entries) == ["odd"]
 
 
+def test_a_name_that_is_too_long_with_its_prefix_is_left_out_there() -> None:
+    """2026-07-28, tools, G15: of two upstreams in one list a name has its prefix; alone it is as long as it may be."""
+    fits, long = (b'{"name":"%s"}' % (b"x" * length) for length in (125, 126))
+    one = made(fits, long, TOOL)
+    assert [key for key, _ in one.shown("up-")] == ["x" * 125, "odd"]
+    assert [key for key, _ in one.shown("")] == ["x" * 125, "x" * 126, "odd"]
+    uris = made(b'{"uri":"%s"}' % (b"x" * 500), kind=RESOURCES)
+    assert len(uris.shown("")) == 1
+
+
 @pytest.mark.parametrize(("said", "read_only"), [("true", True), ("false", False), ('"yes"', False), ("1", False)])
 def test_only_a_tool_that_says_so_changes_nothing(said: str, *, read_only: bool) -> None:
     """Contract §4: mcp:read may call tools that declare readOnlyHint."""
