@@ -170,6 +170,7 @@ def arguments():
     s = sub.add_parser("workers")
     s.add_argument("peer")
     s.add_argument("-w", "--workloads", default="W1,W3,W4,W5,W6")
+    s.add_argument("--share", type=float, help="what part of a core each process gets, for example 0.3 (Linux, root)")
     add_times(s, short=True)
     for n in ("table", "compact", "summary"):
         sub.add_parser(n).add_argument("files", nargs="+")

@@ -52,16 +52,17 @@ def _line(race: Race, name: str, rounds: int) -> str:
         for _ in range(rounds):
             winners = race.run(installation)
             numbers[len(winners)] += 1
-            places[_place(winners)] += 1
+            if race.has_one_winner:
+                places[_place(winners[0])] += 1
     sys.stderr.write(f"{race.name} on {name}: {dict(numbers)}\n")
     winners_of = ", ".join(f"{number} won in {count}" for number, count in sorted(numbers.items()))
-    placed = "" if race.everybody_wins else ", ".join(f"{place}: {count}" for place, count in sorted(places.items()))
+    placed = ", ".join(f"{place}: {count}" for place, count in sorted(places.items()))
     return f"| {race.what} | {name} | {race.wins} | {winners_of} | {placed} |\n"
 
 
-def _place(winners: list[int]) -> str:
-    """In which tenth of those who were sent the first winner was."""
-    tenth = winners[0] * 10 // AT_ONCE
+def _place(winner: int) -> str:
+    """In which tenth of those who were sent the winner was."""
+    tenth = winner * 10 // AT_ONCE
     return f"{tenth * AT_ONCE // 10 + 1:02} to {(tenth + 1) * AT_ONCE // 10:02}"
 
 

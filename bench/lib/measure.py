@@ -44,6 +44,7 @@ class Measurement:
         self.p["name"] = a.label or self.p.get("name", a.peer)
         self.short = getattr(a, "main", False)  # `compare` measures the highest concurrency only
         self.cpu = SRV_CPU
+        self.shares = None  # or what part of a core each process of the server gets
         self.server = None
         self.up = None
         self.aux = []
@@ -59,7 +60,8 @@ class Measurement:
                 if name in wanted and name in self.p["workloads"]:
                     self.guarded(name, work)
         finally:
-            for x in (self.server, *self.aux, self.up):
+            self.stop()
+            for x in (*self.aux, self.up):
                 if x is not None:
                     x.stop()
             self.write()
@@ -91,10 +93,18 @@ class Measurement:
         return numbers[-1:] if self.short else numbers
 
     def restart(self):
+        self.stop()
+        self.server, seconds = start_peer(self.p, self.a.workers, self.cpu)
+        if self.shares is not None:
+            self.shares.hold(self.server.pids())
+        return seconds
+
+    def stop(self):
         if self.server is not None:
             self.server.stop()
-        self.server, seconds = start_peer(self.p, self.a.workers, self.cpu)
-        return seconds
+        if self.shares is not None:
+            self.shares.release()
+        self.server = None
 
     def series(self, key, make, users, fresh=False, after=None):
         """`runs` loads of the same kind; make() -> flow factory; `fresh` starts the server anew for each."""
@@ -144,8 +154,7 @@ class Measurement:
             time.sleep(2)
             if i:  # the first start only warms the page and bytecode caches
                 starts.append(seconds), memory.append(lg.rss_mb(self.server.pids()))
-        self.server.stop()
-        self.server = None
+        self.stop()
         self.say("W7 start", {"start_s": round(statistics.median(starts), 2), "idle_rss_mb": statistics.median(x[0] for x in memory),
                               "idle_pss_mb": statistics.median(x[1] for x in memory), "runs": [round(t, 2) for t in starts]})
 

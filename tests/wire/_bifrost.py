@@ -28,6 +28,7 @@ REGISTER = "/api/oauth/per-user/register"
 AUTHORIZE = "/api/oauth/per-user/authorize"
 CONSENT = "/api/oauth/per-user/consent"
 TOKEN = "/api/oauth/per-user/token"
+REVOKE = "/api/oauth/per-user/revoke"
 PATIENCE_SECONDS = 15.0
 
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.support.linearizability import Call
-from tests.wire._bifrost import CONSENT, PATIENCE_SECONDS, TOKEN, Installation, Person
+from tests.wire._bifrost import CONSENT, PATIENCE_SECONDS, REVOKE, TOKEN, Installation, Person
 from tests.wire._one_after_the_other import DONE, REFUSED, Operation, Result
 
 ADMIN_TOKEN = "an-administrators-token-0123456789"
@@ -173,7 +173,7 @@ class Round:
         if name == "give_back":
             return self._encoded(
                 "POST",
-                "/api/oauth/per-user/revoke",
+                REVOKE,
                 urlencode({"client_id": person.client_id, "token": operation.token}).encode(),
             )
         return self._management(operation)

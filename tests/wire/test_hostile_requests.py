@@ -13,7 +13,18 @@ import httpx2
 import pytest
 
 from tests.support.servers import process
-from tests.wire._bifrost import AUTHORIZE, CONSENT, KEY, REGISTER, TOKEN, Installation, Person, environment, until
+from tests.wire._bifrost import (
+    AUTHORIZE,
+    CONSENT,
+    KEY,
+    REGISTER,
+    REVOKE,
+    TOKEN,
+    Installation,
+    Person,
+    environment,
+    until,
+)
 
 pytestmark = pytest.mark.wire
 
@@ -239,7 +250,7 @@ FORMS: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize(("kind", "body"), FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("path", [TOKEN, f"{CONSENT}/vk", "/api/oauth/per-user/revoke"])
+@pytest.mark.parametrize("path", [TOKEN, f"{CONSENT}/vk", REVOKE])
 def test_a_form_that_is_made_to_exhaust_is_refused_and_nobody_waits(
     server: Server, path: str, kind: str, body: bytes
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire._bifrost import Installation, Person
+from tests.wire._bifrost import REVOKE, Installation, Person
 
 pytestmark = pytest.mark.wire
 
@@ -16,8 +16,6 @@ CALLERS = 6
 FELT_SECONDS = 1.0
 WARM_SECONDS = 0.5
 """Long enough for both processes to have the token's rows in memory."""
-
-REVOKE = "/api/oauth/per-user/revoke"
 
 
 def _token_given_back(installation: Installation, person: Person, tokens: dict[str, str]) -> None:

@@ -19,13 +19,12 @@ from starlette.responses import JSONResponse
 from tests.support.oauth_upstream import OAuthUpstream
 from tests.support.servers import serving
 from tests.wire._ann import Ann
-from tests.wire._bifrost import Installation
+from tests.wire._bifrost import REVOKE, Installation
 from tests.wire._canaries import canary, found_in
 from tests.wire._stored import stored
 
 pytestmark = pytest.mark.wire
 
-REVOKE = "/api/oauth/per-user/revoke"
 READABLE = {"client's state"}
 EVENTS = ("upstream_connected", "upstream_token_renewed", "upstream_needs_reauth", "upstream_sign_in_failed")
 
