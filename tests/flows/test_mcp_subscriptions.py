@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bifrost.gateway import attention
 from tests.flows.test_mcp_sessions import listening
 from tests.support.gateway import ADMIN_TOKEN, upstream
 from tests.support.mcp_client import McpClient, gateway_on_a_port
@@ -37,7 +38,6 @@ async def test_two_upstreams_with_the_same_uri_are_two_subscriptions(
             async with listening(client) as news:
                 for uri in (SAME, OTHERS):
                     assert (await client.request("resources/subscribe", {"uri": uri})).error is None
-                await until(lambda: one.listeners and other.listeners)
                 other.says(UPDATED, {"uri": SAME})
                 assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == OTHERS
                 one.says(UPDATED, {"uri": SAME})
@@ -46,6 +46,26 @@ async def test_two_upstreams_with_the_same_uri_are_two_subscriptions(
                 assert not other.requests("resources/unsubscribe")
                 other.says(UPDATED, {"uri": SAME})
                 assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == OTHERS
+
+
+async def test_nothing_is_missed_from_the_moment_that_a_subscription_is_answered(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2025-11-25, resources: the stream on which an upstream of the older era speaks is open by then."""
+    monkeypatch.setattr(attention, "OPENING_SECONDS", 20.0)
+    with talking(OLDER) as server:
+        sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            client = McpClient(http, OLDER)
+            await client.open()
+            server.opens_streams.clear()
+            async with listening(client) as news:
+                making = asyncio.create_task(client.request("resources/subscribe", {"uri": SAME}))
+                await until(lambda: bool(server.requests("resources/subscribe")))
+                server.opens_streams.set()
+                assert (await making).error is None
+                server.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == SAME
 
 
 async def test_a_session_that_unsubscribes_does_so_for_itself(sqlite_url: str, tmp_path: Path) -> None:

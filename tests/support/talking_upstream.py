@@ -62,6 +62,9 @@ class TalkingUpstream:
     takes_note: threading.Event = field(default_factory=threading.Event)
     """Cleared: listening begins, and is acknowledged, when it is set again."""
 
+    opens_streams: threading.Event = field(default_factory=threading.Event)
+    """Cleared: the stream that a GET asks for begins when it is set again."""
+
     answers_subscriptions: threading.Event = field(default_factory=threading.Event)
     """Cleared: `resources/subscribe` is answered when it is set again."""
 
@@ -77,6 +80,7 @@ class TalkingUpstream:
 
     def __post_init__(self) -> None:
         self.takes_note.set()
+        self.opens_streams.set()
         self.answers_subscriptions.set()
 
     @property
@@ -106,6 +110,8 @@ class TalkingUpstream:
             return
         self._loop = asyncio.get_running_loop()
         if scope["method"] == "GET":
+            while not self.opens_streams.is_set():  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.01)
             await (plain(send, 405, b"") if self.modern else self._listening(Sse(send), receive, _session(scope)))
             return
         if scope["method"] == "DELETE":

@@ -82,8 +82,10 @@ class AttendedSessions:
     async def attend_anew(self, peer: Peer, uris: tuple[str, ...]) -> None:
         """The session has itself just made its subscriptions to be these.
 
-        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew;
-        then this returns when it has taken note. Raises RpcError, UpstreamUnavailable, ConnectionRequired.
+        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew.
+        This returns when nothing that it says from now on is missed.
+
+        Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
         stateless = (await self.sessions.facts(peer)).stateless
         if self.sessions.has_left(peer.session):
@@ -94,8 +96,7 @@ class AttendedSessions:
             attention.end()
         elif stateless or not attention.listeners:
             self.listens(peer, attention, subscribed=True)
-        if stateless:
-            await attention.noticed()
+        await attention.noticed(stateless=stateless)
 
     def linked(self, peer: Peer) -> None:
         """The session has a new link there: what it was subscribed to by the one before is asked for by this one."""

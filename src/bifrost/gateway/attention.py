@@ -18,7 +18,10 @@ HANDOVER_SECONDS = 1.0
 """How long a listener goes on when its successor was acknowledged, and how long it waits for the same from that one."""
 
 NOTICE_SECONDS = 5.0
-"""How long whoever changes a subscription waits for the upstream to take note of it."""
+"""How long whoever changes a subscription waits for a stateless upstream to take note of it."""
+
+OPENING_SECONDS = 1.0
+"""How long it waits for the stream on which one of the older era speaks; some begin it only with their first word."""
 
 _Said = tuple[str, tuple[tuple[str, bytes], ...]]
 
@@ -87,10 +90,10 @@ class Attention:
         for listener in self.listeners:
             listener.end()
 
-    async def noticed(self) -> None:
+    async def noticed(self, *, stateless: bool) -> None:
         """Waits until the upstream has taken note of what is wanted now, for a while."""
         try:
-            async with asyncio.timeout(NOTICE_SECONDS):
+            async with asyncio.timeout(NOTICE_SECONDS if stateless else OPENING_SECONDS):
                 while self.listeners and not (newest := self.listeners[-1]).ready.is_set():
                     await newest.ready.wait()
         except TimeoutError:

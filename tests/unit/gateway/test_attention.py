@@ -143,9 +143,9 @@ async def test_of_successors_that_nobody_acknowledged_only_the_last_is_kept(hear
 async def test_whoever_waits_for_notice_is_let_go_with_it_and_after_a_while_without(heard: Heard) -> None:
     heard.start()
     last = heard.start(acknowledged=False)
-    await heard.attention.noticed()
+    await heard.attention.noticed(stateless=True)
     assert not last.ready.is_set()
-    waiting = asyncio.create_task(heard.attention.noticed())
+    waiting = asyncio.create_task(heard.attention.noticed(stateless=True))
     await asyncio.sleep(0)
     heard.acknowledge(last)
     await waiting

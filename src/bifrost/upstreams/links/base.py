@@ -158,7 +158,8 @@ class Link(Protocol):
         """Hears what the upstream says of its own accord, for as long as it is not cancelled; returns when it is over.
 
         A stateless one says only what is asked for: news of these resources, or without any the changes of all lists;
-        that it acknowledges, to the requester too. Others say everything; to these resources they are subscribed first.
+        that it acknowledges, to the requester too. Others say everything; to these resources they are subscribed first,
+        and the requester hears an acknowledgement as soon as what they say arrives here.
 
         Raises UpstreamUnavailable, RpcError.
         """

@@ -152,6 +152,7 @@ class DuplexLink:
                 return
             for uri in uris:
                 await self._request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
+            await requester.notify(mcp.ACKNOWLEDGED, {})
             await self._ended.wait()
             await outbox.emptied()
         finally:

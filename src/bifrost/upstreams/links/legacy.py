@@ -129,6 +129,7 @@ class LegacyLink:
                         raise self.channel.no_answer(reply.status)
                     if not reply.streams:
                         return  # it has nothing to say of its own accord
+                    await requester.notify(mcp.ACKNOWLEDGED, {})
                     async for raw in reply.messages(endless=True):
                         await heard.incoming(_decoded(raw))
                 headers = {**self._headers(), **({_LAST_EVENT_ID: reply.last_event_id} if reply.last_event_id else {})}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from bifrost.protocol import mcp
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links import duplex
@@ -179,16 +180,16 @@ async def test_when_the_pipe_ends_so_does_everything_that_waits() -> None:
 
 
 async def test_a_listener_hears_what_belongs_to_no_request() -> None:
-    """2025-11-25, resources: updates come of the upstream's own accord."""
+    """2025-11-25, resources: updates come of the upstream's own accord, once whoever listens knows that it does."""
     pipe, hears = Pipe({"result": {}}), Keeps()
     link = await opened(pipe)
     listening = asyncio.create_task(link.listen(("file:///a",), hears))
     await until(pipe, 3)
     assert pipe.sent[-1]["params"] == {"uri": "file:///a"}
     pipe.says(method="notifications/resources/updated", params={"uri": "file:///a"})
-    while not hears.heard:  # noqa: ASYNC110 - nothing to wait on but the other side of the pipe
+    while len(hears.heard) < 2:  # noqa: ASYNC110 - nothing to wait on but the other side of the pipe
         await asyncio.sleep(0)
-    assert hears.heard == [("notifications/resources/updated", {"uri": "file:///a"})]
+    assert hears.heard == [(mcp.ACKNOWLEDGED, {}), ("notifications/resources/updated", {"uri": "file:///a"})]
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     await link.close()
