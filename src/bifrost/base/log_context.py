@@ -4,6 +4,8 @@ from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
+import structlog
+
 _NOTHING: dict[str, str] = {}
 _facts: ContextVar[dict[str, str]] = ContextVar("bifrost_log_context", default=_NOTHING)
 
@@ -30,6 +32,14 @@ def add(**facts: str) -> None:
 
 def facts() -> Mapping[str, str]:
     return _facts.get()
+
+
+def bound_logger() -> Any:
+    """For what says something at every request: the usual ones look their class up anew with every line.
+
+    It is as logging is set up now, so it is for objects that are made after that.
+    """
+    return structlog.get_logger().bind()
 
 
 def merge(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

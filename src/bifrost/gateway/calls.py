@@ -1,12 +1,12 @@
 """A tool call: find the tool among those that the caller may use, check the scope, ask the upstream."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from msgspec import Raw
 
+from bifrost.base import log_context
 from bifrost.gateway.errors import InsufficientScope
 from bifrost.gateway.forward import Forward, asks
 from bifrost.gateway.lazy_authorization import LazyAuthorization
@@ -19,8 +19,6 @@ from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.links.base import TASK, without
 
-log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True)
 class Calls:
@@ -29,6 +27,7 @@ class Calls:
     states: RequestStates
     lazy: LazyAuthorization
     quota: Quota
+    log: Any = field(default_factory=log_context.bound_logger)
 
     async def call(self, call: Call, params: dict[str, Raw]) -> Raw:
         """The upstream's result, as its bytes, or where to connect the account that it needs.
@@ -72,7 +71,7 @@ class Calls:
             result = await self.forward.send(call, route.mirroring(tool), params)
             cost.due = not asks(result)
         # Settled: the upstream did its work, whatever it says about it.
-        log.info("tool_called", upstream=route.upstream.name, tool=route.key, identity=call.caller.identity.id)
+        self.log.info("tool_called", upstream=route.upstream.name, tool=route.key, identity=call.caller.identity.id)
         return result
 
     async def _connect(self, call: Call, route: Route, params: Mapping[str, Any], required: ConnectionRequired) -> Raw:

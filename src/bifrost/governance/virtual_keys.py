@@ -1,8 +1,9 @@
 """Virtual keys: made once, shown once, stored as a hash."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -103,8 +104,8 @@ class VirtualKeys:
         attached = [one for one in await self.store.virtual_mcps() if one.name in key.virtual_mcps]
         return (tuple(config for one in attached for config in one.filter),)
 
-    async def by_id(self, key_id: str) -> VirtualKey | None:
-        return await self.store.virtual_key(key_id)
+    def by_id(self, key_id: str) -> Coroutine[Any, Any, VirtualKey | None]:
+        return self.store.virtual_key(key_id)
 
     async def all(self) -> list[VirtualKey]:
         return await self.store.virtual_keys()

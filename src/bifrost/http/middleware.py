@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,8 +14,6 @@ QUIET = frozenset(("/health", "/ready", "/metrics"))
 
 Record = Callable[[tuple[Event, ...], Scope], Awaitable[None]]
 
-log = structlog.get_logger()
-
 
 class RequestContext:
     """Plain ASGI. The id is in the answer, the errors and every log line.
@@ -27,6 +24,7 @@ class RequestContext:
     def __init__(self, app: ASGIApp, *, record: Record, hsts: bool) -> None:
         self._app = app
         self._record = record
+        self._log = log_context.bound_logger()
         self._hsts = [(b"strict-transport-security", b"max-age=31536000")] if hsts else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,8 +45,8 @@ class RequestContext:
                 if told:
                     await answer.record()
                 if scope["path"] not in QUIET:
-                    elapsed = round((time.perf_counter() - started) * 1_000, 1)
-                    log.info(
+                    elapsed = round((time.perf_counter() - started) * 10_000) / 10
+                    self._log.info(
                         "request",
                         method=scope["method"],
                         path=scope["path"],

@@ -1,7 +1,7 @@
 """Which application answers an address: an exact path by one look-up, then the few patterns in the order given."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -48,11 +48,10 @@ class Router:
         self._otherwise = otherwise.app
         self._lifespan = routing.Router(lifespan=lambda _app: lifespan())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._lifespan.lifespan(scope, receive, send)
-            return
-        await self._found(scope)(scope, receive, send)
+            return self._lifespan.lifespan(scope, receive, send)
+        return self._found(scope)(scope, receive, send)
 
     def _found(self, scope: Scope) -> ASGIApp:
         path = scope["path"]

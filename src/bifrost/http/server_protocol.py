@@ -132,11 +132,16 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise self._too_large()
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + _FIELD_FRAME_BYTES, fields=1)
+        self._fields += 1
+        self._head_bytes += len(name) + len(value) + _FIELD_FRAME_BYTES
+        if self._head_bytes > MAX_HEAD_BYTES or self._fields > MAX_FIELDS:
+            raise self._too_large()
         if self._stage is not _Stage.HEAD:
             return  # a trailer must not become part of the head (RFC 9110 §6.5.1)
         name = name.lower()
@@ -222,12 +227,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # ---- limits -----------------------------------------------------------------------------------------------------
 
-    def _count(self, size: int, fields: int = 0) -> None:
-        self._head_bytes += size
-        self._fields += fields
-        if self._head_bytes > MAX_HEAD_BYTES or self._fields > MAX_FIELDS:
-            self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            raise _HeadTooLarge
+    def _too_large(self) -> _HeadTooLarge:
+        self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return _HeadTooLarge()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Say why and close; what is being answered is finished first, and nothing is written between its bytes."""

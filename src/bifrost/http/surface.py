@@ -5,13 +5,14 @@ a wrong method in plain text, so every method is routed here and checked here.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from bifrost.base import log_context
 from bifrost.base.errors import DomainError, MethodNotAllowed, Misdirected, NotFound, Unexpected
 from bifrost.http.cors import Cors
 from bifrost.http.public_urls import PublicUrls
@@ -23,8 +24,6 @@ Renderer = Callable[[Request, DomainError, str], Response]
 
 ORIGIN = "public_origin"
 """Where the surface leaves the public URL that the request's Host names."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,7 @@ class _Guarded:
     endpoint: Endpoint
     methods: tuple[str, ...]
     operation: str
+    log: Any = field(default_factory=log_context.bound_logger)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = IncomingRequest(scope, receive)
@@ -57,12 +57,12 @@ class _Guarded:
             return self._instead(request) or await self.endpoint(request)
         except DomainError as error:
             # with the id that the caller was given: it leads an operator from a failed sign-in to this line
-            log.info("request_refused", operation=self.operation, reason=error.code, param=error.param)
+            self.log.info("request_refused", operation=self.operation, reason=error.code, param=error.param)
             return self.surface.render(request, error, self.operation)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception:
-            log.exception("unexpected_error", operation=self.operation)
+            self.log.exception("unexpected_error", operation=self.operation)
             return self.surface.render(request, Unexpected(), self.operation)
 
     def _instead(self, request: Request) -> Response | None:

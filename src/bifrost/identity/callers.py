@@ -99,7 +99,12 @@ class Callers:
             return await self._key(value)
         if credentials.keys:
             raise Unauthenticated("This header takes a virtual key.")
-        facts = await self._token(value, resource)
+        facts = await self.access_tokens.verify(value) if self.mode != "headers" else None
+        # RFC 8707 §2, RFC 9068 §4: a token for another endpoint of ours is no token for this one
+        if facts is None or facts.resource != resource:
+            raise Unauthenticated(
+                "The access token is not valid here: unknown, expired, revoked, or for another address."
+            )
         await self._check_key(facts, scheme, value, credentials.proofs)
         return Caller(
             identity=facts.identity,
@@ -131,15 +136,6 @@ class Callers:
             within=within,
             expires_at=key.expires_at,
         )
-
-    async def _token(self, value: str, resource: str) -> AccessTokenFacts:
-        facts = await self.access_tokens.verify(value) if self.mode != "headers" else None
-        # RFC 8707 §2, RFC 9068 §4: a token for another endpoint of ours is no token for this one
-        if facts is None or facts.resource != resource:
-            raise Unauthenticated(
-                "The access token is not valid here: unknown, expired, revoked, or for another address."
-            )
-        return facts
 
     async def _check_key(self, facts: AccessTokenFacts, scheme: str, value: str, proofs: SentProofs | None) -> None:
         """RFC 9449 §7: a token that is bound to a key needs a proof of it, and one that is not is no DPoP token."""

@@ -1,7 +1,7 @@
 """The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -165,8 +165,8 @@ class SqlAuthServerStore:
 
         return await self._given_for(claim, tokens)
 
-    async def access_token(self, token_hash: str) -> AccessTokenRow | None:
-        return await self._access_tokens.row(token_hash, lambda: self._access_token(token_hash))
+    def access_token(self, token_hash: str) -> Coroutine[Any, Any, AccessTokenRow | None]:
+        return self._access_tokens.row(token_hash, lambda: self._access_token(token_hash))
 
     async def _access_token(self, token_hash: str) -> AccessTokenRow | None:
         row = await self._one("access_token", token_hash=token_hash)

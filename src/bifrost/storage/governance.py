@@ -1,5 +1,6 @@
 """Governance's store in SQL."""
 
+from collections.abc import Coroutine
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -11,6 +12,9 @@ from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey, 
 from bifrost.storage.database import Connection, Database, Queries, Row, queries
 from bifrost.storage.remembered import Remembered
 from bifrost.storage.virtual_mcps import SqlVirtualMcpStore, names_of
+
+Found = Coroutine[Any, Any, VirtualKey | None]
+"""What only passes it on is no step of its own: these are asked for at every request."""
 
 
 class SqlGovernanceStore:
@@ -46,12 +50,12 @@ class SqlGovernanceStore:
                 raise VirtualKeyTaken(f"The value of the virtual key {key.name!r} was retired; give it another.")
         return changed is not None
 
-    async def virtual_key_by_hash(self, value_hash: str) -> VirtualKey | None:
+    def virtual_key_by_hash(self, value_hash: str) -> Found:
         read = partial(self._one, "virtual_key_by_hash", value_hash=value_hash)
-        return await self._remembered.row(("hash", value_hash), read)
+        return self._remembered.row(("hash", value_hash), read)
 
-    async def virtual_key(self, key_id: str) -> VirtualKey | None:
-        return await self._remembered.row(("id", key_id), partial(self._one, "virtual_key", id=key_id))
+    def virtual_key(self, key_id: str) -> Found:
+        return self._remembered.row(("id", key_id), partial(self._one, "virtual_key", id=key_id))
 
     async def find_virtual_key(self, id_or_name: str) -> VirtualKey | None:
         return await self._one("virtual_key_by_id_or_name", wanted=id_or_name)

@@ -135,28 +135,37 @@ class Upstreams:
 
     async def enabled(self) -> list[Upstream]:
         """Every upstream that is not disabled, by name."""
-        now = self.clock.now()
-        if now - self._listed_at >= MAX_AGE_MILLISECONDS:
-            known = {upstream.id: upstream for upstream in self._listed}
-            found = [upstream for upstream in await self.store.upstreams() if not upstream.disabled]
-            # one that is as it was stays the same object, so that comparing it costs nothing
-            self._listed = [known[one.id] if known.get(one.id) == one else one for one in found]
-            self._by_name = {upstream.name: upstream for upstream in self._listed}
-            self._by_slug = {upstream.endpoint_slug: upstream for upstream in self._listed}
-            self._listed_at = now
+        if self._is_old:
+            await self._list()
         return self._listed
+
+    @property
+    def _is_old(self) -> bool:
+        return self.clock.now() - self._listed_at >= MAX_AGE_MILLISECONDS
+
+    async def _list(self) -> None:
+        now = self.clock.now()
+        known = {upstream.id: upstream for upstream in self._listed}
+        found = [upstream for upstream in await self.store.upstreams() if not upstream.disabled]
+        # one that is as it was stays the same object, so that comparing it costs nothing
+        self._listed = [known[one.id] if known.get(one.id) == one else one for one in found]
+        self._by_name = {upstream.name: upstream for upstream in self._listed}
+        self._by_slug = {upstream.endpoint_slug: upstream for upstream in self._listed}
+        self._listed_at = now
 
     async def all(self) -> list[Upstream]:
         """Every upstream, disabled ones included, by name, as the database has them now."""
         return await self.store.upstreams()
 
     async def by_slug(self, slug: str) -> Upstream | None:
-        await self.enabled()
+        if self._is_old:
+            await self._list()
         return self._by_slug.get(slug)
 
     async def by_name(self, name: str) -> Upstream | None:
         """None also for one that is disabled."""
-        await self.enabled()
+        if self._is_old:
+            await self._list()
         return self._by_name.get(name)
 
 

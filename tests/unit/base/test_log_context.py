@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from bifrost.base import log_context
 
@@ -67,3 +69,12 @@ async def test_two_requests_at_the_same_time_say_nothing_of_each_other() -> None
 
 async def _started() -> dict[str, str]:
     return merged()
+
+
+def test_a_logger_that_is_bound_writes_what_every_other_writes() -> None:
+    """Ours: it is only cheaper."""
+    logger = log_context.bound_logger()
+    with capture_logs() as lines:
+        logger.info("x", status=200)
+        structlog.get_logger().info("x", status=200)
+    assert lines == [{"event": "x", "status": 200, "log_level": "info"}] * 2
