@@ -16,7 +16,7 @@ from bifrost.http.api import ByMethod
 from bifrost.http.router import Route
 from bifrost.settings import load
 from bifrost.storage.migrate import migrations
-from tests.support.gateway import RING
+from tests.support.gateway import RING, routes
 from tools import docs, proofs
 
 ROOT = Path(__file__).parent.parent
@@ -256,9 +256,7 @@ def test_every_domain_error_has_a_status(kind: type[DomainError]) -> None:
 
 def _routes(tmp_path: Path) -> tuple[Route, ...]:
     settings = load(None, {}, {"data_dir": str(tmp_path), "storage": {"url": f"sqlite:///{tmp_path / 'house.db'}"}})
-    application = build(settings, ring=RING).app
-    routes: tuple[Route, ...] = application._app.routes  # type: ignore[attr-defined]
-    return routes
+    return routes(build(settings, ring=RING))
 
 
 def _guarded(tmp_path: Path) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from bifrost.storage.governance import SqlGovernanceStore
 from bifrost.storage.remembered import MAX_AGE_SECONDS, Remembered
 from bifrost.storage.sqlite import SqliteDatabase
 from tests.contract._stores import KEY, NOW, fetch, flow, grants_store, opened, redeemed, rows
+from tests.support.gateway import sqlite_writer
 
 pytestmark = pytest.mark.anyio
 
@@ -193,7 +194,7 @@ async def test_the_rows_of_one_request_need_one_look_at_a_file(sqlite_url: str) 
         assert isinstance(database, SqliteDatabase)
         looks: list[str] = []
         marks = [await database.mark()]
-        database._opened_writer().set_trace_callback(looks.append)
+        sqlite_writer(database).set_trace_callback(looks.append)
         marks += [await database.mark() for _ in range(3)]
         assert len(looks) == 0
         await asyncio.sleep(0)

@@ -24,7 +24,7 @@ from tests.flows._mcp import KEY, ask, call, with_upstreams
 from tests.flows._raw import everything
 from tests.flows._tokens import authorized, error_of
 from tests.support import oauth
-from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway, upstream
+from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway, routes, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -54,12 +54,12 @@ def every_handler_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _addresses(running: TestGateway) -> Iterator[tuple[str, str]]:
     """Every method at every address of the running application."""
-    for route in running.gateway.app._app.routes:  # type: ignore[attr-defined]
+    for route in routes(running.gateway):
         if route.path in OPEN:
             continue
         path = re.sub(r"\{[^}]+\}", "x", route.path)
         for one in route.app.routes.values() if isinstance(route.app, ByMethod) else (route,):
-            yield from ((method, path) for method in one.app.methods)  # type: ignore[union-attr]
+            yield from ((method, path) for method in one.app.methods)  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("every_handler_fails")

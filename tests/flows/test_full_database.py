@@ -1,14 +1,12 @@
 """A database that may not grow any more (SQLITE_FULL), step by step through a sign-in."""
 
-import sqlite3
-
 import pytest
 
 from tests.flows._consent import sign_in
 from tests.flows._raw import everything
 from tests.flows._tokens import authorized, error_of, opens, signed_in
 from tests.support import oauth
-from tests.support.gateway import VIRTUAL_KEY, TestGateway
+from tests.support.gateway import VIRTUAL_KEY, TestGateway, sqlite_writer
 
 pytestmark = pytest.mark.anyio
 
@@ -16,15 +14,10 @@ LARGE = "s" * 4_000
 MANY = 200
 
 
-def _writer(running: TestGateway) -> sqlite3.Connection:
-    writer: sqlite3.Connection = running.gateway.database._writer  # type: ignore[attr-defined]
-    return writer
-
-
 async def _fill(running: TestGateway) -> None:
     """Until the next flow has no place; what is deleted meanwhile is not given back."""
-    pages = _writer(running).execute("PRAGMA page_count").fetchone()[0]
-    _writer(running).execute(f"PRAGMA max_page_count = {pages}")
+    pages = sqlite_writer(running.gateway.database).execute("PRAGMA page_count").fetchone()[0]
+    sqlite_writer(running.gateway.database).execute(f"PRAGMA max_page_count = {pages}")
     client = await oauth.register(running.http)
     for _ in range(MANY):
         answer = await running.http.get(oauth.AUTHORIZE, params=client.request(state=LARGE))
@@ -49,7 +42,7 @@ async def test_a_full_database_is_a_503_until_there_is_room(running: TestGateway
         assert await opens(running, tokens["access_token"]) == 200
         assert (await flow.page()).status_code == 200
 
-        _writer(running).execute("PRAGMA max_page_count = 1073741823")
+        sqlite_writer(running.gateway.database).execute("PRAGMA max_page_count = 1073741823")
         assert "code" in oauth.response_of(await flow.press("submit"))
     assert (await client.redeem(code)).status_code == 200
     assert error_of(await client.redeem(code)) == "invalid_grant"

@@ -7,7 +7,7 @@ import pytest
 
 from bifrost.http.api import ByMethod
 from bifrost.identity.administrators import LOCK_SECONDS
-from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway, running_gateway
+from tests.support.gateway import ISSUER, VIRTUAL_KEY, TestGateway, routes, running_gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -24,10 +24,9 @@ SETTINGS: list[dict[str, Any]] = [
 
 def _operations(running: TestGateway) -> list[tuple[str, str]]:
     """Method and an address of every operation that the application really serves."""
-    application: Any = running.gateway.app
     return [
         (method, route.path.replace("{", "").replace("}", ""))
-        for route in application._app.routes
+        for route in routes(running.gateway)
         if isinstance(route.app, ByMethod)
         for method in route.app.routes
     ]

@@ -1,5 +1,6 @@
 """The real application in process: real database, real rules, a clock moved by hand."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ import httpx2
 
 from bifrost.app import Gateway, build
 from bifrost.base.sealing import KeyRing
+from bifrost.http.router import Route
 from bifrost.settings import load
+from bifrost.storage.database import Database
 from tests.support.clock import FakeClock
 
 ISSUER = "http://localhost:8080"
@@ -22,6 +25,20 @@ ADMIN_TOKEN = "an-administrators-token-0123456789"
 """The configured one; `admin_token=""` leaves it out."""
 
 RING = KeyRing([b"k" * 32])
+
+
+def routes(gateway: Gateway) -> tuple[Route, ...]:
+    """Every address that the application really serves, below the layer that gives a request its id."""
+    application: Any = gateway.app
+    served: tuple[Route, ...] = application._app.routes
+    return served
+
+
+def sqlite_writer(database: Database) -> sqlite3.Connection:
+    """The connection that writes, for a test that makes it fail."""
+    opened: Any = database
+    writer: sqlite3.Connection = opened._opened_writer()
+    return writer
 
 
 @dataclass(frozen=True, slots=True)

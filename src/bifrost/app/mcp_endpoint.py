@@ -64,21 +64,7 @@ class McpServer:
 
 
 def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
-    letter_store = SqlLetterStore(parts.database)
-    auth: dict[str, UpstreamAuth] = {
-        "none": NoAuth(),
-        "headers": StaticHeaders(parts.vault),
-        "oauth": OAuth(parts.credentials, UpstreamStates(parts.upstream_store, parts.clock)),
-        "per_user_oauth": PerUserOAuth(parts.credentials),
-        "per_user_headers": PerUserHeaders(parts.accounts, parts.clock),
-    }
-    sessions = UpstreamSessions(
-        StreamableHttp(parts.outbound.inside, parts.outbound.vetted),
-        auth,
-        pipes={"sse": HttpSse(), "stdio": parts.stdio},
-        shared=frozenset(parts.settings.mcp.stdio_shared_upstreams),
-        uses=Uses(parts.clock),
-    )
+    letter_store, sessions = SqlLetterStore(parts.database), _upstream_sessions(parts)
     catalog = Catalog(parts.upstreams, parts.virtual_mcps, sessions, parts.clock)
     letters = Letters(letter_store, parts.ring, parts.clock, shared=_is_shared(parts))
     questions, held = Questions(), HeldCalls()
@@ -111,6 +97,24 @@ def mcp_server(parts: Foundation, server: AuthorizationServer) -> McpServer:
     )
     return McpServer(
         endpoint=endpoint, sessions=sessions, held=held, streams=streams, letters=letters, letter_store=letter_store
+    )
+
+
+def _upstream_sessions(parts: Foundation) -> UpstreamSessions:
+    """Conversations with upstreams, each with the credential of whoever it is for."""
+    auth: dict[str, UpstreamAuth] = {
+        "none": NoAuth(),
+        "headers": StaticHeaders(parts.vault),
+        "oauth": OAuth(parts.credentials, UpstreamStates(parts.upstream_store, parts.clock)),
+        "per_user_oauth": PerUserOAuth(parts.credentials),
+        "per_user_headers": PerUserHeaders(parts.accounts, parts.clock),
+    }
+    return UpstreamSessions(
+        StreamableHttp(parts.outbound.inside, parts.outbound.vetted),
+        auth,
+        pipes={"sse": HttpSse(), "stdio": parts.stdio},
+        shared=frozenset(parts.settings.mcp.stdio_shared_upstreams),
+        uses=Uses(parts.clock),
     )
 
 

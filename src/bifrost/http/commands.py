@@ -4,13 +4,14 @@ import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from bifrost.base.errors import Invalid
 from bifrost.http import body, params, strict_json
 
 T = TypeVar("T", bound=msgspec.Struct)
+V = TypeVar("V")
 JSON = "application/json"
 MAX_BODY_BYTES = 256 * 1024
 MAX_LIMIT, MAX_OFFSET = 200, 1_000_000_000
@@ -30,6 +31,24 @@ _TYPES = {
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The members of a body, or the parameters of a query. A member that is not declared is an error."""
+
+
+def sent(value: V | UnsetType) -> V | None:
+    """None for a member that was not sent."""
+    return None if value is UNSET else value
+
+
+def all_sent(command: msgspec.Struct) -> dict[str, Any]:
+    """The members that were sent, by their names."""
+    members = {name: getattr(command, name) for name in command.__struct_fields__}
+    return {name: value for name, value in members.items() if value is not UNSET}
+
+
+def named(name: str) -> str:
+    """What people are shown as a name. Raises Invalid."""
+    if not name.isprintable() or not name.strip():
+        raise Invalid("The member name must be printable, and not blank.", param="name")
+    return name
 
 
 class Paging(Command, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from msgspec import Raw
 from bifrost.gateway import attention as attention_module
 from bifrost.gateway.attention import Attention, Listener
 from bifrost.protocol import mcp
+from tests.support.servers import until
 
 pytestmark = pytest.mark.anyio
 
@@ -54,9 +55,7 @@ async def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 
 
 async def handed_over(heard: Heard) -> None:
-    async with asyncio.timeout(5):
-        while len(heard.attention.listeners) > 1:  # noqa: ASYNC110 - it is over when it is over
-            await asyncio.sleep(0.01)
+    await until(lambda: len(heard.attention.listeners) <= 1)
 
 
 async def test_what_the_one_listener_hears_is_told_at_once_and_every_time(heard: Heard) -> None:
@@ -73,9 +72,7 @@ async def test_what_only_the_listener_before_hears_is_told_though_later(heard: H
     heard.start(acknowledged=False)
     await heard.says(before, "a")
     assert heard.told == []
-    async with asyncio.timeout(5):
-        while not heard.told:  # noqa: ASYNC110 - the time it is held for
-            await asyncio.sleep(0.01)
+    await until(lambda: heard.told)
     assert heard.told == ["a"]
     heard.attention.end()
 

@@ -18,6 +18,7 @@ from bifrost.protocol.jsonrpc import RpcError
 from bifrost.storage.database import StorageUnavailable
 from bifrost.upstreams.links.base import Requester
 from tests.support.clock import FakeClock
+from tests.support.servers import until
 from tests.unit.gateway._letters import PostBox, letters
 
 pytestmark = pytest.mark.anyio
@@ -119,10 +120,10 @@ async def test_a_client_that_leaves_cancels_the_call_in_the_other_process(clock:
     async with processes(clock) as (here, there, _):
         call = await here.asked(answering(result))
         turn = asyncio.create_task(there.elsewhere.turn(call.id, OWNER, {"q1": Raw(b"{}")}))
-        await _until(lambda: bool(here.elsewhere._tasks))
+        await until(lambda: bool(here.elsewhere._tasks))
         turn.cancel()
         await ended.wait()
-        await _until(lambda: not here.held.holds(call.id) and not here.elsewhere._tasks)
+        await until(lambda: not here.held.holds(call.id) and not here.elsewhere._tasks)
 
 
 async def test_a_state_that_is_sent_again_and_again_fills_no_table(clock: FakeClock) -> None:
@@ -151,7 +152,7 @@ async def test_a_process_that_ends_in_the_middle_is_not_waited_for(
     async with processes(clock) as (here, there, _):
         call = await here.asked(answering(result))
         turn = asyncio.create_task(there.elsewhere.turn(call.id, OWNER, {"q1": Raw(b"{}")}))
-        await _until(lambda: bool(here.elsewhere._tasks))
+        await until(lambda: bool(here.elsewhere._tasks))
         await asyncio.sleep(0.5)
         assert not turn.done(), "signs are given for as long as it works"
         for task in here.elsewhere._tasks.values():
@@ -208,8 +209,3 @@ async def test_two_who_wait_for_one_call_are_told_when_one_of_them_leaves(clock:
         one.cancel()
         with pytest.raises(RpcError, match="not waiting any more"):
             await other
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - what another process does
-        await asyncio.sleep(0.002)

@@ -1,7 +1,6 @@
 """What processes tell each other arrives, once, whatever happens to a single letter (contract §10)."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from msgspec import Raw
@@ -11,6 +10,7 @@ from bifrost.gateway import letters as letters_module
 from bifrost.gateway.errors import LetterTooLarge
 from bifrost.gateway.letters import Letters
 from tests.support.clock import FakeClock
+from tests.support.servers import until
 from tests.unit.gateway._letters import PostBox, letters
 
 pytestmark = pytest.mark.anyio
@@ -75,9 +75,9 @@ async def test_the_reader_outlives_a_database_that_is_away_and_faults_of_ours(
     monkeypatch.setattr(letters_module, "POLL_SECONDS", 0.001)
     box, writer, reader, heard = pair(clock)
     running = asyncio.create_task(reader.run())
-    await _passes(lambda: reader._since > 0)
+    await until(lambda: reader._since > 0)
     await writer.send("s", "count", {"n": 1})
-    await _passes(lambda: heard == [b"1"])
+    await until(lambda: heard == [b"1"])
     if fault == "away":
         box.away = True
     else:
@@ -88,7 +88,7 @@ async def test_the_reader_outlives_a_database_that_is_away_and_faults_of_ours(
     monkeypatch.setattr(letters_module, "POLL_SECONDS", 0.001)
     box.away = False
     await writer.send("s", "count", {"n": 2})
-    await _passes(lambda: heard == [b"1", b"2"])
+    await until(lambda: heard == [b"1", b"2"])
     running.cancel()
 
 
@@ -127,9 +127,3 @@ async def test_a_single_process_reads_what_outlived_its_restart_and_then_no_more
     async with asyncio.timeout(5):
         await reader.run()
     assert heard == [b"1"]
-
-
-async def _passes(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - what another task does
-            await asyncio.sleep(0.001)

@@ -7,7 +7,7 @@ import pytest
 from msgspec import Meta
 
 from bifrost.base.errors import Invalid
-from bifrost.http.commands import Command, Paging, converted, from_body, from_query
+from bifrost.http.commands import Command, Paging, all_sent, converted, from_body, from_query, named, sent
 from tests.unit._requests import request
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +102,20 @@ async def test_a_body_is_read_strictly() -> None:
     for body in (b'{"name":"a","name":"b"}', b"{", b"", b'{"name":NaN}', b"\xff"):
         with pytest.raises(Invalid):
             await from_body(request(body=body, headers=headers), _Wanted)
+
+
+def test_what_was_not_sent_is_told_from_what_was_sent_as_null() -> None:
+    """Contract §9: a change concerns only the members that were sent."""
+    command = converted({"name": "a", "note": None}, _Wanted)
+    assert all_sent(command) == {"name": "a", "count": 1, "active": True, "inner": (), "note": None}
+    assert "note" not in all_sent(converted({"name": "a"}, _Wanted))
+    assert (sent(msgspec.UNSET), sent(None), sent("")) == (None, None, "")
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t", "a\nb", "a\u202eb", "\x1b[31m"])
+def test_a_name_is_something_to_read(name: str) -> None:
+    """Contract §9: it is shown to people, and stands in lists."""
+    with pytest.raises(Invalid) as refused:
+        named(name)
+    assert refused.value.param == "name"
+    assert named(" Ünïcode ☃ ") == " Ünïcode ☃ "

@@ -8,6 +8,7 @@ import pytest
 
 from bifrost.quickstart import children
 from bifrost.quickstart.children import Child, ChildFailed, free_port, plain_environment, port_is_free
+from tests.support.servers import until
 
 pytestmark = pytest.mark.wire
 
@@ -126,8 +127,7 @@ def test_a_child_that_will_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -
     async def story() -> int | None:
         it = await child(IGNORES_TERM, show=False)
         # it speaks only after it has begun to ignore the signal
-        while not it.said:  # noqa: ASYNC110 - the reader has no event to wait for
-            await asyncio.sleep(0)
+        await until(lambda: it.said)
         await it.stop()
         return it.process.returncode
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
@@ -16,9 +16,8 @@ from bifrost.governance.models import MICRO, Budget, KeyChanges, McpConfig, Rate
 from bifrost.governance.usage import Window
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.http.api import rfc3339
-from bifrost.http.commands import Command, Paging
+from bifrost.http.commands import Command, Paging, named, sent
 
-T = TypeVar("T")
 LAST_MILLISECOND = 253_402_300_799_999
 """The end of the year 9999, which is the last that RFC 3339 can write."""
 
@@ -152,7 +151,7 @@ class VirtualKeyEndpoints:
     async def create(self, _request: Request, wanted: NewKeyBody) -> KeyAnswer:
         key, value = await self.keys.create(
             NewVirtualKey(
-                name=_named(wanted.name),
+                name=named(wanted.name),
                 value=wanted.value,
                 description=wanted.description,
                 is_active=wanted.is_active,
@@ -172,16 +171,16 @@ class VirtualKeyEndpoints:
         key = await self.administration.get(_id(request))
         _refuse_the_unchangeable(key, wanted)
         changes = KeyChanges(
-            name=None if wanted.name is UNSET else _named(wanted.name),
-            description=_sent(wanted.description),
-            is_active=_sent(wanted.is_active),
+            name=None if wanted.name is UNSET else named(wanted.name),
+            description=sent(wanted.description),
+            is_active=sent(wanted.is_active),
             sets_expiry=wanted.expires_at is not UNSET,
-            expires_at=_milliseconds(_sent(wanted.expires_at)),
+            expires_at=_milliseconds(sent(wanted.expires_at)),
             mcp_configs=None if wanted.mcp_configs is UNSET else _configs(wanted.mcp_configs),
             sets_rate_limit=wanted.rate_limit is not UNSET,
-            rate_limit=_rate_limit(_sent(wanted.rate_limit)),
+            rate_limit=_rate_limit(sent(wanted.rate_limit)),
             budgets=None if wanted.budgets is UNSET else _budgets(wanted.budgets),
-            virtual_mcps=_sent(wanted.virtual_mcps),
+            virtual_mcps=sent(wanted.virtual_mcps),
         )
         return await self._answer(await self.administration.change(key.id, changes))
 
@@ -211,17 +210,6 @@ class VirtualKeyEndpoints:
 
 def _id(request: Request) -> str:
     return str(request.path_params["id"])
-
-
-def _named(name: str) -> str:
-    """Raises Invalid."""
-    if not name.isprintable() or not name.strip():
-        raise Invalid("The member name must be printable, and not blank.", param="name")
-    return name
-
-
-def _sent(value: T | UnsetType) -> T | None:
-    return None if value is UNSET else value
 
 
 def _rate_limit(body: RateLimitBody | None) -> RateLimit | None:

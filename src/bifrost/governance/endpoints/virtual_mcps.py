@@ -12,7 +12,7 @@ from bifrost.governance.key_administration import KeyAccounts
 from bifrost.governance.models import ALL_TOOLS, McpConfig, VirtualKey, VirtualMcp, VirtualMcpChanges
 from bifrost.governance.virtual_mcps import MAX_UPSTREAMS, NewVirtualMcp, VirtualMcps
 from bifrost.http.api import rfc3339
-from bifrost.http.commands import Command, Paging
+from bifrost.http.commands import Command, Paging, named, sent
 from bifrost.http.public_urls import PublicUrls
 
 _Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -107,7 +107,7 @@ class VirtualMcpEndpoints:
     async def create(self, _request: Request, wanted: NewVirtualMcpBody) -> VirtualMcpAnswer:
         made = await self.virtual_mcps.create(
             NewVirtualMcp(
-                name=_named(wanted.name),
+                name=named(wanted.name),
                 description=wanted.description,
                 endpoint_slug=wanted.endpoint_slug,
                 mcp_configs=_configs(wanted.mcp_configs),
@@ -123,11 +123,11 @@ class VirtualMcpEndpoints:
         if wanted.id not in (UNSET, _id(request)):
             raise Invalid("The id of a virtual MCP cannot be changed.", param="id")
         changes = VirtualMcpChanges(
-            name=None if wanted.name is UNSET else _named(wanted.name),
-            description=None if wanted.description is UNSET else wanted.description,
-            endpoint_slug=None if wanted.endpoint_slug is UNSET else wanted.endpoint_slug,
+            name=None if wanted.name is UNSET else named(wanted.name),
+            description=sent(wanted.description),
+            endpoint_slug=sent(wanted.endpoint_slug),
             mcp_configs=None if wanted.mcp_configs is UNSET else _configs(wanted.mcp_configs),
-            disabled=None if wanted.disabled is UNSET else wanted.disabled,
+            disabled=sent(wanted.disabled),
         )
         answer = await self._answer(await self.virtual_mcps.change(_id(request), changes))
         for key in answer.virtual_keys:
@@ -170,13 +170,6 @@ class VirtualMcpEndpoints:
 
 def _id(request: Request) -> str:
     return str(request.path_params["id"])
-
-
-def _named(name: str) -> str:
-    """Raises Invalid."""
-    if not name.isprintable() or not name.strip():
-        raise Invalid("The member name must be printable, and not blank.", param="name")
-    return name
 
 
 def _configs(bodies: tuple[HeldConfigBody, ...]) -> tuple[McpConfig, ...]:

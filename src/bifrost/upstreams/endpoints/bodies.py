@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from bifrost.base.clock import SECOND
 from bifrost.http.api import rfc3339
-from bifrost.http.commands import Command, Paging
+from bifrost.http.commands import Command, Paging, all_sent
 from bifrost.http.tls import Trust
 from bifrost.upstreams.admin_sign_ins import SetUpView
 from bifrost.upstreams.administration import KnownTool, SetUp
@@ -194,16 +194,12 @@ class OAuthStatus(Struct, frozen=True, kw_only=True):
 
 def given(command: Struct) -> dict[str, Any]:
     """The members that were sent; nested ones as what the use-cases take."""
-    members = {name: getattr(command, name) for name in command.__struct_fields__}
-    kinds = {"stdio_config": StdioConfig, "tls_config": Trust}
-    found: dict[str, Any] = {}
-    for name, value in members.items():
-        if value is UNSET:
-            continue
-        if name == "oauth_config":
-            found[name] = given(value)
-        else:
-            found[name] = kinds[name](**msgspec.structs.asdict(value)) if name in kinds else value
+    found = all_sent(command)
+    for name, kind in {"stdio_config": StdioConfig, "tls_config": Trust}.items():
+        if name in found:
+            found[name] = kind(**msgspec.structs.asdict(found[name]))
+    if "oauth_config" in found:
+        found["oauth_config"] = all_sent(found["oauth_config"])
     return found
 
 

@@ -13,6 +13,7 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links import duplex
 from bifrost.upstreams.links.base import Forgotten, Nobody
 from bifrost.upstreams.links.duplex import SharedLink, open_link
+from tests.support.servers import until as comes_true
 from tests.unit.upstreams.links._peer import EVERYTHING, Keeps, peer
 from tests.unit.upstreams.links._pipe import GREETING, Pipe, opened, until
 
@@ -154,9 +155,7 @@ async def test_a_program_that_answers_nothing_any_more_is_left(
     ping = next(sent for sent in pipe.sent if sent["method"] == "ping")
     if answers is not None:
         pipe.says(**({} if "method" in answers else {"id": ping["id"]}), **answers)
-    async with asyncio.timeout(5):
-        while link._looking:  # noqa: ASYNC110 - it is looking
-            await asyncio.sleep(0.01)
+    await comes_true(lambda: not link._looking)
     assert pipe.closed is (answers is None)
     if pipe.closed:
         with pytest.raises(Forgotten):
@@ -187,8 +186,7 @@ async def test_a_listener_hears_what_belongs_to_no_request() -> None:
     await until(pipe, 3)
     assert pipe.sent[-1]["params"] == {"uri": "file:///a"}
     pipe.says(method="notifications/resources/updated", params={"uri": "file:///a"})
-    while len(hears.heard) < 2:  # noqa: ASYNC110 - nothing to wait on but the other side of the pipe
-        await asyncio.sleep(0)
+    await comes_true(lambda: len(hears.heard) >= 2)
     assert hears.heard == [(mcp.ACKNOWLEDGED, {}), ("notifications/resources/updated", {"uri": "file:///a"})]
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
