@@ -163,7 +163,6 @@ COVERED_BY_STORIES = {
     "upstreams/kept_links.py": "tests/unit/upstreams/test_sessions.py",
     "upstreams/single_questions.py": "tests/flows/test_managing_upstreams.py",
     "upstreams/probe.py": "tests/flows/test_connecting.py",
-    "upstreams/links/http.py": "tests/flows/test_upstream_refresh.py",
     "upstreams/links/legacy.py": "tests/flows/test_mcp_pass_through.py",
     "upstreams/links/modern.py": "tests/flows/test_mcp_pass_through.py",
     "upstreams/credential_life.py": "tests/flows/test_credential_life.py",

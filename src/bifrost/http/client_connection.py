@@ -121,7 +121,7 @@ class Answer:
     async def begun(self) -> None:
         """Waits for the head. Raises HttpFailed, TimeoutError."""
         while not self.status:
-            await self._wait()
+            await self._news()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, piece by piece as it comes. Raises HttpFailed, TimeoutError."""
@@ -130,7 +130,7 @@ class Answer:
                 yield self._take()
             if self.done:
                 return
-            await self._wait()
+            await self._news()
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge, HttpFailed, TimeoutError."""
@@ -144,7 +144,7 @@ class Answer:
                 raise TooLarge(f"an answer of more than {limit} bytes")
             if self.done:
                 return bytes(body)
-            await self._wait()
+            await self._news()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -174,14 +174,12 @@ class Answer:
             self._connection.go_on()
         return chunk
 
-    async def _wait(self) -> None:
+    def _news(self) -> "asyncio.Future[None]":
+        """To be waited for, until more has come. Raises what the answer ended with, if it did."""
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
 
 class ClientConnection(asyncio.Protocol):
@@ -218,7 +216,8 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is None:
             self._fail(ConnectionEnded("the connection ended before the request was sent"))
             return answer
-        self.expect_by(deadline)
+        if deadline is not None:
+            self.expect_by(deadline)
         self._transport.write(request)
         return answer
 
@@ -332,12 +331,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         answer, self._answer = self._answer, None
-        self.expect_by(None)
+        if self._timer is not None:
+            self.expect_by(None)
         if answer is not None:
             answer.finish()
         if self._transport is None:
             return
-        self.go_on()
+        if self._paused:
+            self.go_on()
         unsent = self._transport.get_write_buffer_size()  # it answered before it had the whole request
         if unsent or not self._keeps:
             self.close()

@@ -12,6 +12,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from bifrost.http import tls
@@ -76,6 +77,21 @@ class Origin:
     lasting: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a request goes, and all of its head that does not depend on its body: made once, it can be sent often."""
+
+    origin: Origin
+    method: str
+    lines: bytes = field(repr=False)
+
+    def request(self, body: bytes, more: bytes = b"") -> bytes:
+        """`more` are further lines of the head."""
+        if body or self.method == "POST":
+            return b"%b%bContent-Length: %d\r\n\r\n%b" % (self.lines, more, len(body), body)
+        return b"%b%b\r\n" % (self.lines, more)
+
+
 @dataclass(slots=True)
 class _Pool:
     """The connections to one origin. `open` counts those that are being made, too."""
@@ -130,22 +146,25 @@ class PooledClient:
         §9.2.2). `lasting` says that the answer is a stream without an end: those have connections of their own, and
         one too many is refused, because nobody knows when there will be room.
         """
-        origin, host, target = locate(url)
-        if trust is not MACHINE and trust != MACHINE:
-            origin = replace(origin, trust=trust)
-        if lasting:
-            origin = replace(origin, lasting=True)
-        request = _head(method, host, target, headers, len(body)) + body
+        asked = head(method, url, headers, trust=trust, lasting=lasting)
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
-        may_repeat = repeatable or method in SAFE_METHODS
+        return await self.send(asked, body, deadline=deadline, repeatable=repeatable)
+
+    async def send(
+        self, head: Head, body: bytes, *, more: bytes = b"", deadline: float | None = None, repeatable: bool = False
+    ) -> Answer:
+        """The same with a head that was made before; `more` are `field_lines` of this request alone."""
+        request = head.request(body, more)
         while True:
-            connection, is_fresh = await self._connection(origin, deadline)
+            connection = self._rested(head.origin)
+            is_fresh = False
+            if connection is None:
+                connection, is_fresh = await self._connection(head.origin, deadline)
             answer = connection.ask(request, deadline)
             try:
-                if not answer.status:
-                    await answer.begun()
+                await answer.begun()
             except ConnectionEnded:
-                if is_fresh or not may_repeat:
+                if is_fresh or not (repeatable or head.method in SAFE_METHODS):
                     raise
                 continue  # it was closed while it rested; sooner or later the connection is a fresh one
             except BaseException:
@@ -155,16 +174,23 @@ class PooledClient:
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
+    def _rested(self, origin: Origin) -> ClientConnection | None:
+        """One that was used before, if there is one that is free."""
+        pool = self._pools.get(origin)
+        while pool is not None and pool.resting:
+            connection = pool.resting.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return None
+
     async def _connection(self, origin: Origin, deadline: float | None) -> tuple[ClientConnection, bool]:
         """One that is free, and whether it is fresh. Raises HttpFailed, TimeoutError."""
-        pool = _Pool()
         while not self._closed:
-            pool = self._pools.setdefault(origin, pool)
-            while pool.resting:
-                connection = pool.resting.pop()
-                if connection.is_usable():
-                    return connection, False
-                connection.close()
+            rested = self._rested(origin)
+            if rested is not None:
+                return rested, False
+            pool = self._pools.setdefault(origin, _Pool())
             if pool.open < MAX_CONNECTIONS_PER_ORIGIN:
                 return await self._connect(origin, pool, deadline), True
             if origin.lasting:
@@ -239,9 +265,7 @@ class PooledClient:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a stream whose other end has vanished ends
             await loop.sock_connect(made, address)
             _, connection = await loop.create_connection(
-                lambda: ClientConnection(
-                    lambda one: self._hand_on(pool, one), lambda one: self._lost(origin, pool, one)
-                ),
+                lambda: ClientConnection(partial(self._hand_on, pool), partial(self._lost, origin, pool)),
                 sock=made,
                 ssl=self._context(origin) if origin.scheme == "https" else None,
                 server_hostname=origin.host if origin.scheme == "https" else None,
@@ -304,21 +328,28 @@ def locate(url: str) -> tuple[Origin, str, str]:
     return origin, host if port == default else f"{host}:{port}", target if target.startswith("/") else f"/{target}"
 
 
-def _head(method: str, host: str, target: str, headers: Mapping[str, str], size: int) -> bytes:
-    """Raises RequestRefused: nothing that is put into a field can become another field, or another request."""
+def head(method: str, url: str, headers: Mapping[str, str], *, trust: Trust = MACHINE, lasting: bool = False) -> Head:
+    """For `PooledClient.send`; what it means is said at `PooledClient.ask`. Raises RequestRefused."""
+    origin, host, target = locate(url)
+    if trust is not MACHINE and trust != MACHINE:
+        origin = replace(origin, trust=trust)
+    if lasting:
+        origin = replace(origin, lasting=True)
     if method not in METHODS:
         raise RequestRefused("not a method that this client knows")
-    fields = {"user-agent": "User-Agent: bifrost"}
+    first = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n"
+    return Head(origin, method, first.encode("latin-1") + field_lines({"User-Agent": "bifrost", **headers}))
+
+
+def field_lines(headers: Mapping[str, str]) -> bytes:
+    """Raises RequestRefused: nothing that is put into a field can become another field, or another request."""
+    fields = {}
     for name, value in headers.items():
         plain = value.isascii() and value.isprintable()  # what most are; the pattern says what else may be
         if not plain and not _VALUE.fullmatch(value):
             raise RequestRefused("not a header field that can be sent")
-        fields[_name(name)] = f"{name}: {value}"  # one of a name: two would be read in two ways
-    lines = [f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity", *fields.values()]
-    if size or method == "POST":
-        lines.append(f"Content-Length: {size}")
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode("latin-1")
+        fields[_name(name)] = f"{name}: {value}\r\n"  # one of a name: two would be read in two ways
+    return "".join(fields.values()).encode("latin-1")
 
 
 @functools.lru_cache(maxsize=1_024)

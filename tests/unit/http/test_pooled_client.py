@@ -11,7 +11,7 @@ import pytest
 from bifrost.http import pooled_client
 from bifrost.http.addresses import is_public
 from bifrost.http.client_connection import ConnectionEnded, HttpFailed
-from bifrost.http.pooled_client import PooledClient, RequestRefused, locate
+from bifrost.http.pooled_client import PooledClient, RequestRefused, field_lines, locate
 from tests.support.tls import Authority, authority
 from tests.unit.http._listening import Server, ask, found, resolver, until
 
@@ -299,3 +299,28 @@ async def test_a_method_that_changes_how_an_answer_is_read_is_not_sent(client: P
     for method in ("HEAD", "CONNECT", "get", "POST /x"):
         with pytest.raises(RequestRefused):
             await client.ask(method, "http://127.0.0.1:1/", headers={}, seconds=1)
+
+
+async def test_a_head_that_was_made_once_is_sent_with_any_body_and_further_lines(
+    client: PooledClient, serve: Any
+) -> None:
+    """RFC 9112 §3; what is the same for every request to a place is put together once."""
+    server = await serve(Server())
+    head = pooled_client.head("POST", server.url, {"X-A": "1"})
+    for body, more in ((b"one", b""), (b"", field_lines({"X-B": "2"})), (b"three", field_lines({"X-C": "3"}))):
+        with await client.send(head, body, more=more) as answer:
+            assert await answer.read(99) == b"{}"
+    ends = [request.partition(b"X-A: 1\r\n")[2] for request in server.requests]
+    assert ends == [
+        b"Content-Length: 3\r\n\r\none",
+        b"X-B: 2\r\nContent-Length: 0\r\n\r\n",
+        b"X-C: 3\r\nContent-Length: 5\r\n\r\nthree",
+    ]
+    assert "X-A" not in repr(head)  # it may be a secret
+
+
+@pytest.mark.parametrize("fields", [{"X-A": "1\r\nX-B: 2"}, {"X-A: 1\r\nX-B": "2"}, {"Host": "evil"}, {"": "1"}])
+def test_further_lines_are_one_field_each(fields: dict[str, str]) -> None:
+    """RFC 9110 §5.5: nothing that is put into a field can become another one, or the end of the head."""
+    with pytest.raises(RequestRefused):
+        field_lines(fields)

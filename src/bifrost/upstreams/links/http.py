@@ -1,15 +1,13 @@
 """One authenticated HTTP request to an upstream, once more with renewed credentials when it refused the old ones."""
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from bifrost.protocol import upstream_metadata
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import Patience, Peer
-from bifrost.upstreams.transports.streamable_http import Reply, StreamableHttp
+from bifrost.upstreams.transports.streamable_http import Prepared, Reply, StreamableHttp
 
 CREDENTIAL_SECONDS = 60.0
 """More than it takes to renew a credential, also when another process died while it did."""
@@ -18,50 +16,64 @@ _UNAUTHORIZED, _FORBIDDEN = _REFUSALS = 401, 403
 _SERVER_FAULT = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpChannel:
     peer: Peer
     transport: StreamableHttp
     auth: UpstreamAuth
+    _made: tuple[tuple[object, ...], Prepared] | None = field(default=None, repr=False)
+    """What was sent last but for its body, with what it was made of: most requests have the same."""
 
-    def open(
+    async def open(
         self,
         method: str,
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: bytes = b"",
         *,
         url: str = "",
+        more: bytes = b"",
         patience: Patience | None = None,
         lasting: bool = False,
-    ) -> AbstractAsyncContextManager[Reply]:
-        """To the configured URL, unless another is given. Raises UpstreamUnavailable, ConnectionRequired.
+    ) -> Reply:
+        """The answer as far as its head, to be closed. Raises UpstreamUnavailable, ConnectionRequired.
 
+        To the configured URL, unless another is given. `more` are the field lines that this request has besides.
         `patience` is for the upstream alone: what its credential takes does not count. `lasting`: it is listened to.
         """
-        return _Opening(self, method, url or self.peer.upstream.connection_string, headers, body, patience, lasting)
-
-    async def asked(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        patience: Patience | None,
-        lasting: bool,
-    ) -> Reply:
-        """The answer as far as its head, to be closed. Raises UpstreamUnavailable, ConnectionRequired."""
         credentials = await self._credentials(patience)
-        reply = await self._once(method, url, _joined(credentials, headers), body, lasting)
+        prepared = self._prepared(method, url, credentials, headers, lasting)
+        reply = await self.transport.send(prepared, body, more)
+        if reply.response.status not in _REFUSALS:
+            return reply
         try:
             if reply.status == _UNAUTHORIZED and await self._renewed(credentials, patience):
                 reply.close()
-                credentials = await self._credentials(patience)
-                reply = await self._once(method, url, _joined(credentials, headers), body, lasting)
+                prepared = self._prepared(method, url, await self._credentials(patience), headers, lasting)
+                reply = await self.transport.send(prepared, body, more)
             await self._check(reply)
         except BaseException:
             reply.close()
             raise
         return reply
+
+    def _prepared(
+        self, method: str, url: str, credentials: Mapping[str, str], headers: Mapping[str, str], lasting: bool
+    ) -> Prepared:
+        """Raises UpstreamUnavailable."""
+        asked = (method, url, credentials, headers, lasting)
+        if self._made is None or self._made[0] != asked:
+            upstream = self.peer.upstream
+            made = self.transport.prepared(
+                method,
+                url or upstream.connection_string,
+                _joined(credentials, headers),
+                upstream=upstream.name,
+                trust=upstream.tls_config,
+                lasting=lasting,
+                vetted=upstream.vetted,
+            )
+            self._made = (method, url, dict(credentials), dict(headers), lasting), made
+        return self._made[1]
 
     async def _credentials(self, patience: Patience | None) -> Mapping[str, str]:
         if patience:
@@ -80,21 +92,6 @@ class HttpChannel:
             patience.renew()
         return renewed
 
-    async def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, lasting: bool
-    ) -> Reply:
-        upstream = self.peer.upstream
-        return await self.transport.ask(
-            method,
-            url,
-            body=body,
-            headers=headers,
-            upstream=upstream.name,
-            trust=upstream.tls_config,
-            lasting=lasting,
-            vetted=upstream.vetted,
-        )
-
     async def _check(self, reply: Reply) -> None:
         if reply.status not in _REFUSALS:
             return
@@ -111,22 +108,6 @@ class HttpChannel:
 
     def too_slow(self, seconds: float) -> UpstreamUnavailable:
         return UpstreamUnavailable(f"{self.peer.upstream.name} did not answer within {seconds:g} seconds.")
-
-
-class _Opening:
-    """An answer for as long as it is read."""
-
-    __slots__ = ("_asked", "_channel", "_reply")
-
-    def __init__(self, channel: HttpChannel, *asked: Any) -> None:
-        self._channel, self._asked = channel, asked
-
-    async def __aenter__(self) -> Reply:
-        self._reply = await self._channel.asked(*self._asked)
-        return self._reply
-
-    async def __aexit__(self, *_why: object) -> None:
-        self._reply.close()
 
 
 def _joined(credentials: Mapping[str, str], headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -86,7 +86,9 @@ class LegacyLink:
 
     async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
         headers = self._headers()
-        async with self.channel.open("POST", {**fields.passed, **headers} if fields.passed else headers, body) as reply:
+        if fields.passed:
+            headers = {**fields.passed, **headers}
+        with await self.channel.open("POST", headers, body) as reply:
             message = await self._heard(reply, running)
             if self._forgotten(reply, message):
                 raise Forgotten
@@ -102,7 +104,7 @@ class LegacyLink:
         """The rest of a stream that ended too early (2025-11-25, transports)."""
         await asyncio.sleep(_pause(broken))
         headers = {**self._headers(), _LAST_EVENT_ID: str(broken.last_event_id)}
-        async with self.channel.open("GET", headers) as reply:
+        with await self.channel.open("GET", headers) as reply:
             reply.last_event_id = broken.last_event_id if reply.streams else None
             reply.retry_milliseconds = broken.retry_milliseconds
             return reply, await self._heard(reply, running) if reply.streams else None
@@ -122,7 +124,7 @@ class LegacyLink:
         headers = self._headers()
         try:
             while True:
-                async with self.channel.open("GET", headers, lasting=True) as reply:
+                with await self.channel.open("GET", headers, lasting=True) as reply:
                     if reply.status == _NOT_FOUND and self.session_id:
                         raise Forgotten
                     if reply.status >= _SERVER_FAULT:
@@ -141,8 +143,8 @@ class LegacyLink:
         if not self.session_id:
             return
         try:
-            async with asyncio.timeout(HANDSHAKE_SECONDS), self.channel.open("DELETE", self._headers()):
-                pass
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                (await self.channel.open("DELETE", self._headers())).close()
         except (DomainError, TimeoutError):
             log.info("upstream_session_left", upstream=self.peer.upstream.name)
 
@@ -155,8 +157,9 @@ class LegacyLink:
 
     async def _post(self, message: bytes) -> None:
         try:
-            async with asyncio.timeout(HANDSHAKE_SECONDS), self.channel.open("POST", self._headers(), message) as reply:
-                await reply.answer(None)
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                with await self.channel.open("POST", self._headers(), message) as reply:
+                    await reply.answer(None)
         except TimeoutError as error:
             raise self.channel.too_slow(HANDSHAKE_SECONDS) from error
 
@@ -195,9 +198,8 @@ async def initialize(channel: HttpChannel) -> LegacyLink | None:
     patience = Patience(HANDSHAKE_SECONDS)
     try:
         body = jsonrpc.request(0, mcp.INITIALIZE, greeting(peer))
-        with patience:
-            async with channel.open("POST", {}, body, patience=patience) as reply:
-                message = await reply.answer(0)
+        with patience, await channel.open("POST", {}, body, patience=patience) as reply:
+            message = await reply.answer(0)
     except TimeoutError as error:
         raise channel.too_slow(HANDSHAKE_SECONDS) from error
     if message is None and reply.status >= _SERVER_FAULT:

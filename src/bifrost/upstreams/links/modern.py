@@ -1,6 +1,8 @@
 """A link to an upstream of the stateless revision (2026-07-28): every request stands alone and says what it is."""
 
+import functools
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import UNSET, Raw
@@ -26,7 +28,9 @@ from bifrost.upstreams.links.base import (
     with_own_token,
 )
 from bifrost.upstreams.links.http import HttpChannel
+from bifrost.upstreams.transports.streamable_http import field_lines
 
+_VERSION = {mcp.VERSION_HEADER: mcp.MODERN}
 _BAD_REQUEST, _NOT_FOUND, _SERVER_FAULT = 400, 404, 500
 
 
@@ -82,10 +86,9 @@ class ModernLink:
         running = Running(self.peer, request_id, requester, patience, None, token)
         try:
             stretched = patience if first else None
-            opened = self.channel.open("POST", headers(method, params, fields), body, patience=stretched)
-            with patience:
-                async with opened as reply:
-                    return await reply.answer(request_id, running.incoming), reply.status
+            headers, more = _head(method, params, fields)
+            with patience, await self.channel.open("POST", headers, body, more=more, patience=stretched) as reply:
+                return await reply.answer(request_id, running.incoming), reply.status
         except TimeoutError as error:
             raise self.channel.too_slow(seconds) from error
 
@@ -93,7 +96,8 @@ class ModernLink:
         request_id = next(self._ids)
         body = jsonrpc.request(request_id, mcp.LISTEN, modern_meta(self.peer, {"notifications": wanted(uris)}))
         heard = Running(self.peer, request_id, requester, None, None)
-        async with self.channel.open("POST", headers(mcp.LISTEN, {}), body, lasting=True) as reply:
+        headers, _ = _head(mcp.LISTEN, {}, NO_FIELDS)
+        with await self.channel.open("POST", headers, body, lasting=True) as reply:
             if not reply.streams:
                 return
             async for raw in reply.messages(endless=True):
@@ -127,14 +131,21 @@ async def discover(channel: HttpChannel) -> Facts | None:
     return facts_of(mcp.MODERN, message.result)
 
 
-def headers(method: str, params: Params, sent: Fields = NO_FIELDS) -> dict[str, str]:
-    """The routing fields of a request (2026-07-28, transports)."""
-    fields = {**sent.passed, mcp.VERSION_HEADER: mcp.MODERN, mcp.METHOD_HEADER: method, **sent.mirrored}
+def _head(method: str, params: Params, sent: Fields) -> tuple[Mapping[str, str], bytes]:
+    """The routing fields of a request (2026-07-28, transports): header fields, and lines that were made before."""
     name = params.get(mcp.NAMED_METHODS.get(method, ""))
     name = jsonrpc.text(name) if isinstance(name, Raw) else name
+    if isinstance(name, str) and not (sent.passed or sent.mirrored):
+        return _VERSION, _lines(method, name)
+    fields = {**sent.passed, **_VERSION, mcp.METHOD_HEADER: method, **sent.mirrored}
     if isinstance(name, str):
         fields[mcp.NAME_HEADER] = mcp.header_value(name)
-    return fields
+    return fields, b""
+
+
+@functools.lru_cache(maxsize=1_024)
+def _lines(method: str, name: str) -> bytes:
+    return field_lines({mcp.METHOD_HEADER: method, mcp.NAME_HEADER: mcp.header_value(name)})
 
 
 def speaks_modern(result: Raw) -> bool:

@@ -1,7 +1,6 @@
 """What every pipe to an upstream has in common."""
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from bifrost.upstreams.models import Upstream
@@ -33,18 +32,18 @@ class Duplex(Protocol):
 class Channel(Protocol):
     """Authenticated HTTP requests to one upstream for one owner; credentials it refuses are renewed once."""
 
-    def open(
+    async def open(
         self,
         method: str,
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: bytes = b"",
         *,
         url: str = "",
         lasting: bool = False,
-    ) -> AbstractAsyncContextManager[Reply]:
-        """The answer as far as its head; `url` instead of the configured one; `lasting` is a stream without an end.
+    ) -> Reply:
+        """The answer as far as its head, to be closed; `lasting` is a stream without an end.
 
-        Raises UpstreamUnavailable.
+        To the configured URL, or to another one. Raises UpstreamUnavailable.
         """
         ...
 

@@ -34,7 +34,7 @@ class HttpSse:
         async with AsyncExitStack() as opening:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    reply = await opening.enter_async_context(channel.open("GET", {}, lasting=True))
+                    reply = opening.enter_context(await channel.open("GET", {}, lasting=True))
                     if not reply.streams:
                         raise UpstreamUnavailable(
                             f"{upstream.name} does not offer HTTP with SSE at its address (HTTP {reply.status})."
@@ -65,11 +65,9 @@ class SsePipe:
         if self._closed:
             raise self._over()
         try:
-            async with (
-                asyncio.timeout(SEND_SECONDS),
-                self._channel.open("POST", {}, message, url=self._endpoint) as reply,
-            ):
-                await reply.finish()
+            async with asyncio.timeout(SEND_SECONDS):
+                with await self._channel.open("POST", {}, message, url=self._endpoint) as reply:
+                    await reply.finish()
         except TimeoutError as error:
             raise UpstreamUnavailable(
                 f"{self._name} did not take a message within {SEND_SECONDS:g} seconds."

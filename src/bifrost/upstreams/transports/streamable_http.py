@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from msgspec import UNSET
 
 from bifrost.base.time_limit import TimeLimit
+from bifrost.http import pooled_client
 from bifrost.http.client_connection import Answer, Headers, NotAllowed, NotTrusted, TooLarge, Unreadable
-from bifrost.http.pooled_client import PooledClient
+from bifrost.http.pooled_client import Head, PooledClient, RequestRefused, head
 from bifrost.http.tls import MACHINE, Trust
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import Message, RpcError
@@ -39,6 +41,12 @@ class Reply:
 
     def __post_init__(self) -> None:
         self.media_type = self.response.media_type
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self.response.close()
 
     @property
     def status(self) -> int:
@@ -157,39 +165,57 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """All of a request that does not depend on what it says."""
+
+    upstream: str
+    client: PooledClient
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
 class StreamableHttp:
     client: PooledClient
     vetted: PooledClient
     """For upstreams whose place came through the API."""
 
-    async def ask(
+    def prepared(
         self,
         method: str,
         url: str,
-        *,
-        body: bytes | None,
         headers: Mapping[str, str],
+        *,
         upstream: str,
         trust: Trust = MACHINE,
         lasting: bool = False,
         vetted: bool = False,
-    ) -> Reply:
-        """The answer as far as its head, to be closed; how long to wait is the caller's business.
+    ) -> Prepared:
+        """A request with these header fields and our own, to be sent once or often. Raises UpstreamUnavailable.
 
         `lasting` is a stream that is listened to for as long as somebody is there.
-
-        Raises UpstreamUnavailable, in words that name the upstream and nothing else.
         """
-        own = ACCEPT if body is not None else LISTEN
+        own = ACCEPT if method == "POST" else LISTEN
         try:
-            answer = await (self.vetted if vetted else self.client).ask(
-                method, url, body=body or b"", headers={**headers, **own}, trust=trust, lasting=lasting
+            return Prepared(
+                upstream,
+                self.vetted if vetted else self.client,
+                head(method, url, {**headers, **own}, trust=trust, lasting=lasting),
             )
-        except TimeoutError as error:
-            raise UpstreamUnavailable(f"{upstream} does not answer.") from error
-        except _FAULTS as error:
+        except RequestRefused as error:
             raise _unusable(upstream, error) from error
-        return Reply(upstream, answer)
+
+    async def send(self, prepared: Prepared, body: bytes, more: bytes = b"") -> Reply:
+        """The answer as far as its head, to be closed; how long to wait is the caller's business.
+
+        `more` are `field_lines` of this request alone. Raises UpstreamUnavailable, in words that name the upstream and
+        nothing else.
+        """
+        try:
+            return Reply(prepared.upstream, await prepared.client.send(prepared.head, body, more=more))
+        except TimeoutError as error:
+            raise UpstreamUnavailable(f"{prepared.upstream} does not answer.") from error
+        except _FAULTS as error:
+            raise _unusable(prepared.upstream, error) from error
 
     async def exchange(
         self,
@@ -206,15 +232,16 @@ class StreamableHttp:
         """One message and its answer; a notification has none. Raises UpstreamUnavailable."""
         try:
             with TimeLimit(seconds):
-                reply = await self.ask(
-                    "POST", url, body=body, headers=headers, upstream=upstream, trust=trust, vetted=vetted
-                )
-                try:
+                prepared = self.prepared("POST", url, headers, upstream=upstream, trust=trust, vetted=vetted)
+                with await self.send(prepared, body) as reply:
                     return Exchange(reply.status, reply.headers, await reply.answer(request_id), reply.challenges)
-                finally:
-                    reply.close()
         except TimeoutError as error:
             raise UpstreamUnavailable(f"{upstream} did not answer within {seconds:g} seconds.") from error
+
+
+def field_lines(fields: Mapping[str, str]) -> bytes:
+    """For `StreamableHttp.send`. Raises ValueError."""
+    return pooled_client.field_lines(fields)
 
 
 def _unusable(upstream: str, error: Exception) -> UpstreamUnavailable:
