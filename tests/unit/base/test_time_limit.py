@@ -1,10 +1,11 @@
 """A time limit has the rules of `asyncio.timeout`."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from bifrost.base.time_limit import TimeLimit
+from bifrost.base.time_limit import Alarm, TimeLimit
 
 pytestmark = pytest.mark.anyio
 
@@ -96,3 +97,58 @@ async def _moved(limit: TimeLimit, moves: list[float]) -> None:
     for seconds in moves:
         limit.move(asyncio.get_running_loop().time() + seconds)
     await asyncio.Event().wait()
+
+
+async def test_limits_that_share_an_alarm_end_each_at_its_own_time() -> None:
+    """Contract §7: a time-out is an error for that call only. Also where the later one was there first."""
+    alarm, ended = Alarm(), list[float]()
+
+    async def work(seconds: float) -> None:
+        with pytest.raises(TimeoutError), TimeLimit(seconds, alarm):
+            await asyncio.Event().wait()
+        ended.append(seconds)
+
+    async def goes_on() -> None:
+        with TimeLimit(60, alarm):
+            await asyncio.sleep(0.2)
+        ended.append(60)
+
+    await asyncio.gather(goes_on(), *map(work, (0.12, 0.04, 0.08, 0)))
+    assert ended == [0, 0.04, 0.08, 0.12, 60]
+
+
+async def test_one_that_is_left_early_takes_nobody_elses_alarm_away() -> None:
+    """The timer was set for the one that is gone."""
+    alarm = Alarm()
+    with TimeLimit(0.01, alarm):
+        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError), TimeLimit(0.05, alarm):
+        await asyncio.Event().wait()
+
+
+async def test_limits_of_one_alarm_make_a_timer_for_the_first_of_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: a call is answered long before its time is over, and a timer of its own would be made in vain."""
+    alarm, loop, timers = Alarm(), asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+    make = loop.call_at
+
+    def making(*asked: Any, **more: Any) -> asyncio.TimerHandle:
+        timers.append(make(*asked, **more))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_at", making)
+    for seconds in (60, 60, 61, 50, 60, 50):
+        with TimeLimit(seconds, alarm):
+            pass
+    assert [round(timer.when() - loop.time()) for timer in timers] == [60, 50]
+    alarm.stop()
+    assert all(timer.cancelled() for timer in timers)
+
+
+async def test_an_alarm_that_is_stopped_still_rings_for_those_who_wait() -> None:
+    """A link is closed while a request on it is still under way."""
+    alarm = Alarm()
+    asyncio.get_running_loop().call_soon(alarm.stop)
+    for _ in range(2):
+        with pytest.raises(TimeoutError), TimeLimit(0.02, alarm):
+            await asyncio.Event().wait()
+        alarm.stop()

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 
 from bifrost import __version__
 from bifrost.base.errors import DomainError
-from bifrost.base.time_limit import TimeLimit
+from bifrost.base.time_limit import Alarm, TimeLimit
 from bifrost.identity.models import Identity
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
@@ -179,13 +179,13 @@ class Patience(TimeLimit):
 
     __slots__ = ("_last_end", "seconds")
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+    def __init__(self, seconds: float, alarm: Alarm | None = None) -> None:
+        super().__init__(seconds, alarm)
         self.seconds = seconds
         self._last_end = self.ends_at - seconds + max(MAX_SECONDS, seconds)
 
     def renew(self, seconds: float = 0) -> None:
-        self.move(min(self._loop.time() + (seconds or self.seconds), self._last_end))
+        self.move(min(self.now() + (seconds or self.seconds), self._last_end))
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bifrost.base.time_limit import Alarm
 from bifrost.protocol import upstream_metadata
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
@@ -21,6 +22,9 @@ class HttpChannel:
     peer: Peer
     transport: StreamableHttp
     auth: UpstreamAuth
+    alarm: Alarm = field(default_factory=Alarm)
+    """For the time limits of all its requests."""
+
     _made: tuple[tuple[object, ...], Prepared] | None = field(default=None, repr=False)
     """What was sent last but for its body, with what it was made of: most requests have the same."""
 

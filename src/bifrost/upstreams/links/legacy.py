@@ -69,7 +69,7 @@ class LegacyLink:
     ) -> Raw:
         request_id = next(self._ids)
         sent, token = with_own_token(legacy_meta(params), request_id)
-        patience = Patience(seconds)
+        patience = Patience(seconds, self.channel.alarm)
         running = Running(self.peer, request_id, requester, patience, self._respond, token)
         try:
             with patience:
@@ -140,6 +140,7 @@ class LegacyLink:
             heard.end()
 
     async def close(self) -> None:
+        self.channel.alarm.stop()
         if not self.session_id:
             return
         try:
@@ -195,7 +196,7 @@ class LegacyLink:
 async def initialize(channel: HttpChannel) -> LegacyLink | None:
     """None when the upstream does not know the greeting. Raises UpstreamUnavailable, ConnectionRequired."""
     peer = channel.peer
-    patience = Patience(HANDSHAKE_SECONDS)
+    patience = Patience(HANDSHAKE_SECONDS, channel.alarm)
     try:
         body = jsonrpc.request(0, mcp.INITIALIZE, greeting(peer))
         with patience, await channel.open("POST", {}, body, patience=patience) as reply:

@@ -82,7 +82,7 @@ class ModernLink:
         request_id = next(self._ids)
         sent, token = with_own_token(params, request_id)
         body = jsonrpc.request(request_id, method, modern_meta(self.peer, sent))
-        patience = Patience(seconds)
+        patience = Patience(seconds, self.channel.alarm)
         running = Running(self.peer, request_id, requester, patience, None, token)
         try:
             stretched = patience if first else None
@@ -113,7 +113,8 @@ class ModernLink:
         """A client of this revision has nothing to tell: every request says everything."""
 
     async def close(self) -> None:
-        """Nothing is kept anywhere."""
+        """The upstream keeps nothing."""
+        self.channel.alarm.stop()
 
 
 async def discover(channel: HttpChannel) -> Facts | None:
