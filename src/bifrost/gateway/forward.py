@@ -62,7 +62,8 @@ class Forward:
             passed = passed_on(route.upstream.allowed_extra_headers, call.sent)
             route = msgspec.structs.replace(route, fields=Fields(passed=passed))
         if not call.client.modern:
-            return await self._for_older(call, peer, route, params)
+            result = await self._request(call.client.requester, peer, route, params)
+            return await self._answered(call, peer, route, params, result) if asks(result) else result
         try:
             return await self._for_stateless(call, peer, route, params)
         except RpcError as error:
@@ -104,18 +105,18 @@ class Forward:
 
     # ---- an older client --------------------------------------------------------------------------------------------
 
-    async def _for_older(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any]) -> Raw:
+    async def _answered(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any], result: Raw) -> Raw:
+        """The result once this client has answered all that is asked, which begins with this result."""
         requester = call.client.requester
-        result = await self._request(requester, peer, route, params)
         for _ in range(MAX_ROUNDS):
-            if not asks(result):
-                return result
             asked = jsonrpc.object_members(result)
             answers = await _answers(requester, _questions(call, route, asked))
             answered = {**params, INPUT_RESPONSES: answers}
             if REQUEST_STATE in asked:
                 answered[REQUEST_STATE] = asked[REQUEST_STATE]
             result = await self._request(requester, peer, route, answered, "again")
+            if not asks(result):
+                return result
         raise RpcError(jsonrpc.INTERNAL_ERROR, f"{route.upstream.name} does not stop asking.")
 
     # ---- a stateless client -----------------------------------------------------------------------------------------

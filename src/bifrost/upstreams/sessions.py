@@ -114,23 +114,21 @@ class UpstreamSessions:
         was_forgotten = False
         while True:
             key = peer.key
-            self.uses.begins(key)
             try:
-                link = await self._link(peer)
-                self._links.begun(link)
-                try:
-                    return await link.request(method, params, requester, seconds, fields)
-                except Forgotten as error:
-                    self._forget(link)
-                    if was_forgotten:
-                        raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
-                    was_forgotten = True
-                finally:
-                    self._links.ended(link)
+                with self.uses.of(key):
+                    link = self._known(peer, key) or await self._opened(peer, key)
+                    self._links.begun(link)
+                    try:
+                        return await link.request(method, params, requester, seconds, fields)
+                    except Forgotten as error:
+                        self._forget(link)
+                        if was_forgotten:
+                            raise UpstreamUnavailable(f"{peer.upstream.name} gave no answer.") from error
+                        was_forgotten = True
+                    finally:
+                        self._links.ended(link)
             except Occupied:
                 peer, was_forgotten = peer.another(), False
-            finally:
-                self.uses.ends(key)
 
     async def facts(self, peer: Peer) -> Facts:
         """What the upstream said of itself. Raises RpcError, UpstreamUnavailable, ConnectionRequired."""
@@ -221,18 +219,26 @@ class UpstreamSessions:
 
     async def _link(self, peer: Peer) -> Link:
         """Raises UpstreamUnavailable, ConnectionRequired."""
-        self._check_not_left(peer)
         key = peer.key
+        return self._known(peer, key) or await self._opened(peer, key)
+
+    def _known(self, peer: Peer, key: Key) -> Link | None:
+        """Raises UpstreamUnavailable."""
+        self._check_not_left(peer)
         known = self._links.get(key)
-        upstream = peer.upstream
-        if known is not None and known.peer.upstream is not upstream and known.peer.upstream.way != upstream.way:
+        if known is None:
+            return None
+        upstream = known.peer.upstream
+        if upstream is not peer.upstream and upstream.way != peer.upstream.way:
             self._forget(known)  # its configuration was changed
             self._links.give_up(known)
-            known = None
-        if known is None:
-            return await self._opening.do((key, peer.upstream.way), lambda: self._open(peer))
+            return None
         self._links.used(key)
         return known
+
+    async def _opened(self, peer: Peer, key: Key) -> Link:
+        """Raises UpstreamUnavailable, ConnectionRequired."""
+        return await self._opening.do((key, peer.upstream.way), lambda: self._open(peer))
 
     def _check_not_left(self, peer: Peer) -> None:
         if peer.session in self._left:

@@ -1,7 +1,7 @@
 """What is in use, and what nobody has used for long."""
 
 from collections.abc import Collection, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -10,41 +10,60 @@ from bifrost.base.clock import Clock
 K = TypeVar("K", bound=Hashable)
 
 
+@dataclass(eq=False, slots=True)
+class Use:
+    """How one thing is used; a `with` block of it is one use."""
+
+    clock: Clock
+    running: int = 0
+    kept: int = 0
+    ended_at: int | None = None
+    """When the last use ended; from when it counts, if there was none."""
+
+    def __enter__(self) -> None:
+        self.running += 1
+
+    def __exit__(self, *_why: object) -> None:
+        self.running -= 1
+        self.ended_at = self.clock.now()
+
+
 @dataclass(slots=True)
 class Uses(Generic[K]):
     clock: Clock
-    _running: dict[K, int] = field(default_factory=dict)
-    _ended_at: dict[K, int] = field(default_factory=dict)
-    _kept: dict[K, int] = field(default_factory=dict)
+    _uses: dict[K, Use] = field(default_factory=dict)
 
-    def of(self, key: K) -> AbstractContextManager[None]:
+    def of(self, key: K) -> Use:
         """Around each use."""
-        return _Use(self, key)
+        use = self._uses.get(key)
+        if use is None:
+            use = self._uses[key] = Use(self.clock)
+        return use
 
     def begins(self, key: K) -> None:
-        self._running[key] = self._running.get(key, 0) + 1
+        self.of(key).running += 1
 
     def ends(self, key: K) -> None:
-        running = self._running.pop(key) - 1
-        if running:
-            self._running[key] = running
-        self._ended_at[key] = self.clock.now()
+        use = self.of(key)
+        use.running -= 1
+        use.ended_at = self.clock.now()
 
     @contextmanager
     def kept(self, key: K) -> Iterator[None]:
         """Around what is no use of it, but is not to be interrupted either: to listen."""
-        self._kept[key] = self._kept.get(key, 0) + 1
+        use = self.of(key)
+        use.kept += 1
         try:
             yield
         finally:
-            kept = self._kept.pop(key) - 1
-            if kept:
-                self._kept[key] = kept
+            use.kept -= 1
 
     def rests(self, key: K, milliseconds: int) -> bool:
         """Whether it was not used for so long, kept or not; also when it never was."""
-        ended_at = self._ended_at.get(key)
-        return key not in self._running and (ended_at is None or self.clock.now() - ended_at >= milliseconds)
+        use = self._uses.get(key)
+        if use is None or use.running:
+            return use is None
+        return use.ended_at is None or self.clock.now() - use.ended_at >= milliseconds
 
     def idle(self, keys: Collection[K], milliseconds: int) -> list[K]:
         """Of these, which are all there are, those that were not used for so long. The others are forgotten.
@@ -52,19 +71,11 @@ class Uses(Generic[K]):
         One that was never used counts from the first time that it is asked about. What is kept is not idle.
         """
         now = self.clock.now()
-        self._ended_at = {key: self._ended_at.get(key, now) for key in keys}
-        rested = [key for key, ended_at in self._ended_at.items() if now - ended_at >= milliseconds]
-        return [key for key in rested if key not in self._running and key not in self._kept]
+        going_on = {key: use for key, use in self._uses.items() if use.running or use.kept}
+        self._uses = {**going_on, **{key: self.of(key) for key in keys}}
+        return [key for key in keys if self._rested(self._uses[key], now) >= milliseconds]
 
-
-class _Use(Generic[K]):
-    __slots__ = ("_key", "_uses")
-
-    def __init__(self, uses: Uses[K], key: K) -> None:
-        self._uses, self._key = uses, key
-
-    def __enter__(self) -> None:
-        self._uses.begins(self._key)
-
-    def __exit__(self, *_why: object) -> None:
-        self._uses.ends(self._key)
+    def _rested(self, use: Use, now: int) -> int:
+        """Milliseconds; less than 0 for what does not rest."""
+        use.ended_at = now if use.ended_at is None else use.ended_at
+        return -1 if use.running or use.kept else now - use.ended_at

@@ -45,3 +45,19 @@ def test_what_is_only_kept_is_not_idle_and_rests_all_the_same(clock: FakeClock) 
         assert uses.idle(("heard",), 60 * SECOND) == []
     assert uses.idle(("heard",), 60 * SECOND) == ["heard"], "from the moment that nobody keeps it"
     assert uses.rests("never used", 60 * SECOND)
+
+
+def test_what_is_in_use_is_known_to_be_though_it_was_not_among_those_asked_about(clock: FakeClock) -> None:
+    """Ours: a link is opened while another one of the same caller is looked at."""
+    uses = Uses[str](clock)
+    with uses.of("opening"):
+        assert uses.idle((), SECOND) == []
+        clock.advance(seconds=2)
+        assert uses.idle(("opening",), SECOND) == []
+        with uses.of("opening"):
+            clock.advance(seconds=2)
+        assert uses.idle(("opening",), SECOND) == []
+        clock.advance(seconds=2)
+        assert uses.idle(("opening",), SECOND) == []
+    clock.advance(seconds=1)
+    assert uses.idle(("opening",), SECOND) == ["opening"]
