@@ -1,15 +1,17 @@
 """Subscriptions belong to one session and one upstream, as the upstream is configured (2025-11-25, resources)."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bifrost.gateway import attention
+from bifrost.protocol import mcp
 from tests.flows.test_mcp_sessions import listening
 from tests.support.gateway import ADMIN_TOKEN, upstream
-from tests.support.mcp_client import McpClient, gateway_on_a_port
+from tests.support.mcp_client import McpClient, gateway_on_a_port, messages
 from tests.support.servers import until
 from tests.support.talking_upstream import TalkingUpstream, talking
 
@@ -20,6 +22,13 @@ UPDATED = "notifications/resources/updated"
 ADMINISTRATOR = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 SAME, OTHERS = "notes:///a", "bifrost://two/notes%3A%2F%2F%2Fa"
 """The first upstream's, and what the second one's is called where both list it."""
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(attention, "NOTICE_SECONDS", 20.0)
+    monkeypatch.setattr(attention, "OPENING_SECONDS", 20.0)
 
 
 def two(one: TalkingUpstream, other: TalkingUpstream) -> dict[str, Any]:
@@ -48,24 +57,83 @@ async def test_two_upstreams_with_the_same_uri_are_two_subscriptions(
                 assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == OTHERS
 
 
-async def test_nothing_is_missed_from_the_moment_that_a_subscription_is_answered(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """2025-11-25, resources: the stream on which an upstream of the older era speaks is open by then."""
-    monkeypatch.setattr(attention, "OPENING_SECONDS", 20.0)
+async def test_an_upstream_is_listened_to_before_it_is_subscribed_to(sqlite_url: str, tmp_path: Path) -> None:
+    """2025-11-25, resources: what it announces right after it took the subscription, it tells those who listen then."""
     with talking(OLDER) as server:
         sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
         async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
             client = McpClient(http, OLDER)
             await client.open()
-            server.opens_streams.clear()
             async with listening(client) as news:
+                await until(lambda: server.listeners == 1)  # for changes of lists
+                server.opens_streams.clear()
                 making = asyncio.create_task(client.request("resources/subscribe", {"uri": SAME}))
-                await until(lambda: bool(server.requests("resources/subscribe")))
+                await until(lambda: server.streams_asked == 2)
+                await asyncio.sleep(0.3)
+                assert not making.done()
+                assert not server.requests("resources/subscribe")
                 server.opens_streams.set()
-                assert (await making).error is None
+                assert (await asyncio.wait_for(making, 10)).error is None
                 server.says(UPDATED, {"uri": SAME})
                 assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == SAME
+
+
+async def test_a_stream_that_an_upstream_does_not_open_holds_nobody_up_for_long(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some send the head of a stream with the first thing that they say on it: it is waited for once."""
+    monkeypatch.setattr(attention, "OPENING_SECONDS", 0.2)
+    with talking(OLDER) as server:
+        sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            client = McpClient(http, OLDER)
+            await client.open()
+            async with listening(client) as news:
+                server.opens_streams.clear()
+                for uri in (SAME, "notes:///by-id/1"):
+                    assert (await client.request("resources/subscribe", {"uri": uri})).error is None
+                    monkeypatch.setattr(attention, "OPENING_SECONDS", 300.0)
+                server.opens_streams.set()
+                await until(lambda: server.listeners == 2)  # the session's own, and one for changes of lists
+                server.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(news.get(), 10))["params"]["uri"] == SAME
+
+
+async def test_a_subscription_is_acknowledged_when_the_upstreams_are_listened_to(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """2026-07-28, subscriptions: what is honoured is honoured from then on."""
+    with talking(OLDER) as one, talking(MODERN) as other:
+        async with gateway_on_a_port(sqlite_url, tmp_path, **two(one, other)) as http:
+            client = McpClient(http, MODERN)
+            one.opens_streams.clear()
+            other.takes_note.clear()
+            said = subscribed(client, SAME, OTHERS)
+            first = asyncio.ensure_future(anext(said))
+            await until(lambda: one.streams_asked and other.requests(mcp.LISTEN))
+            one.opens_streams.set()
+            await until(lambda: one.listeners)
+            await asyncio.sleep(0.3)
+            assert not first.done()
+            other.takes_note.set()
+            assert (await asyncio.wait_for(first, 10))["method"] == mcp.ACKNOWLEDGED
+            for server, uri in ((one, SAME), (other, OTHERS)):
+                server.says(UPDATED, {"uri": SAME})
+                assert (await asyncio.wait_for(anext(said), 10))["params"]["uri"] == uri
+            await said.aclose()
+
+
+async def subscribed(client: McpClient, *uris: str) -> AsyncGenerator[dict[str, Any]]:
+    """What a stateless client hears that asks for news of these."""
+    params = client._stated({"notifications": {"resourceSubscriptions": list(uris)}})
+    body = {"jsonrpc": "2.0", "id": 9, "method": mcp.LISTEN, "params": params}
+    request = client.http.build_request("POST", client.path, json=body, headers=client.headers(mcp.LISTEN, params))
+    answer = await client.http.send(request, stream=True)
+    try:
+        async for said in messages(answer):
+            yield said
+    finally:
+        await answer.aclose()
 
 
 async def test_a_session_that_unsubscribes_does_so_for_itself(sqlite_url: str, tmp_path: Path) -> None:

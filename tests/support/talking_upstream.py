@@ -55,6 +55,9 @@ class TalkingUpstream:
     """What each client said it can do: at each greeting, or at each call."""
 
     tools: tuple[str, ...] = TOOLS
+    streams_asked: int = 0
+    """Those with GET."""
+
     streams_opened: int = 0
     left: list[int] = field(default_factory=list)
     """The sessions that were ended with DELETE, by their numbers."""
@@ -63,7 +66,7 @@ class TalkingUpstream:
     """Cleared: listening begins, and is acknowledged, when it is set again."""
 
     opens_streams: threading.Event = field(default_factory=threading.Event)
-    """Cleared: the stream that a GET asks for begins when it is set again."""
+    """Cleared: what listens with GET is answered when it is set again."""
 
     answers_subscriptions: threading.Event = field(default_factory=threading.Event)
     """Cleared: `resources/subscribe` is answered when it is set again."""
@@ -110,9 +113,7 @@ class TalkingUpstream:
             return
         self._loop = asyncio.get_running_loop()
         if scope["method"] == "GET":
-            while not self.opens_streams.is_set():  # noqa: ASYNC110 - as below
-                await asyncio.sleep(0.01)
-            await (plain(send, 405, b"") if self.modern else self._listening(Sse(send), receive, _session(scope)))
+            await (plain(send, 405, b"") if self.modern else self._asked_for_a_stream(scope, receive, send))
             return
         if scope["method"] == "DELETE":
             self.left.append(_session(scope))
@@ -250,6 +251,12 @@ class TalkingUpstream:
         filter_ = message["params"]["notifications"]
         await stream.message({"jsonrpc": "2.0", "method": mcp.ACKNOWLEDGED, "params": {"notifications": filter_}})
         await self._listening(stream, receive)
+
+    async def _asked_for_a_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.streams_asked += 1
+        while not self.opens_streams.is_set():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        await self._listening(Sse(send), receive, _session(scope))
 
     async def _listening(self, stream: "Sse", receive: Receive, session: int = 0) -> None:
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -9,7 +9,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -30,12 +29,6 @@ log = structlog.get_logger()
 
 Key = tuple[str, str]
 """Session and upstream."""
-
-
-class Listens(Protocol):
-    """Begins what an attention hears."""
-
-    def __call__(self, peer: Peer, attention: Attention, *, subscribed: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +56,7 @@ class AttendedSessions:
     presence: Presence
     clock: Clock
     hears: Callable[[Peer], Attention]
-    listens: Listens
+    listens: Callable[[Peer, Attention], None]
     forgotten: Callable[[str, str], None] = field(default=lambda _session, _upstream_id: None)
     _attended: dict[Key, _Attended] = field(default_factory=dict)
     _resting: OrderedDict[str, dict[str, _Resting]] = field(default_factory=OrderedDict)
@@ -79,13 +72,29 @@ class AttendedSessions:
         if not attention.listeners:
             self.listens(peer, attention)
 
+    async def attend_first(self, peer: Peer) -> None:
+        """The session is about to subscribe to something there: an upstream may have news of it at once.
+
+        One of the older era tells them to nobody where nobody listens yet. So this returns when it is listened to, or
+        has nothing to say, or after a while. A stateless one is told what is wanted by being listened to.
+
+        Raises RpcError, UpstreamUnavailable, ConnectionRequired.
+        """
+        if not (await self.sessions.facts(peer)).stateless:
+            self.attend(peer)
+            await self.noticed(peer, stateless=False)
+
+    async def noticed(self, peer: Peer, *, stateless: bool = True) -> None:
+        """Waits until the upstream is heard for this session or subscription, for a while."""
+        attended = self._attended.get((peer.session, peer.upstream.id))
+        if attended:
+            await attended.attention.noticed(stateless=stateless)
+
     async def attend_anew(self, peer: Peer, uris: tuple[str, ...]) -> None:
         """The session has itself just made its subscriptions to be these.
 
-        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew.
-        This returns when nothing that it says from now on is missed.
-
-        Raises RpcError, UpstreamUnavailable, ConnectionRequired.
+        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew;
+        then this returns when it has taken note. Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
         stateless = (await self.sessions.facts(peer)).stateless
         if self.sessions.has_left(peer.session):
@@ -94,9 +103,9 @@ class AttendedSessions:
         attention.uris = uris
         if stateless and not uris:
             attention.end()
-        elif stateless or not attention.listeners:
-            self.listens(peer, attention, subscribed=True)
-        await attention.noticed(stateless=stateless)
+        elif stateless:
+            self.listens(peer, attention)
+            await attention.noticed()
 
     def linked(self, peer: Peer) -> None:
         """The session has a new link there: what it was subscribed to by the one before is asked for by this one."""

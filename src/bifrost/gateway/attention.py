@@ -18,9 +18,9 @@ HANDOVER_SECONDS = 1.0
 """How long a listener goes on when its successor was acknowledged, and how long it waits for the same from that one."""
 
 NOTICE_SECONDS = 5.0
-"""How long whoever changes a subscription waits for a stateless upstream to take note of it."""
+"""How long whoever subscribes waits for the upstream to take note of it."""
 
-OPENING_SECONDS = 1.0
+OPENING_SECONDS = 2.0
 """How long it waits for the stream on which one of the older era speaks; some begin it only with their first word."""
 
 _Said = tuple[str, tuple[tuple[str, bytes], ...]]
@@ -28,11 +28,14 @@ _Said = tuple[str, tuple[tuple[str, bytes], ...]]
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """The requester of one listening. `ready`: the upstream has taken note, or will not."""
+    """The requester of one listening. `ready`: the upstream has taken note, and is heard, or will not."""
 
     attention: "Attention"
     task: "asyncio.Task[None] | None" = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    in_vain: bool = False
+    """Somebody waited for it already, as long as anybody does."""
+
     said: set[_Said] = field(default_factory=set)
     """What it heard while listeners from before it were still there."""
 
@@ -90,14 +93,15 @@ class Attention:
         for listener in self.listeners:
             listener.end()
 
-    async def noticed(self, *, stateless: bool) -> None:
-        """Waits until the upstream has taken note of what is wanted now, for a while."""
+    async def noticed(self, *, stateless: bool = True) -> None:
+        """Waits until the newest listener is ready, for a while, and not again for one that was waited for in vain."""
         try:
             async with asyncio.timeout(NOTICE_SECONDS if stateless else OPENING_SECONDS):
-                while self.listeners and not (newest := self.listeners[-1]).ready.is_set():
-                    await newest.ready.wait()
+                while self.listeners and not self.listeners[-1].in_vain and not self.listeners[-1].ready.is_set():
+                    await self.listeners[-1].ready.wait()
         except TimeoutError:
-            return
+            for listener in self.listeners[-1:]:
+                listener.in_vain = True
 
     def heard(self, listener: Listener, method: str, params: dict[str, Raw]) -> None:
         if listener not in self.listeners:

@@ -273,19 +273,14 @@ class Streams:
         hears = _Hears(self, peer)
         return Attention(hears.say, hears.ask)
 
-    def _start(self, peer: Peer, attention: Attention, *, subscribed: bool = False) -> None:
-        attention.start(lambda listener: self._persistently(peer, self._listening(attention, listener, subscribed)))
+    def _start(self, peer: Peer, attention: Attention) -> None:
+        attention.start(lambda listener: self._persistently(peer, self._listening(attention, listener)))
 
-    def _listening(self, attention: Attention, listener: Listener, subscribed: bool) -> _Listen:
-        known = subscribed
-
+    def _listening(self, attention: Attention, listener: Listener) -> _Listen:
         async def listen(peer: Peer) -> None:
-            nonlocal known
-            by_itself, known = known, False
             stateless = (await self.sessions.facts(peer)).stateless
             if attention.uris or not stateless:  # of a stateless one, changes of lists are watched for all already
-                uris = () if by_itself and not stateless else attention.uris
-                await self.sessions.listen(peer, uris, listener)
+                await self.sessions.listen(peer, attention.uris, listener)
 
         return listen
 

@@ -1,5 +1,6 @@
 """What clients ask to be told about: log levels, single resources, changes of lists."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,7 @@ class Subscriptions:
             raise RpcError(jsonrpc.INVALID_PARAMS, f"A session can subscribe to {MAX_URIS} resources.")
         held[thing] = jsonrpc.text(params.get("uri")) or route.key
         try:
+            await self.streams.attended.attend_first(peer)
             await self._told(peer, route, params)
         except BaseException:
             if not known:
@@ -131,7 +133,7 @@ class Subscriptions:
     # ---- stateless clients ------------------------------------------------------------------------------------------
 
     async def listen(self, call: Call, params: dict[str, Raw], request_id: Id) -> tuple[Stream, dict[str, Any]]:
-        """The open stream, and the filter as it is honoured. Raises RpcError, InsufficientScope."""
+        """The open stream, and the filter as it is honoured from now on. Raises RpcError, InsufficientScope."""
         asked = jsonrpc.object_members(params.get("notifications"))
         honoured: dict[str, Any] = {name: True for name in _FILTERS if bytes(asked.get(name, b"")) == b"true"}
         routes = [
@@ -150,10 +152,21 @@ class Subscriptions:
         if routes:
             names = zip(routes, honoured[_URIS], strict=True)
             self._held[stream.session] = {(route.upstream.id, route.key): uri for route, uri in names}
-        for upstream in {route.upstream.id: route.upstream for route in routes}.values():
-            peer = self.sessions.peer(upstream, call.caller.identity, session=stream.session)
-            self.streams.attended.attend(peer, tuple(route.key for route in routes if route.upstream.id == upstream.id))
+        try:
+            await self._listen(stream, routes)
+        except BaseException:
+            self.leave(stream)
+            raise
         return stream, honoured
+
+    async def _listen(self, stream: Stream, routes: list[Route]) -> None:
+        """Returns when all of them are heard, or after a while: what is acknowledged is what will be told."""
+        attended, peers = self.streams.attended, []
+        for upstream in {route.upstream.id: route.upstream for route in routes}.values():
+            peer = self.sessions.peer(upstream, stream.call.caller.identity, session=stream.session)
+            attended.attend(peer, tuple(route.key for route in routes if route.upstream.id == upstream.id))
+            peers.append(peer)
+        await asyncio.gather(*(attended.noticed(peer) for peer in peers))
 
     def leave(self, stream: Stream) -> None:
         self.streams.leave(stream)

@@ -52,8 +52,7 @@ class World:
     def hears(self, _peer: Peer) -> Attention:
         return Attention(cast("Any", None), cast("Any", None))
 
-    def listens(self, peer: Peer, attention: Attention, *, subscribed: bool = False) -> None:
-        assert not subscribed
+    def listens(self, peer: Peer, attention: Attention) -> None:
         self.heard.append((peer.session, attention.uris, peer.log_level))
         attention.listeners.append(cast("Any", Listener()))
 

@@ -137,16 +137,38 @@ async def test_of_successors_that_nobody_acknowledged_only_the_last_is_kept(hear
     heard.attention.end()
 
 
-async def test_whoever_waits_for_notice_is_let_go_with_it_and_after_a_while_without(heard: Heard) -> None:
+async def test_whoever_waits_for_notice_waits_for_a_while(heard: Heard) -> None:
     heard.start()
     last = heard.start(acknowledged=False)
-    await heard.attention.noticed(stateless=True)
+    await heard.attention.noticed()
     assert not last.ready.is_set()
-    waiting = asyncio.create_task(heard.attention.noticed(stateless=True))
+    heard.attention.end()
+
+
+async def test_whoever_waits_for_notice_is_let_go_with_it(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_module, "NOTICE_SECONDS", 300.0)
+    last = heard.start(acknowledged=False)
+    waiting = asyncio.create_task(heard.attention.noticed())
     await asyncio.sleep(0)
+    assert not waiting.done()
     heard.acknowledge(last)
     await waiting
-    assert last.ready.is_set()
+    heard.attention.end()
+
+
+async def test_nobody_waits_again_for_what_was_waited_for_in_vain(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard.start(acknowledged=False)
+    await heard.attention.noticed()
+    monkeypatch.setattr(attention_module, "NOTICE_SECONDS", 300.0)
+    await heard.attention.noticed()
+    successor = heard.start(acknowledged=False)
+    waiting = asyncio.create_task(heard.attention.noticed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    heard.acknowledge(successor)
+    await waiting
     heard.attention.end()
 
 
