@@ -173,6 +173,12 @@ async def test_a_page_of_any_origin_may_use_what_is_for_programs(running: TestGa
     assert "access-control-allow-credentials" not in preflight.headers
 
 
+async def test_the_start_page_answers_whoever_only_looks_whether_it_is_there(running: TestGateway) -> None:
+    """RFC 9110 §9.1: monitors and previews ask with HEAD."""
+    page, head = await running.http.get("/"), await running.http.head("/")
+    assert (head.status_code, head.headers["content-type"]) == (200, page.headers["content-type"])
+
+
 @pytest.mark.parametrize(
     "path",
     ["/docs", "/openapi.json", "/debug", "/.git/config", "/admin", "/api/docs", "/.env", "/static/../config.json"],

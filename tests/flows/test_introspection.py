@@ -134,7 +134,8 @@ async def test_whoever_is_not_known_is_refused_before_anything_else(
     for form in ({"token": tokens["access_token"]}, {}):
         answer = await _answer(asked, form, headers)
         assert error_of(answer, 401) == "invalid_client"
-        assert answer.headers["www-authenticate"].startswith("Basic ")
+        scheme = "Bearer" if headers.get("Authorization", "").startswith("Bearer") else "Basic"
+        assert answer.headers["www-authenticate"].startswith(f"{scheme} ")
 
 
 async def test_neither_a_clients_secret_nor_the_token_itself_may_ask(asked: TestGateway) -> None:
@@ -159,6 +160,14 @@ async def test_what_is_not_an_introspection_request_is_refused(asked: TestGatewa
     headers = {"Authorization": basic("audit", SECRET), "Origin": "https://page.test"}
     answer = await _answer(asked, {"token": "bfat_x"}, headers)
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_refusal_names_the_scheme_that_was_used(asked: TestGateway) -> None:
+    """RFC 7662 §2.3, RFC 6750 §3: a bearer token that is not good here is told so in its own words."""
+    for value, challenge in ((basic("audit", "wrong"), "Basic "), ("Bearer wrong", 'Bearer error="invalid_token"')):
+        answer = await _answer(asked, {"token": "bfat_x"}, {"Authorization": value})
+        assert error_of(answer, 401) == "invalid_client"
+        assert answer.headers["www-authenticate"].startswith(challenge)
 
 
 async def test_guessing_an_administrators_token_here_is_counted_too(asked: TestGateway) -> None:

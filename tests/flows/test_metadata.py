@@ -274,6 +274,9 @@ async def test_a_page_of_any_origin_may_read_a_document(running: TestGateway, do
         assert answer.status_code == (404 if suffix == "/mcp/unknown" else 200)
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
+        without = await ask(running, document + suffix)
+        assert without.headers["access-control-allow-origin"] == "*", "it may be cached, and given to a page"
+        assert "vary" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])

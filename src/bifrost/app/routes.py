@@ -67,7 +67,7 @@ def router(
         people.route(SET_UP_PAGE, set_up_page(parts, pages), "GET", "POST", operation="setup"),
         Route("/health", Probe(health.live)),
         Route("/ready", Probe(health.ready)),
-        people.route("/", Home(pages, public_urls), "GET", operation="home"),
+        people.route("/", Home(pages, public_urls), "GET", "HEAD", operation="home"),
     ]
     unknown = people.route("/{path:path}", _unknown_path, *_ANY_METHOD, operation="unknown")
     return Router(routes, otherwise=unknown, lifespan=lifespan)

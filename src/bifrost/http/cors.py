@@ -30,12 +30,15 @@ class Cors:
             raise Denied("Requests from this web origin are not allowed.", code="origin_not_allowed")
 
     def allow(self, request: Request, response: Response) -> None:
-        origins = request.headers.getlist("origin")
-        if not origins or (self.allowed and not self.allowed(origins[0])):
+        """What is for every origin says so to everybody: a cache may give a page the answer that a program got."""
+        if self.allowed is None:
+            response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
             return
-        response.headers["Access-Control-Allow-Origin"] = origins[0] if self.allowed else "*"
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-        if self.allowed:
+        origins = request.headers.getlist("origin")
+        if origins and self.allowed(origins[0]):
+            response.headers["Access-Control-Allow-Origin"] = origins[0]
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
             response.headers.add_vary_header("Origin")
 
     @staticmethod

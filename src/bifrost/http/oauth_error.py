@@ -22,6 +22,8 @@ def render(_request: Request, error: errors.DomainError, _operation: str) -> JSO
         code, http_status = error.code, error.status
         if error.basic:
             headers["WWW-Authenticate"] = 'Basic realm="token"'
+        if error.bearer:
+            headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
         if error.retry_after:
             headers["Retry-After"] = str(error.retry_after)
         if error.nonce:

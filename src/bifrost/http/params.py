@@ -82,5 +82,14 @@ async def form(request: Request) -> Parameters:
     return Parameters(await body.read(request, limit=MAX_FORM_BYTES, content_type=FORM))
 
 
+async def secret_form(request: Request, secrets: tuple[str, ...]) -> Parameters:
+    """As `form`; refused when one of these names stands in the URL, where logs and proxies would keep its value."""
+    sent = query(request)
+    found = next((name for name in secrets if sent.all(name)), "")
+    if found:
+        raise Invalid("Send the parameters in the body, never in the URL.", param=found)
+    return await form(request)
+
+
 def _decoded(raw: bytes) -> bytes:
     return unquote_to_bytes(raw.replace(b"+", b" "))

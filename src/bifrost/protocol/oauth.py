@@ -47,16 +47,26 @@ ACCESS_DENIED = "access_denied"
 class OAuthError(Invalid):
     """A refusal in OAuth's own form (RFC 6749 §5.2): `code` is `error`, `message` is `error_description`.
 
-    `basic` says that the client used the Authorization header, so a 401 must name that scheme; `nonce` is what its next
-    DPoP proof must contain (RFC 9449 §8); `retry_after` asks for so many seconds of quiet before the same comes again.
+    `basic` or `bearer` says that the client used the Authorization header, so a 401 must name that scheme; `nonce` is
+    what its next DPoP proof must contain (RFC 9449 §8); `retry_after` asks for so many seconds of quiet before the same
+    comes again.
     """
 
     def __init__(
-        self, code: str, message: str, *, param: str = "", basic: bool = False, nonce: str = "", retry_after: int = 0
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str = "",
+        basic: bool = False,
+        bearer: bool = False,
+        nonce: str = "",
+        retry_after: int = 0,
     ) -> None:
         super().__init__(message, code=code, param=param)
         self.retry_after = retry_after
         self.basic = basic
+        self.bearer = bearer
         self.nonce = nonce
 
     @property

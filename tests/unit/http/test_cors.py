@@ -23,6 +23,11 @@ def test_a_public_document_may_be_read_from_everywhere() -> None:
     assert answered(OPEN, FOREIGN).headers["access-control-allow-origin"] == "*"
 
 
+def test_what_a_cache_kept_for_a_program_may_be_given_to_a_page() -> None:
+    """Fetch §3.2.5: documents are cacheable, and an answer without the header would lock pages out until it expires."""
+    assert answered(OPEN, None).headers["access-control-allow-origin"] == "*"
+
+
 def test_a_listed_origin_may_read_and_caches_keep_origins_apart() -> None:
     """Contract §7; Fetch §3.2.5."""
     headers = answered(LISTED, OURS).headers

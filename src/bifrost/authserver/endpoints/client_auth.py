@@ -17,6 +17,9 @@ from bifrost.http.params import Parameters
 from bifrost.protocol import oauth
 from bifrost.protocol.oauth import OAuthError
 
+SECRETS = ("client_assertion", "client_secret", "code", "code_verifier", "refresh_token", "token")
+"""Parameters that no URL may carry, at any endpoint for programs (OAuth 2.1 §2.4.1, RFC 6750 §5.3)."""
+
 FAILURES = Limit(name="client_authentication", per_minute=30, in_all=False)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bifrost.authserver.endpoints.client_auth import basic_credentials
+from bifrost.authserver.endpoints.client_auth import SECRETS, basic_credentials
 from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.introspect import ADMINISTRATOR, Introspect, ResourceServer
 from bifrost.authserver.limits import Limit, Limits
@@ -38,7 +38,7 @@ class IntrospectEndpoint:
     async def __call__(self, request: Request) -> Response:
         """Whoever asks proves who they are first; then an unknown token is an answer and no error (RFC 7662 §2.2)."""
         asking = await self._asking(request)
-        form = await params.form(request)
+        form = await params.secret_form(request, SECRETS)
         form.refuse_repeated()
         token = form.get("token")
         if token is None:
@@ -53,7 +53,7 @@ class IntrospectEndpoint:
             try:
                 await self.administrators.by_token(value.strip(), address=self.proxies.client_address(request))
             except Unauthenticated as error:
-                raise _refused() from error
+                raise _refused(bearer=True) from error
             return ADMINISTRATOR
         named = basic_credentials(request)
         server = self.introspect.resource_server(*named) if named else None
@@ -81,6 +81,7 @@ class IntrospectEndpoint:
         return body | ({"token_type": kind} if isinstance(row, AccessTokenRow) else {})
 
 
-def _refused() -> OAuthError:
+def _refused(*, bearer: bool = False) -> OAuthError:
+    """The challenge is of the scheme that was used (RFC 7662 §2.3)."""
     message = "Ask with the credentials of a registered resource server, or with an administrator's token."
-    return OAuthError(oauth.INVALID_CLIENT, message, basic=True)
+    return OAuthError(oauth.INVALID_CLIENT, message, basic=not bearer, bearer=bearer)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.client_auth import SECRETS, ClientAuth
 from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.pushed import LIVES_SECONDS, PushedRequests
@@ -22,7 +22,7 @@ class ParEndpoint:
     keys: RequestKeys
 
     async def __call__(self, request: Request) -> Response:
-        form = await params.form(request)
+        form = await params.secret_form(request, SECRETS)
         form.refuse_repeated(but=("resource",))
         for name in ("request_uri", "request"):
             if form.all(name):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.client_auth import SECRETS, ClientAuth
 from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.revoke import Revoke
 from bifrost.http import params
@@ -20,7 +20,7 @@ class RevokeEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """200 whatever the token was; `token_type_hint` is only a hint, and our tokens say what they are."""
-        form = await params.form(request)
+        form = await params.secret_form(request, SECRETS)
         form.refuse_repeated()
         client = await self.client_auth.authenticate(request, form)
         token = form.get("token")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.endpoints.client_auth import SECRETS, ClientAuth
 from bifrost.authserver.endpoints.request_keys import RequestKeys
 from bifrost.authserver.grants.base import TokenGrant
 from bifrost.authserver.models import Client, TokenResponse
@@ -16,13 +16,6 @@ from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_NEVER_IN_THE_QUERY = (
-    "client_assertion",
-    "client_secret",
-    "code",
-    "code_verifier",
-    "refresh_token",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +25,7 @@ class TokenEndpoint:
     grants: Mapping[str, TokenGrant]
 
     async def __call__(self, request: Request) -> Response:
-        query = params.query(request)
-        if any(query.all(name) for name in _NEVER_IN_THE_QUERY):
-            raise OAuthError(oauth.INVALID_REQUEST, "Send the parameters in the body, never in the URL.")
-        form = await params.form(request)
+        form = await params.secret_form(request, SECRETS)
         form.refuse_repeated(but=("resource",))
         grant_type = form.get("grant_type")
         if grant_type is None:
