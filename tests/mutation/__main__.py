@@ -113,7 +113,7 @@ def _report(subject: Subject, root: Path, remembered: Remembered) -> Report:
     tests = subject.tests_digest(root)
     found = {mutant: remembered.find(mutant, tests) for mutant in subject.mutants(root)}
     verdicts = {mutant: verdict for mutant, verdict in found.items() if verdict is not None}
-    return Report(subject, verdicts, not_run=len(found) - len(verdicts))
+    return Report(subject, verdicts, not_run=tuple(mutant for mutant, verdict in found.items() if verdict is None))
 
 
 def _print(report: Report, known: dict[tuple[str, str, str], str]) -> int:

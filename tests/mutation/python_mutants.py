@@ -41,7 +41,7 @@ _CALLED = {
     "partition": "rpartition",
 }
 _LEFT_OUT = ("lower", "strip", "rstrip", "lstrip", "removeprefix", "casefold", "isascii")
-_SYMMETRIC = ("same", "compare_digest", "isinstance", "min", "max", "partial", "getattr")
+_SYMMETRIC = ("same", "compare_digest", "isinstance", "min", "max", "partial", "getattr", "suppress")
 _SENTENCE = re.compile(r"[a-z]+ [a-z]+")
 _LONG, _AROUND = 90, 12
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

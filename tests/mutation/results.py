@@ -50,15 +50,15 @@ def equivalents(path: Path) -> dict[Key, str]:
 class Report:
     subject: Subject
     verdicts: dict[Mutant, Verdict]
-    not_run: int = 0
+    not_run: tuple[Mutant, ...] = ()
 
     def survivors(self, known: dict[Key, str]) -> list[Mutant]:
         """Those that are on no list."""
         return [mutant for mutant in self._left() if mutant.key not in known]
 
     def stale(self, known: dict[Key, str]) -> list[Key]:
-        """Entries of the list about this subject that no survivor matches."""
-        left = {mutant.key for mutant in self._left()}
+        """Entries of the list about this subject that no survivor matches, and none that may yet be one."""
+        left = {mutant.key for mutant in (*self._left(), *self.not_run)}
         mutants = {mutant.key for mutant in self.verdicts}
         return [key for key in known if self._is_about(key, mutants) and key not in left]
 
@@ -70,7 +70,7 @@ class Report:
         counts: Counter[str] = Counter(verdict.outcome for verdict in self.verdicts.values())
         counts["equivalent"] = sum(mutant.key in known for mutant in self._left())
         counts["not noticed"] = len(self.survivors(known))
-        counts["not run"] = self.not_run
+        counts["not run"] = len(self.not_run)
         return counts
 
     def _left(self) -> Iterator[Mutant]:
@@ -108,12 +108,11 @@ def page(reports: Iterable[Report], known: dict[Key, str]) -> str:
     total: Counter[str] = Counter()
     for report in reports:
         counts = report.counted(known)
-        total += counts + Counter(mutants=len(report.verdicts) + report.not_run)
+        counts["mutants"] = len(report.verdicts) + len(report.not_run)
+        total += counts
         only = f" ({', '.join(f'`{name}`' for name in report.subject.only)})" if report.subject.only else ""
         changed = f"`{report.subject.file}`{only}"
-        lines.append(
-            _row(report.subject.name, changed, Counter(mutants=len(report.verdicts) + report.not_run) + counts)
-        )
+        lines.append(_row(report.subject.name, changed, counts))
     lines.append(_row("**all**", "", total))
     lines.append("\n## Equivalent mutants\n\nWhat survives, and why nothing is wrong with it.\n\n")
     lines.append("| where | change | reason |\n| --- | --- | --- |\n")

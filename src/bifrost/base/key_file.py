@@ -105,7 +105,7 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 
 def _decoded(keys: list[str]) -> list[bytes]:
-    return [decode(key.rstrip("=")) for key in keys]
+    return [decode(key) for key in keys]
 
 
 @contextlib.contextmanager
@@ -123,13 +123,8 @@ def _create(path: Path) -> None:
     """Several processes may start at once: the first link wins, the others read what it made."""
     fresh = _written(path, [random_bytes(KEY_BYTES)])
     try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        # whoever was faster has swept ours away
-        if not path.exists():
-            raise
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # who was faster may have swept ours away
+            os.link(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 

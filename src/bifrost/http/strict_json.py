@@ -41,7 +41,11 @@ def _check(value: object, depth: int) -> None:
 
 
 def _check_text(text: str) -> None:
-    if "\x00" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)):
+    try:
+        is_text = b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
         raise Invalid("The JSON contains a NUL or half of a surrogate pair.")
 
 
@@ -53,7 +57,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(_name: str) -> None:
-    raise Invalid("The JSON contains NaN or Infinity.")
+    raise Invalid("The JSON contains a number that is none: NaN or Infinity.")
 
 
 def _bounded_int(digits: str) -> int:

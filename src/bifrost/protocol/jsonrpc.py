@@ -83,10 +83,9 @@ def decode_leniently(raw: bytes) -> Message:
     try:
         return decode(raw)
     except RpcError:
-        mended = _LONE_SURROGATE.sub(rb"\1\\ufffd", raw) if len(raw) <= MAX_MENDED_BYTES else raw
-        if mended == raw:
+        if len(raw) > MAX_MENDED_BYTES:
             raise
-    return decode(mended)
+    return decode(_LONE_SURROGATE.sub(rb"\1\\ufffd", raw))
 
 
 def members(raw: Raw | bytes) -> dict[str, Raw]:

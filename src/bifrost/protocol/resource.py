@@ -3,7 +3,8 @@
 import re
 from collections.abc import Collection
 
-_URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#@\\]+)(?P<path>/[^?#]*)?")
+_URI = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/]+)(?P<path>/.*)?")
+"""Only what could be ours is told apart: what is in an authority or a path and belongs in none is none of ours."""
 _ENDPOINT = re.compile(r"/mcp(?:/(?P<slug>[a-z0-9][a-z0-9_-]{0,63}))?")
 _PORT = re.compile(r":[0-9]+$")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

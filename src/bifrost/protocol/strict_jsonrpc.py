@@ -39,7 +39,6 @@ _items = json.JSONDecoder(object_pairs_hook=lambda _: None, parse_int=str, parse
 
 def message(raw: bytes) -> Message:
     """Raises RpcError: not JSON, nested too deep, not a JSON-RPC 2.0 message, or one with two readings."""
-    _text(raw)
     check_depth(raw)
     decoded = jsonrpc.decode(raw)
     _check_id(decoded)
@@ -58,7 +57,10 @@ def batch(raw: bytes, most: int) -> list[bytes]:
 
     Raises RpcError: nested too deep, not an array, or one with no items or more than `most` (JSON-RPC 2.0 §6).
     """
-    text = _text(raw).strip(" \t\r\n")
+    try:
+        text = raw.decode().strip(" \t\r\n")
+    except UnicodeDecodeError as error:
+        raise RpcError(PARSE_ERROR, "The body is not UTF-8.") from error
     found: list[bytes] = []
     position = 1
     try:
@@ -85,13 +87,6 @@ def check_depth(raw: bytes) -> None:
     depths = accumulate(map((-1, 1).__getitem__, brackets))
     if any(map(MAX_DEPTH.__lt__, depths)):
         raise RpcError(PARSE_ERROR, f"The JSON is nested deeper than {MAX_DEPTH} levels.")
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise RpcError(PARSE_ERROR, "The body is not UTF-8.") from error
 
 
 def _check_id(decoded: Message) -> None:
@@ -127,7 +122,7 @@ def _is_twice(raw: bytes, members: Mapping[str, Raw]) -> bool:
     seen: set[str] = set()
     position = 0
     while key := _KEY.match(raw, position):
-        name, value = _name.decode(key[1]), b""
+        name = _name.decode(key[1])
         if name in seen or name not in members:
             return True
         seen.add(name)

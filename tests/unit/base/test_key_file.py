@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from bifrost.base import key_file
 from bifrost.base.key_file import KeyFileError, put_in_front, ring_from_file, ring_from_text
 from bifrost.base.sealing import SealBrokenError, encode, sealed_prefix
 
@@ -49,6 +51,79 @@ def test_of_two_processes_that_start_together_both_use_the_keys_of_the_first(
     assert [entry.name for entry in tmp_path.iterdir()] == ["keyring.json"]
 
 
+def test_a_start_whose_own_file_was_swept_away_by_a_faster_one_uses_the_keys_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §10: several worker processes."""
+    path = tmp_path / "keyring.json"
+
+    def somebody_was_faster_and_swept(fresh: Path, _target: Path) -> None:
+        path.write_text(json.dumps({"keys": [KEY]}))
+        path.chmod(0o600)
+        fresh.unlink()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "link", somebody_was_faster_and_swept)
+    assert ring_from_file(path).ids == ring_from_text([KEY]).ids
+
+
+def test_a_start_that_can_make_no_file_leaves_none_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contract §11: keys that nobody uses lie about in no file."""
+
+    def refuse(_fresh: Path, _target: Path) -> None:
+        raise PermissionError("no links on this file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(PermissionError):
+        ring_from_file(tmp_path / "keyring.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_that_a_start_sweeps_away_while_it_is_put_in_front_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §8: the rotation is done when it says so."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    written = key_file._written
+    swept: list[Path] = []
+
+    def written_and_swept(target: Path, keys: list[bytes]) -> Path:
+        fresh = written(target, keys)
+        if not swept:
+            swept.append(fresh)
+            fresh.unlink()
+        return fresh
+
+    monkeypatch.setattr(key_file, "_written", written_and_swept)
+    put_in_front(path)
+    assert swept
+    assert len(ring_from_file(path).ids) == 2
+
+
+def test_a_key_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §8: after a power cut no value is sealed with a key that no file has."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    synced: list[tuple[str, int]] = []
+    sync, before = os.fsync, len(list(Path("/proc/self/fd").iterdir()))
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        where = Path(f"/proc/self/fd/{descriptor}").readlink()
+        keys = 0 if where.is_dir() else len(json.loads(where.read_text())["keys"])
+        synced.append((where.name, keys))
+
+    monkeypatch.setattr(os, "fsync", note)
+    put_in_front(path)
+    (file, keys), directory = synced
+    assert (file.endswith(".new"), keys) == (True, 2)
+    assert directory == (tmp_path.name, 0)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before, "nothing stays open"
+
+
 def test_a_start_that_was_killed_half_way_does_not_stop_the_next_one(tmp_path: Path) -> None:
     """Contract §10: in a container every start has the same process id."""
     (tmp_path / f"keyring.json.{os.getpid()}").write_text("")
@@ -74,7 +149,7 @@ def test_a_directory_in_the_place_of_the_file_is_said_so_in_one_sentence(tmp_pat
         ring_from_file(tmp_path / "keyring.json")
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o666])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o666, 0o601, 0o610])
 def test_a_key_file_that_others_can_read_is_refused_with_the_way_out(tmp_path: Path, mode: int) -> None:
     """Contract §11: 0600; exit codes: one sentence."""
     path = tmp_path / "keyring.json"
@@ -87,8 +162,16 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_way_out(tmp_path: P
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", "5", "{}", '{"keys": []}', '{"keys": ["short"]}', '{"keys": ["!!"]}', '{"keys": "x"}']
-    + ['{"keys": [1]}', '{"keys": null}', '{"keys": [null]}', '{"keys": {"a": 1}}', "\x00", "[" * 100_000],
-    ids=range(16),
+    + [
+        '{"keys": [1]}',
+        '{"keys": null}',
+        '{"keys": [null]}',
+        '{"keys": {"a": 1}}',
+        "\x00",
+        "[" * 100_000,
+        f'{{"keys": ["{KEY}", null]}}',
+    ],
+    ids=range(17),
 )
 def test_a_key_file_that_cannot_be_read_is_said_so_in_one_sentence(tmp_path: Path, content: str) -> None:
     """Contract §11: refused with one sentence; a damaged file is never replaced by new keys."""
@@ -179,11 +262,23 @@ def test_a_file_that_is_damaged_later_changes_nothing(tmp_path: Path, content: s
     path.write_text(content)
     assert ring.open(ring.seal(b"x", use="test", owner="row"), use="test", owner="row") == b"x"
     path.unlink()
+    with capture_logs() as lines:
+        assert ring.open(ring.seal(b"x", use="test", owner="row"), use="test", owner="row") == b"x"
+    assert [line["event"] for line in lines] == ["key_file_unreadable"], "an operator is told"
     assert ring.open(sealed, use="test", owner="row") == b"kept"
     path.write_text(whole)
     path.chmod(0o600)
     put_in_front(path)
-    assert ring.seal(b"x", use="test", owner="row").startswith(sealed_prefix(ring_from_file(path).sealing_id))
+    with capture_logs() as lines:
+        assert ring.seal(b"x", use="test", owner="row").startswith(sealed_prefix(ring_from_file(path).sealing_id))
+    assert [line["event"] for line in lines] == ["key_file_read_again"]
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever something is sealed it is looked at."""
+    ring = ring_from_file(tmp_path / "keyring.json")
+    monkeypatch.setattr(key_file, "read_keys", lambda path: pytest.fail(f"{path} is read"))
+    ring.seal(b"x", use="test", owner="row")
 
 
 def test_of_keys_that_are_put_in_front_together_none_is_lost(tmp_path: Path) -> None:

@@ -178,3 +178,27 @@ def test_no_more_rules_are_remembered_than_so_many() -> None:
     """Ours: keys come and go for years."""
     for remembered in (tool_policy._by_upstream, tool_policy._named):
         assert remembered.cache_parameters()["maxsize"] == tool_policy.MAX_REMEMBERED
+
+
+@pytest.mark.parametrize("include_clients", [frozenset[str](), frozenset({"tickets"})])
+def test_an_upstream_that_the_request_leaves_out_is_not_asked(include_clients: frozenset[str]) -> None:
+    """Contract §7, x-bf-mcp-include-clients: a slow upstream that nobody wants to hear of holds nobody up."""
+    policy = ToolPolicy(key_configs=configs(notes=ALL), include_clients=include_clients)
+    assert not policy.reaches("notes", open_to_all_keys=True)
+
+
+@pytest.mark.parametrize(("within", "reached"), [(within, allowed) for within, allowed in WITHIN.items() if within])
+def test_an_upstream_of_which_a_virtual_mcp_has_nothing_is_not_asked(
+    within: tuple[tuple[McpConfig, ...], ...], *, reached: bool
+) -> None:
+    """Contract §7: … ∩ bundle; whether any tool is left, not whether it is this one."""
+    some = reached or all(any(config.mcp_client_name == "notes" for config in configs) for configs in within)
+    assert ToolPolicy(key_configs=configs(notes=ALL), within=within).reaches("notes", open_to_all_keys=False) is some
+
+
+def test_whoever_may_use_every_tool_need_not_be_asked_about_each() -> None:
+    """Contract §9: `*` is all, also those to come."""
+    policy = ToolPolicy(key_configs=configs(notes=ALL, tickets=("read",)))
+    assert policy.allowed("notes", offered=ALL, open_to_all_keys=False).all
+    assert not policy.allowed("notes", offered=("read",), open_to_all_keys=False).all
+    assert not policy.allowed("tickets", offered=ALL, open_to_all_keys=False).all

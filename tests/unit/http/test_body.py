@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from starlette.requests import ClientDisconnect, Request
 
 from bifrost.base.errors import Invalid, TooLarge, TooSlow, Unsupported
 from bifrost.http import body
@@ -102,3 +103,85 @@ async def test_a_body_of_another_kind_is_refused(content_type: str) -> None:
     """Contract §2: a simple cross-site form cannot send JSON."""
     with pytest.raises(Unsupported):
         await body.read(request({"content-type": content_type}, body=b"{}"), limit=10, content_type=JSON)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [JSON, "Application/JSON", "application/json;charset=utf-8", "application/json ; charset=UTF-8"]
+    + ['application/json; charset="utf-8"', "application/json;charset=utf8", "application/json; profile=x"]
+    + ["application/json; version=1; charset=utf-8"],
+)
+async def test_the_kind_may_say_that_it_is_utf_8_and_more(content_type: str) -> None:
+    """RFC 9110 §8.3.1: kind and names have no case, a value may be quoted, and blanks stand around the semicolon."""
+    sent = request({"content-type": content_type, "content-encoding": "Identity"}, body=b"{}")
+    assert await body.read(sent, limit=10, content_type=JSON) == b"{}"
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"utf-16"', "", "utf-8x", "xutf-8", '"utf-8" x'])
+async def test_a_body_in_another_charset_is_refused(charset: str) -> None:
+    """Contract §3: UTF-8; whoever reads it otherwise reads something else."""
+    with pytest.raises(Unsupported):
+        await body.read(
+            request({"content-type": f"application/json; charset={charset}"}, body=b"{}"), limit=10, content_type=JSON
+        )
+
+
+async def test_a_body_of_no_kind_is_refused() -> None:
+    """Contract §2: a page of another site sends one without a word."""
+    with pytest.raises(Unsupported):
+        await body.read(request(body=b"{}"), limit=10, content_type=JSON)
+
+
+async def test_a_declared_length_up_to_the_limit_is_fine() -> None:
+    """Contract §3."""
+    sent = request({"content-type": JSON, "content-length": "10"}, body=b"x" * 10)
+    assert await body.read(sent, limit=10, content_type=JSON) == b"x" * 10
+
+
+@pytest.mark.parametrize("length", [b"\xb2", b"1\xb3", b"\xb9"])
+async def test_a_length_in_raised_figures_is_no_number(length: bytes) -> None:
+    """RFC 9110 §8.6: ASCII digits; other figures are digits to Python and no numbers."""
+    sent = request([("content-type", JSON)], body=b"")
+    sent.scope["headers"].append((b"content-length", length))
+    with pytest.raises(Invalid):
+        await body.read(sent, limit=10, content_type=JSON)
+
+
+def in_pieces(*messages: dict[str, object]) -> Request:
+    sent, waiting = request({"content-type": JSON}), list(messages)
+
+    async def receive() -> dict[str, object]:
+        return waiting.pop(0)
+
+    sent._receive = receive
+    return sent
+
+
+def piece(content: bytes) -> dict[str, object]:
+    return {"type": "http.request", "body": content, "more_body": True}
+
+
+END: dict[str, object] = {"type": "http.request"}
+
+
+@pytest.mark.parametrize("pieces", [[], [b"ab"], [b"a", b"b"], [b"a", b"", b"b"], [b"abcdefghij"]])
+async def test_a_body_is_all_of_its_pieces(pieces: list[bytes]) -> None:
+    """ASGI: the last message may say nothing but that it is the last one."""
+    read = await body.read(in_pieces(*map(piece, pieces), END), limit=10, content_type=JSON)
+    assert read == b"".join(pieces)
+    if pieces:
+        last: dict[str, object] = {"type": "http.request", "body": pieces[-1]}
+        assert await body.read(in_pieces(*map(piece, pieces[:-1]), last), limit=10, content_type=JSON) == read
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 11], [b"x", b"x" * 10], [b"x" * 10, b"x"], [b"", b"x" * 11]])
+async def test_pieces_that_are_too_large_together_are_refused(pieces: list[bytes]) -> None:
+    """Contract §3: and nothing more is waited for."""
+    with pytest.raises(TooLarge):
+        await body.read(in_pieces(*map(piece, pieces)), limit=10, content_type=JSON)
+
+
+async def test_whoever_goes_away_in_the_middle_has_sent_no_body() -> None:
+    """ASGI: half a body must not be taken for a whole one."""
+    with pytest.raises(ClientDisconnect):
+        await body.read(in_pieces(piece(b"{}"), {"type": "http.disconnect"}), limit=10, content_type=JSON)

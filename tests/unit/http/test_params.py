@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bifrost.base.errors import Invalid, TooLarge, Unsupported
 from bifrost.http import params
-from bifrost.http.params import MAX_CHARACTERS, MAX_FORM_BYTES, MAX_PARAMETERS, Parameters
+from bifrost.http.params import MAX_FORM_BYTES, MAX_PARAMETERS, Parameters
 from tests.unit._requests import request
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -24,6 +24,7 @@ VISIBLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_s
         (b"a=%2B", "+"),
         (b"a=x=y==", "x=y=="),
         (b"a=%C3%BC", "ü"),
+        (b"a=%c3%bc", "ü"),
         (b"%61=x", "x"),
         (b"b=1&a=x&c=2", "x"),
         (b"&&a=x&", "x"),
@@ -114,9 +115,28 @@ def test_a_malformed_value_that_nobody_asks_for_does_no_harm() -> None:
 
 def test_a_value_has_a_largest_size() -> None:
     """What a flow row may hold."""
-    assert Parameters(b"a=" + b"x" * MAX_CHARACTERS).get("a") == "x" * MAX_CHARACTERS
+    assert Parameters(b"a=" + b"x" * 4_096).get("a") == "x" * 4_096
     with pytest.raises(Invalid):
-        Parameters(b"a=" + b"x" * (MAX_CHARACTERS + 1)).get("a")
+        Parameters(b"a=" + b"x" * 4_097).get("a")
+
+
+def test_parameters_have_64_kib_in_all() -> None:
+    """Contract §3, as of any body."""
+    assert Parameters(b"a=x&b=".ljust(64 * 1024, b"x")).get("a") == "x"
+    with pytest.raises(Invalid):
+        Parameters(b"a=x&b=".ljust(64 * 1024 + 1, b"x"))
+
+
+def test_the_names_are_told_decoded_and_each_once() -> None:
+    """Contract §4: unknown parameters are ignored, so whoever wants to ignore none has to know them."""
+    assert Parameters(b"b=1&%61=2&b=3&c").names() == ["b", "a", "c"]
+
+
+def test_of_a_long_name_that_is_repeated_only_its_beginning_is_shown() -> None:
+    """Contract §2: an answer is not as long as whoever asks wants it."""
+    with pytest.raises(Invalid) as caught:
+        Parameters(b"%s=1&%s=2" % (b"n" * 1_000, b"n" * 1_000)).refuse_repeated()
+    assert caught.value.param == "n" * 40
 
 
 def test_there_is_a_largest_number_of_parameters() -> None:

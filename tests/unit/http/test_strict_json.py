@@ -67,6 +67,8 @@ def test_ordinary_json_is_read_as_it_is(value: Any) -> None:
         b'"\\ud800"',
         b'"x\\udc00y"',
         b'{"\\ud800":1}',
+        b'"\\udfff"',
+        b'"\\udbff"',
         b'[["\\ud83d"]]',
         b'"\n"',
     ],
@@ -84,7 +86,11 @@ def test_a_pair_of_surrogates_is_a_character() -> None:
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_nesting_has_a_limit(opening: str, closing: str) -> None:
-    """Contract §3: bounded depth."""
+    """Contract §3: bounded depth, also beside brackets that were closed."""
+    beside = f"[{opening * (MAX_DEPTH - 1)}1{closing * (MAX_DEPTH - 1)}{',[]' * 20}]"
+    assert strict_json.loads(beside.encode())
+    with pytest.raises(Invalid, match=f"deeper than {MAX_DEPTH} levels"):
+        strict_json.loads(f"[{beside}]".encode())
     strict_json.loads(f"{opening * MAX_DEPTH}1{closing * MAX_DEPTH}".encode())
     for depth in (MAX_DEPTH + 1, 1_000, 100_000):
         with pytest.raises(Invalid):

@@ -102,6 +102,8 @@ async def test_two_credentials_are_refused(credentials: Credentials) -> None:
     "credentials",
     [bearer("bfat_unknown"), bearer("sk-bf-" + "z" * 40), bearer("x"), bearer(""), Credentials(keys=("x",))]
     + [Credentials(keys=(TOKEN,)), Credentials(keys=("",)), Credentials(authorization=("",))]
+    + [Credentials(authorization=(f"{scheme} {value}",)) for scheme in ("Basic", "Token", "") for value in (KEY, TOKEN)]
+    + [Credentials(session_id="s" * 21)]
     + [Credentials(authorization=("Basic eDp5",)), Credentials(authorization=(TOKEN,)), Credentials(session_id="short")]
     + [Credentials(session_id="")],
 )
@@ -169,6 +171,12 @@ async def test_nobody_is_served_only_where_nobody_could_sign_in(
     else:
         with pytest.raises(MissingCredentials):
             await authenticating
+
+
+def test_programs_know_what_is_wrong_with_credentials_by_the_code() -> None:
+    """Contract §7: 400 conflicting_credentials; §2: `error.code` is stable."""
+    assert ConflictingCredentials("").code == "conflicting_credentials"
+    assert MissingCredentials("").code == "missing_credentials"
 
 
 def test_credentials_are_not_shown() -> None:

@@ -53,6 +53,13 @@ async def test_a_bound_token_with_a_proof_of_its_key_is_a_caller(world: Callers,
     assert caller.identity == Identity("vk", "vk_ann")
 
 
+@pytest.mark.parametrize("scheme", ["Basic", "Token", "DPoPx", "xDPoP", ""])
+async def test_no_other_scheme_is_taken_for_it(world: Callers, key: ProofKey, scheme: str) -> None:
+    """RFC 9110 §11.6.2: a scheme that is none of ours is no credential that could verify."""
+    with pytest.raises(Unauthenticated):
+        await bound(world, key.jkt).authenticate(presented(scheme, TOKEN, key.proof(URL, token=TOKEN)), "/mcp")
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
 async def test_a_bound_token_without_the_scheme_is_refused(world: Callers, key: ProofKey, scheme: str) -> None:
     """RFC 9449 §7.2: whoever has stolen it cannot use it as a bearer's, even with a proof of some key beside it."""

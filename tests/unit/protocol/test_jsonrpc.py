@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -183,3 +184,84 @@ def test_nothing_else_is_read_leniently(raw: bytes) -> None:
     """JSON-RPC 2.0 §4."""
     with pytest.raises(RpcError):
         jsonrpc.decode_leniently(raw)
+
+
+def test_what_is_too_large_is_not_mended() -> None:
+    """Looking for half a pair costs as much as there is to look at."""
+    message = b'{"jsonrpc":"2.0","id":1,"result":{"a":"\\ud83d%s"}}'
+    room = 4 * 1024 * 1024 - len(message % b"")
+    assert jsonrpc.decode_leniently(message % (b"x" * room)).id == 1
+    with pytest.raises(RpcError):
+        jsonrpc.decode_leniently(message % (b"x" * (room + 1)))
+
+
+def test_what_is_sent_to_a_server_has_the_members_of_the_specification() -> None:
+    """JSON-RPC 2.0 §4."""
+    assert json.loads(jsonrpc.request("7", "tools/call", {"a": Raw(b"1.50")})) == {
+        "jsonrpc": "2.0",
+        "id": "7",
+        "method": "tools/call",
+        "params": {"a": 1.5},
+    }
+    assert json.loads(jsonrpc.notification("notifications/cancelled", {"requestId": 7})) == {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": 7},
+    }
+
+
+def test_an_error_without_data_has_none_and_says_what_it_is_about() -> None:
+    """JSON-RPC 2.0 §5.1: `data` may be omitted."""
+    error = jsonrpc.error_from(b'{"code":-1,"message":"No."}')
+    assert (error.code, str(error), error.data) == (-1, "No.", None)
+
+
+@pytest.mark.parametrize(
+    "read", [jsonrpc.error_from, lambda raw: jsonrpc.error_from(b'{"code":1,"data":' + raw + b"}")]
+)
+def test_an_error_that_is_nested_without_end_is_one_that_cannot_be_read(read: Callable[[bytes], RpcError]) -> None:
+    """An upstream must not cause a fault of ours."""
+    assert read(b"[" * 100_000 + b"]" * 100_000).code == jsonrpc.INTERNAL_ERROR
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (Raw(b'{"a":1,"b":{}}'), ["a", "b"]),
+        (Raw(b"{}"), []),
+        (Raw(b"[1]"), []),
+        (Raw(b"null"), []),
+        (Raw(b"[" * 100_000 + b"]" * 100_000), []),
+        (Raw(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), []),
+        ({"a": 1}, ["a"]),
+        ({}, []),
+        (None, []),
+    ],
+    ids=range(9),
+)
+def test_the_members_of_what_may_be_an_object(value: Any, names: list[str]) -> None:
+    """What a client sent where an object belongs: anything else has no members."""
+    assert list(jsonrpc.object_members(value)) == names
+
+
+def test_the_outcome_of_a_response_is_its_result_as_it_came_or_its_error() -> None:
+    """JSON-RPC 2.0 §5."""
+    answer = jsonrpc.decode(b'{"jsonrpc":"2.0","id":1,"result":{"a": 1.50}}')
+    assert bytes(jsonrpc.outcome(answer)) == b'{"a": 1.50}'
+    with pytest.raises(RpcError, match="Sign in") as caught:
+        jsonrpc.outcome(jsonrpc.decode(b'{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"Sign in"}}'))
+    assert caught.value.code == -32042
+
+
+@pytest.mark.parametrize("member", [b"", b',"result":null', b',"result":[]', b',"result":[{"a":{}}]', b',"result":"{"'])
+def test_a_response_without_a_result_that_is_an_object_is_an_error(member: bytes) -> None:
+    """MCP, base protocol: a result is an object; whoever waits for it hears that there is none."""
+    with pytest.raises(RpcError, match="no result") as caught:
+        jsonrpc.outcome(jsonrpc.decode(b'{"jsonrpc":"2.0","id":1%s}' % member))
+    assert caught.value.code == jsonrpc.INTERNAL_ERROR
+
+
+def test_a_value_of_ours_stands_among_members_that_came_as_bytes() -> None:
+    """Contract §7: what is added to a request leaves the rest of it as it came."""
+    params = {"arguments": Raw(b'{"a": 1.50}'), "_meta": jsonrpc.raw({"b": "é"})}
+    assert jsonrpc.encode(params) == '{"arguments":{"a": 1.50},"_meta":{"b":"é"}}'.encode()

@@ -22,6 +22,9 @@ ORIGINS = ("https://gw.example.com", "http://localhost:8080", "http://[::1]:8080
         ("http://localhost:8080/mcp", "/mcp"),
         ("http://LOCALHOST:8080/mcp", "/mcp"),
         ("http://[::1]:8080/mcp", "/mcp"),
+        ("https://gw.example.com/mcp/2notes", "/mcp/2notes"),
+        ("https://gw.example.com/mcp/a", "/mcp/a"),
+        ("https://gw.example.com/mcp/" + "a" * 64, "/mcp/" + "a" * 64),
     ],
 )
 def test_a_resource_indicator_names_one_of_our_endpoints(indicator: str, path: str) -> None:
@@ -64,6 +67,13 @@ def test_a_resource_indicator_names_one_of_our_endpoints(indicator: str, path: s
         "https://gw.example.com/mcp\n",
         " https://gw.example.com/mcp",
         "urn:mcp",
+        "https://gw.example.com:443:443/mcp",
+        "https://gw.example.com:x/mcp",
+        "https://gw.example.com?x/mcp",
+        "https://gw.example.com#x/mcp",
+        "https://gw.example.com:/mcp",
+        "https:/gw.example.com/mcp",
+        "x-https://gw.example.com/mcp",
     ],
 )
 def test_any_other_resource_indicator_is_not_ours(indicator: str) -> None:
@@ -87,6 +97,8 @@ def test_the_slug_of_an_endpoint_path(path: str, slug: str | None) -> None:
         ("http", "localhost:443", "http://localhost:443"),
         ("https", "[::1]:443", "https://[::1]"),
         ("https", "a:8443", "https://a:8443"),
+        ("https", "a:443:443", "https://a:443:443"),
+        ("https", "a:x:443", "https://a:x"),
         ("ftp", "a", "ftp://a"),
     ],
 )

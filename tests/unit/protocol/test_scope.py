@@ -65,6 +65,7 @@ def test_a_refresh_may_narrow_the_scope_and_never_widen_it(asked: str | None, gr
         (BOTH, "mcp:write", True),
         ("", "mcp:read", False),
         ("mcp:readwrite", "mcp:read", False),
+        ("mcp:write", "mcp:admin", False),
     ],
 )
 def test_write_implies_read_and_not_the_other_way_round(held: str, needed: str, *, allowed: bool) -> None:
@@ -87,16 +88,39 @@ def test_narrowing_never_gives_more_than_was_granted(words: list[str], grant: st
     assert narrowed is None or all(scope.allows(grant, word) for word in narrowed.split(" "))
 
 
+@pytest.mark.parametrize(
+    ("granted", "limit", "left"),
+    [
+        (BOTH, "", BOTH),
+        (BOTH, BOTH, BOTH),
+        (BOTH, "mcp:read", "mcp:read"),
+        (BOTH, "mcp:write", BOTH),
+        ("mcp:read", BOTH, "mcp:read"),
+        ("mcp:write", "", "mcp:write"),
+        ("mcp:write", "mcp:read", "mcp:read"),
+    ],
+)
+def test_a_limit_takes_away_what_it_does_not_allow_and_leaves_reading(granted: str, limit: str, left: str) -> None:
+    """Contract §3: an administrator can limit a client; no limit leaves everything, and write implies read."""
+    assert scope.limited(granted, limit) == left
+
+
 def test_every_scope_is_said_in_words() -> None:
     """Contract §5: requested scopes in words."""
     assert set(scope.IN_WORDS) == set(scope.SUPPORTED)
     assert scope.OFFLINE_ACCESS not in scope.SUPPORTED
 
 
+def test_the_words_are_those_of_the_contract() -> None:
+    """Contract §4; OpenID Connect Core §11 for the one that is listed only."""
+    assert (scope.SUPPORTED, scope.DEFAULT, scope.OFFLINE_ACCESS) == (("mcp:read", "mcp:write"), BOTH, "offline_access")
+
+
 @pytest.mark.parametrize(
     ("word", "is_one"),
     [
         ("a", True),
+        ("!", True),
         ("https://as.example/notes.read", True),
         ("<&>'", True),
         ("x" * 256, True),

@@ -32,6 +32,8 @@ def refused(raw: bytes) -> int:
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","n\\u0061me":"a"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"params":{"name":"a"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":{},"a":1}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a\\":b":1, "a\\":b":1}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"\\ta\\":b":1, "\\ta\\":b":1}}',
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progressToken":2}}}',
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"a":1},"_meta":{"a":1}}}',
         '{"jsonrpc":"2.0","id":1,"method":"x","params":{"ä":1,"ä":2}}'.encode(),
@@ -52,6 +54,7 @@ def test_a_member_that_comes_twice_is_refused_where_it_is_read(raw: bytes) -> No
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":"\\"}, {","\\"":{"}":[]}, "" : "" }}',
         b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"arguments":{"x":1,"x":2},"_meta":{ }}}',
         '{"jsonrpc": "2.0", "id": "é", "method": "x", "params": {"ü": "ü", "\\u00e4": 1}}'.encode(),
+        b'{"jsonrpc":"2.0","id":1,"method":"x","params":{ "a\\":b" : 1, "\\ta\\":b" : 1, "a\\\\" : 2}}',
         b'{"jsonrpc":"2.0","id":9223372036854775807,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":-9223372036854775808,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":"' + b"a" * 1_024 + b'","method":"ping"}',
@@ -193,3 +196,45 @@ def test_what_is_too_deep_is_refused_in_a_batch_as_well() -> None:
 def test_deep_and_broken_is_never_an_exception_of_the_parser() -> None:
     for raw in (b"[" * 100_000, b'{"a":' * 100_000, b'{"jsonrpc":' + b"[" * 1_000_000):
         assert refused(raw) == jsonrpc.PARSE_ERROR
+
+
+@pytest.mark.parametrize("others", range(40))
+def test_a_member_that_comes_twice_is_refused_beside_any_number_of_others(others: int) -> None:
+    """TC-013: whatever is looked at first to spare the work."""
+    once = b",".join([b'"%d":1' % (1_000 + n) for n in range(others)] + [b'"a":1'])
+    message = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{%s}}'
+    assert strict_jsonrpc.message(message % once).id == 1
+    for again in (b'"a":1', b'"a":12345', b'"a":"%s"' % (b"x" * others)):
+        assert refused(message % (once + b"," + again)) == jsonrpc.PARSE_ERROR
+
+
+def test_an_object_has_at_most_a_thousand_members_with_names_of_at_most_1024_characters() -> None:
+    """Contract §3, as of bodies: bounds are for what nobody sends, so what is within them is served."""
+    message = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{%s}}'
+    most = b",".join(b'"%d":0' % n for n in range(1_000))
+    assert strict_jsonrpc.message(message % most).id == 1
+    assert refused(message % (most + b',"more":0')) == jsonrpc.INVALID_REQUEST
+    assert strict_jsonrpc.message(message % b'"%s":0,"b":0' % (b"a" * 1_024)).id == 1
+    assert refused(message % b'"%s":0,"b":0' % (b"a" * 1_025)) == jsonrpc.INVALID_REQUEST
+
+
+def test_a_body_of_256_levels_is_read_and_one_of_257_is_not_however_short_it_is() -> None:
+    """Contract §3, bounded depth: in its shortest form, and beside any number of brackets that were closed."""
+    for levels, fits in ((256, True), (257, False)):
+        inside = b"[" * (levels - 2) + b"]" * (levels - 2)
+        for beside in (b"", b"[]," * 400, b"{}," * 400):
+            raw = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":[%s%s]}}' % (beside, inside[1:-1])
+            if fits:
+                assert strict_jsonrpc.message(raw).id == 1
+            else:
+                with pytest.raises(RpcError, match="nested deeper than 256 levels"):
+                    strict_jsonrpc.message(raw)
+
+
+def test_a_batch_of_one_is_one_and_blanks_between_its_items_are_those_of_json() -> None:
+    """JSON-RPC 2.0 §6, RFC 8259 §2."""
+    assert strict_jsonrpc.batch(b"[" + PING + b"]", 2) == [PING]
+    assert strict_jsonrpc.batch(b"\t[\t1\t,\r2\r,\n3\n, 4 ]\r\n", 4) == [b"1", b"2", b"3", b"4"]
+    for other in (b"\x0b", b"\x0c", b"\xc2\xa0"):
+        with pytest.raises(RpcError):
+            strict_jsonrpc.batch(b"[1," + other + b"2]", 2)
