@@ -100,6 +100,11 @@ class TalkingUpstream:
         for stream in [stream for stream, session in [*self._streams.items()] if session > self._forgotten]:
             self._loop.call_soon_threadsafe(stream.put_nowait, message)
 
+    def clear(self) -> None:
+        """What it has seen, for tests that count what is kept."""
+        for kept in (self.seen, self.cancelled, self.declared):
+            kept.clear()
+
     def forgets(self) -> None:
         """All sessions that it gave so far (2025-11-25, transports: what is sent in one of them is answered with 404)."""
         self._forgotten = self._count

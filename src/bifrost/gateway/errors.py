@@ -1,6 +1,6 @@
 """What can go wrong at the MCP endpoints."""
 
-from bifrost.base.errors import Denied, NotFound, TooLarge, TooMany
+from bifrost.base.errors import Denied, NotFound, TooLarge, TooMany, Unavailable
 
 
 class UnknownEndpoint(NotFound):
@@ -32,6 +32,15 @@ class AccessChanged(Denied):
 
     def __init__(self) -> None:
         super().__init__("What you may use here has been changed. Send the request again.")
+
+
+class Stopped(Unavailable):
+    """The process stops, and the request outlived the time that it had to end. What came of it is not known."""
+
+    default_code = "stopped"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway was stopped before there was an answer.")
 
 
 class LetterTooLarge(TooLarge):

@@ -28,6 +28,9 @@ MAX_FIELDS = 100
 ON_STOPPING = "on_stopping"
 """Where a long stream leaves in its scope what ends it in good order."""
 
+OUTLIVED = "Task cancelled, timeout graceful shutdown exceeded"
+"""What uvicorn cancels a request with that has outlived the grace time of a stopping server."""
+
 _FIELD_FRAME_BYTES = len(": \r\n")
 
 
@@ -50,6 +53,9 @@ class LimitedProtocol(HttpToolsProtocol):
     """For what is left of a body when the request is answered already."""
     linger_seconds: ClassVar[float] = 2.0
     """How long the rest of a refused request is thrown away; closing at once could lose the refusal (RFC 9112 §9.6)."""
+    stalled_seconds: ClassVar[float] = 120.0
+    """How long a client may take nothing at all of what waits for it. A slow one takes something: its system lets it
+    be seen in pieces of half its buffer, usually 64 KiB."""
 
     def __init__(
         self,
@@ -70,6 +76,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # a timer that comes before its time looks again
         self._resting = False
+        self._stall: asyncio.TimerHandle | None = None
 
     # ---- the transport ----------------------------------------------------------------------------------------------
 
@@ -121,7 +128,41 @@ class LimitedProtocol(HttpToolsProtocol):
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
+        self._flows()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_for_a_stall()
+
+    def resume_writing(self) -> None:
+        self._flows()
+        super().resume_writing()
+        if self.transport.is_closing():
+            self._watch_for_a_stall()  # of what is left
+
+    def _end(self) -> None:
+        """What waits is sent before; a client that does not take it keeps nothing open."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._watch_for_a_stall()
+
+    def _watch_for_a_stall(self) -> None:
+        self._flows()
+        waits = self.transport.get_write_buffer_size()
+        self._stall = self.loop.call_later(self.stalled_seconds, self._look_for_a_stall, waits)
+
+    def _look_for_a_stall(self, waited: int) -> None:
+        """What waits is not added to meanwhile, so that it is as much as before when nothing was taken."""
+        if self.transport.get_write_buffer_size() < waited:
+            self._watch_for_a_stall()
+        else:
+            self.transport.abort()
+
+    def _flows(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     # ---- the parser -------------------------------------------------------------------------------------------------
 
@@ -219,7 +260,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._stage is _Stage.BODY and not self.transport.is_closing():
             self._refused = True  # nothing more is read from this connection
         else:
-            self.transport.close()
+            self._end()
 
     @property
     def _answering(self) -> bool:
@@ -284,13 +325,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _overdue(self) -> None:
         if self._refused:
-            self.transport.close()
+            self._end()
         elif self._answering:
             self._expect_within(self.head_seconds)  # now it is the client who waits
         elif self._stage is _Stage.HEAD:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         else:
-            self.transport.close()
+            self._end()
 
 
 def _answer(status: HTTPStatus) -> bytes:

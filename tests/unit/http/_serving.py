@@ -12,11 +12,16 @@ from uvicorn.server import ServerState
 from bifrost.http.server_protocol import LimitedProtocol
 
 PATIENCE = 10.0
+LARGE = b"x" * (32 * 1024 * 1024)
+PIECE = 64 * 1024
 
 
 @dataclass
 class Application:
-    """/body answers with the size of the body, /wait when it may, /begin half an answer; anything else at once."""
+    """/body answers with the size of the body, /wait when it may, /begin half an answer; anything else at once.
+
+    /much is more than fits into the buffers of both sides, and /much-in-pieces the same in pieces.
+    """
 
     heads: list[dict[str, Any]] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
@@ -31,6 +36,14 @@ class Application:
             said = await _size(receive)
         if said == b"/wait":
             await self.may_answer.wait()
+        if said == b"/much":
+            said = LARGE
+        if said == b"/much-in-pieces":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(0, len(LARGE), PIECE):
+                await send({"type": "http.response.body", "body": LARGE[:PIECE], "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         length = str(len(said)).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
         if said == b"/begin":

@@ -8,7 +8,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from bifrost.http.server_protocol import MAX_FIELDS, MAX_HEAD_BYTES, LimitedProtocol
-from tests.unit.http._serving import PATIENCE, Application, Server
+from tests.unit.http._serving import LARGE, PATIENCE, Application, Server
 
 pytestmark = pytest.mark.anyio
 
@@ -216,6 +216,47 @@ async def test_a_request_that_is_answered_slowly_does_not_make_the_next_one_late
         server.application.may_answer.set()
         await client.send(b"\r\n")
         assert [await client.answer(), await client.answer()] == [b"/wait", b"/next"]
+
+
+@pytest.mark.parametrize("end", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("path", [b"/much", b"/much-in-pieces"])
+async def test_a_client_that_takes_nothing_of_its_answer_is_left(serve: Serve, path: bytes, end: bytes) -> None:
+    """TC-166: it would keep a connection, a task and what waits for it for as long as it likes."""
+    server = await serve(stalled_seconds=SHORT, keep_alive=SHORT)
+    async with server.connected() as client:
+        await client.send(b"GET " + path + b" HTTP/1.1\r\n" + end + b"\r\n")
+        await _until(lambda: server.made and not server.state.connections and not server.state.tasks)
+
+
+@pytest.mark.parametrize("end", [b"", b"Connection: close\r\n"])
+async def test_a_rest_that_nobody_takes_keeps_no_connection_open(serve: Serve, end: bytes) -> None:
+    """TC-166: also one that is small enough to count as sent."""
+    server = await serve(stalled_seconds=SHORT, keep_alive=SHORT)
+    async with server.connected() as client:
+        await _until(lambda: bool(server.made))
+        server.made[0].transport.set_write_buffer_limits(2 * len(LARGE))
+        await client.send(b"GET /much HTTP/1.1\r\n" + end + b"\r\n")
+        await _until(lambda: bool(server.application.heads) and not server.state.connections)
+        assert not server.made[0].flow.write_paused
+
+
+async def test_a_client_that_is_slow_but_takes_something_gets_everything(serve: Serve) -> None:
+    """Ours: a bad line is no attack. Looked at by hand: how soon a system takes how much is not ours to say."""
+    server = await serve()
+    async with server.connected() as client:
+        await client.send(b"GET /much HTTP/1.1\r\nConnection: close\r\n\r\n")
+        await _until(lambda: server.made and server.made[0].flow.write_paused)
+        one = server.made[0]
+        waits = one.transport.get_write_buffer_size()
+        one._look_for_a_stall(waits + 1)
+        assert server.state.connections
+        assert one._stall is not None
+        size = 0
+        while part := await client.reader.read(16 * PIECE):
+            size += len(part)
+        assert size > len(LARGE)
+        await _until(lambda: not server.state.connections)
+        assert one._stall is None
 
 
 @pytest.mark.parametrize("path", [b"/wait", b"/begin"])

@@ -18,10 +18,11 @@ from bifrost.gateway.endpoints.answer import Answer, EventStream, Refused
 from bifrost.gateway.endpoints.credentials import INCLUDE_CLIENTS, INCLUDE_TOOLS, credentials, listed
 from bifrost.gateway.endpoints.legacy import CANCELLED, Legacy
 from bifrost.gateway.endpoints.modern import Modern
-from bifrost.gateway.errors import AccessChanged, InsufficientScope
+from bifrost.gateway.errors import AccessChanged, InsufficientScope, Stopped
 from bifrost.gateway.models import Call, Endpoint
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.http import body
+from bifrost.http.server_protocol import OUTLIVED
 from bifrost.http.surface import Renderer
 from bifrost.identity.callers import Caller, Callers
 from bifrost.protocol import jsonrpc, mcp, strict_jsonrpc
@@ -48,8 +49,8 @@ _NOT_IN_MODERN = {mcp.RESOURCE_NOT_FOUND: jsonrpc.INVALID_PARAMS, mcp.URL_ELICIT
 _NOT_IN_LEGACY = {mcp.MISSING_CAPABILITY: jsonrpc.INVALID_REQUEST, mcp.HEADER_MISMATCH: jsonrpc.INTERNAL_ERROR}
 """Codes of the stateless revision that the older era does not know."""
 
-_REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault)
-"""What the HTTP status must say too: the scope challenge, and that storage does not answer."""
+_REFUSED_AS_A_WHOLE = (InsufficientScope, StorageFault, Stopped)
+"""What the HTTP status must say too: the scope challenge, and that storage does not answer, or the whole gateway."""
 
 Moved = Callable[[Call], Awaitable[None]]
 
@@ -271,6 +272,8 @@ class McpEndpoint:
             return self._refused(request, error, request_id, is_modern=modern.is_named(request))
         if isinstance(error, asyncio.CancelledError) and error.args == (CANCELLED,):
             return Response(status_code=202)  # its client does not want an answer any more
+        if isinstance(error, asyncio.CancelledError) and error.args == (OUTLIVED,):
+            return self._refused(request, Stopped(), request_id, is_modern=modern.is_named(request))
         if not isinstance(error, Exception):
             raise error
         log.error("unexpected_error", method=message.method, exc_info=error)
