@@ -6,6 +6,7 @@ keeps or skips in silence is counted here.
 """
 
 import asyncio
+import functools
 import select
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -116,12 +117,7 @@ class Answer:
     @property
     def media_type(self) -> str:
         """Without parameters, in lower case."""
-        return self.headers.first(b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
-
-    async def begun(self) -> None:
-        """Waits for the head. Raises HttpFailed, TimeoutError."""
-        while not self.status:
-            await self._news()
+        return _media_type(self.headers.first(b"content-type"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, piece by piece as it comes. Raises HttpFailed, TimeoutError."""
@@ -130,21 +126,31 @@ class Answer:
                 yield self._take()
             if self.done:
                 return
-            await self._news()
+            await self.news()
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge, HttpFailed, TimeoutError."""
         body = bytearray()
         while True:
-            if self.done and not body and len(self._chunks) == 1 and len(self._chunks[0]) <= limit:
-                return self._take()
             while self._chunks:
                 body += self._take()
             if len(body) > limit:
                 raise TooLarge(f"an answer of more than {limit} bytes")
             if self.done:
                 return bytes(body)
-            await self._news()
+            await self.news()
+
+    def at_once(self, limit: int) -> bytes | None:
+        """The whole body, if it has come already and in one piece, as most do."""
+        whole = self.done and len(self._chunks) == 1 and len(self._chunks[0]) <= limit
+        return self._chunks.popleft() if whole else None
+
+    def news(self) -> "asyncio.Future[None]":
+        """To be waited for until more has come, a head or a piece. Raises what the answer ended with, if it did."""
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def close(self) -> None:
         if self._connection is not None:
@@ -156,7 +162,6 @@ class Answer:
         """How much waits to be taken."""
         self._chunks.append(chunk)
         self._buffered += len(chunk) + PIECE_BYTES
-        self.wake()
         return self._buffered
 
     def finish(self, error: Exception | None = None) -> None:
@@ -173,13 +178,6 @@ class Answer:
         if self._connection is not None and self._buffered <= LOW_WATER_BYTES:
             self._connection.go_on()
         return chunk
-
-    def _news(self) -> "asyncio.Future[None]":
-        """To be waited for, until more has come. Raises what the answer ended with, if it did."""
-        if self._error is not None:
-            raise self._error
-        self._waiter = self._loop.create_future()
-        return self._waiter
 
 
 class ClientConnection(asyncio.Protocol):
@@ -274,6 +272,8 @@ class ClientConnection(asyncio.Protocol):
             self._finish()
         elif self._silent_bytes > MAX_HEAD_BYTES:
             self._fail(Unreadable("a head, trailer or chunk size without end"))
+        else:
+            self._answer.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -314,7 +314,6 @@ class ClientConnection(asyncio.Protocol):
         if self._answer is not None:
             self._answer.headers = Headers(self._fields)
             self._answer.status = status
-            self._answer.wake()
 
     def on_body(self, body: bytes) -> None:
         self._silent_bytes = 0
@@ -367,6 +366,11 @@ class ClientConnection(asyncio.Protocol):
         if answer is not None:
             answer.finish(error)
         self.close()
+
+
+@functools.lru_cache(maxsize=64)
+def _media_type(value: bytes) -> str:
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _framing(fields: list[tuple[bytes, bytes]], version: str) -> bool:

@@ -162,7 +162,8 @@ class PooledClient:
                 connection, is_fresh = await self._connection(head.origin, deadline)
             answer = connection.ask(request, deadline)
             try:
-                await answer.begun()
+                while not answer.status:
+                    await answer.news()
             except ConnectionEnded:
                 if is_fresh or not (repeatable or head.method in SAFE_METHODS):
                     raise

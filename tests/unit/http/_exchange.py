@@ -66,10 +66,16 @@ class Exchange:
         return asyncio.run(outcome_of(self.answer))
 
 
+async def begun(answer: Answer) -> None:
+    """Its head has come."""
+    while not answer.status:
+        await answer.news()
+
+
 async def outcome_of(answer: Answer) -> tuple[int, bytes] | str:
     try:
         async with asyncio.timeout(1):
-            await answer.begun()
+            await begun(answer)
             return answer.status, await answer.read(1_000_000)
     except HttpFailed as error:
         return str(error)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bifrost.http.client_connection import ConnectionEnded
-from tests.unit.http._exchange import CHUNKED, OK, PLAIN, UNTIL_END, Exchange, exchanged, outcome_of
+from bifrost.http.client_connection import ConnectionEnded, HttpFailed
+from tests.unit.http._exchange import CHUNKED, OK, PLAIN, UNTIL_END, Exchange, begun, exchanged, outcome_of
 
 
 @pytest.mark.parametrize("raw", [PLAIN, CHUNKED])
@@ -119,7 +119,7 @@ def test_a_connection_that_ends_before_the_answer_is_told_apart() -> None:
 
     async def run() -> None:
         with pytest.raises(ConnectionEnded):
-            await Exchange().end().answer.begun()
+            await begun(Exchange().end().answer)
 
     asyncio.run(run())
 
@@ -233,3 +233,22 @@ def test_a_connection_that_is_gone_already_is_a_failure_and_nothing_worse() -> N
         return await outcome_of(exchange.connection.ask(b"GET / HTTP/1.1\r\n\r\n", None))
 
     assert asyncio.run(run()) == "the connection ended before the request was sent"
+
+
+def test_a_body_that_came_whole_is_there_at_once_and_only_once() -> None:
+    """Ours: what need not be waited for is not; and a limit is one for it, too."""
+
+    async def run() -> None:
+        exchange = Exchange().feed(OK + b"Content-Length: 4\r\n\r\nbo")
+        assert exchange.answer.at_once(4) is None
+        exchange.feed(b"dy")
+        assert exchange.answer.at_once(4) is None  # two pieces
+        assert await exchange.answer.read(4) == b"body"
+        exchange = Exchange().feed(OK + b"Content-Length: 4\r\n\r\nbody")
+        assert exchange.answer.at_once(3) is None
+        assert exchange.answer.at_once(4) == b"body"
+        assert exchange.answer.at_once(4) is None
+        with pytest.raises(HttpFailed):
+            await Exchange().feed(OK + b"Content-Length: 4\r\n\r\n").end().answer.read(4)
+
+    asyncio.run(run())

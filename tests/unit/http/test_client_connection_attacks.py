@@ -7,7 +7,7 @@ import pytest
 
 from bifrost.http import client_connection
 from bifrost.http.client_connection import HttpFailed
-from tests.unit.http._exchange import OK, PLAIN, Exchange, exchanged
+from tests.unit.http._exchange import OK, PLAIN, Exchange, begun, exchanged
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 32\r\n", b"Transfer-Encoding: chunked\r\n"])
@@ -117,7 +117,7 @@ def test_a_body_that_nobody_takes_stops_being_read() -> None:
         while not exchange.is_paused():
             exchange.feed(b"x" * 10_000)
         assert exchange.answer._buffered <= client_connection.HIGH_WATER_BYTES + 10_000
-        await exchange.answer.begun()
+        await begun(exchange.answer)
         size = 0
         async for chunk in exchange.answer.chunks():
             size += len(chunk)

@@ -24,6 +24,7 @@ from bifrost.upstreams.links.refusals import Refusals
 from bifrost.upstreams.models import Upstream
 
 CLIENT_INFO = {"name": "bifrost", "version": __version__}
+_CLIENT_INFO = jsonrpc.raw(CLIENT_INFO)
 EVERYBODY = "everybody"
 """The owner of a link that all callers share."""
 
@@ -282,16 +283,17 @@ def declares(capabilities: bytes, method: str, params: Mapping[str, Any]) -> boo
 def with_own_token(params: Params, request_id: int) -> tuple[Params, Any]:
     """The parameters with a progress token of ours in place of the requester's, and theirs; None when there is none.
 
-    Every piece of progress repeats it, so that one without measure counts as none.
+    Every piece of progress repeats it, so that one without measure counts as none. What is in `_meta` is taken apart
+    here, once for all who look into it.
     """
     if "_meta" not in params:
         return params, None
     meta = jsonrpc.object_members(params["_meta"])
-    token = meta.get(mcp.PROGRESS_TOKEN)
-    if token is None:
+    if not meta:
         return params, None
-    if len(bytes(token)) > MAX_TOKEN_BYTES:
-        return {**params, "_meta": {name: value for name, value in meta.items() if name != mcp.PROGRESS_TOKEN}}, None
+    token = meta.pop(mcp.PROGRESS_TOKEN, None)
+    if token is None or len(bytes(token)) > MAX_TOKEN_BYTES:
+        return {**params, "_meta": meta}, None
     return {**params, "_meta": {**meta, mcp.PROGRESS_TOKEN: request_id}}, token
 
 
@@ -301,7 +303,7 @@ def modern_meta(peer: Peer, params: Params) -> Params:
     meta = jsonrpc.object_members(sent) if isinstance(sent, Raw | dict) else {}
     own = {
         mcp.META_VERSION: mcp.MODERN,
-        mcp.META_CLIENT_INFO: CLIENT_INFO,
+        mcp.META_CLIENT_INFO: _CLIENT_INFO,
         mcp.META_CAPABILITIES: Raw(peer.capabilities),
     }
     level = {mcp.META_LOG_LEVEL: peer.log_level} if peer.log_level else {}

@@ -44,7 +44,10 @@ class HttpChannel:
         To the configured URL, unless another is given. `more` are the field lines that this request has besides.
         `patience` is for the upstream alone: what its credential takes does not count. `lasting`: it is listened to.
         """
-        credentials = await self._credentials(patience)
+        if patience is None:
+            credentials: Mapping[str, str] = await self.auth.headers(self.peer.upstream, self.peer.identity)
+        else:
+            credentials = await self._credentials(patience)
         prepared = self._prepared(method, url, credentials, headers, lasting)
         reply = await self.transport.send(prepared, body, more)
         if reply.response.status not in _REFUSALS:

@@ -67,13 +67,13 @@ class LegacyLink:
         seconds: float,
         fields: Fields = NO_FIELDS,
     ) -> Raw:
-        request_id = next(self._ids)
-        sent, token = with_own_token(legacy_meta(params), request_id)
+        peer, request_id = self.channel.peer, next(self._ids)
+        sent, token = with_own_token(params, request_id)
         patience = Patience(seconds, self.channel.alarm)
-        running = Running(self.peer, request_id, requester, patience, self._respond, token)
+        running = Running(peer, request_id, requester, patience, self._respond, token)
         try:
             with patience:
-                message = await self._answer(running, jsonrpc.request(request_id, method, sent), fields)
+                message = await self._answer(running, jsonrpc.request(request_id, method, legacy_meta(sent)), fields)
         except TimeoutError as error:
             self._cancel(request_id, "It took too long.")
             raise self.channel.too_slow(seconds) from error
@@ -82,7 +82,7 @@ class LegacyLink:
             raise
         finally:
             running.end()
-        return result_of(self.peer, message)
+        return result_of(peer, message)
 
     async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
         headers = self._headers()

@@ -79,11 +79,11 @@ class ModernLink:
 
         With the `first` one the credential may have to be renewed, and how long that takes does not count.
         """
-        request_id = next(self._ids)
+        peer, request_id = self.channel.peer, next(self._ids)
         sent, token = with_own_token(params, request_id)
-        body = jsonrpc.request(request_id, method, modern_meta(self.peer, sent))
+        body = jsonrpc.request(request_id, method, modern_meta(peer, sent))
         patience = Patience(seconds, self.channel.alarm)
-        running = Running(self.peer, request_id, requester, patience, None, token)
+        running = Running(peer, request_id, requester, patience, None, token)
         try:
             stretched = patience if first else None
             headers, more = _head(method, params, fields)

@@ -120,7 +120,9 @@ class Reply:
     async def _whole(self) -> bytes | None:
         """The body, when it is a message. Raises UpstreamUnavailable."""
         try:
-            raw = await self.response.read(MAX_ANSWER_BYTES)
+            raw = self.response.at_once(MAX_ANSWER_BYTES)
+            if raw is None:
+                raw = await self.response.read(MAX_ANSWER_BYTES)
         except TooLarge as error:
             raise self._too_large() from error
         except _FAULTS as error:

@@ -216,7 +216,7 @@ def test_a_progress_token_of_the_requester_is_replaced_upstream() -> None:
 def test_without_a_token_the_parameters_stay_as_they_are(params: dict[str, Any]) -> None:
     """Contract §7."""
     sent, token = with_own_token(params, 9)
-    assert (sent, token) == (params, None)
+    assert (jsonrpc.encode(sent), token) == (jsonrpc.encode(params), None)
 
 
 def test_a_stateless_request_says_who_asks_and_what_the_client_can_do() -> None:

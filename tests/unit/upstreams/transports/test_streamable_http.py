@@ -30,6 +30,9 @@ class Response:
         for chunk in self._chunks:
             yield chunk
 
+    def at_once(self, limit: int) -> bytes | None:
+        return self._chunks[0] if len(self._chunks) == 1 and len(self._chunks[0]) <= limit else None
+
     async def read(self, limit: int) -> bytes:
         if sum(map(len, self._chunks)) > limit:
             raise TooLarge
