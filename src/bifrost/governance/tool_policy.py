@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
+
 from bifrost.governance.models import ALL_TOOLS, McpConfig
 
 MAX_REMEMBERED = 4_096
@@ -38,8 +40,7 @@ class AllowedTools:
 EVERY_TOOL, NO_TOOL = AllowedTools(), AllowedTools(frozenset())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolPolicy:
+class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The filters of one request.
 
     A caller reaches only upstreams that the `mcp_configs` of its key name, or that are open to all keys. The two header

@@ -1,13 +1,18 @@
 """Structured logs on stderr, one JSON object a line, with secrets taken out before anything is written."""
 
+import functools
 import io
+import json
 import logging
 import os
 import re
 import sys
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
+import msgspec
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
@@ -22,6 +27,9 @@ _SECRET_VALUES = re.compile(
     r"(?:sk-bf-|bf(?:at|rt|ac|cs|ad|as|su)_)[A-Za-z0-9_-]{6,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?i:bearer)\s+\S+|(?i:basic)\s+[A-Za-z0-9+/=]{8,}"
 )
+_IN_SECRETS = ("bf", "eyj", "bearer", "basic")
+"""Of these, in lower case, every secret that is known by its form has one; most lines have none."""
+
 _HIDDEN = "…"
 MAX_CHARACTERS = 2_000
 MAX_TRACEBACK_CHARACTERS = 8_000
@@ -29,7 +37,34 @@ MAX_TRACEBACK_CHARACTERS = 8_000
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide members by name and secrets by form, wherever they stand; cut what is too long to be a log line."""
-    return {str(name): _member(str(name), value) for name, value in event.items()}
+    return event if _is_harmless(event) else _redacted(event)
+
+
+def _redacted(members: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _member(str(name), value) for name, value in members.items()}
+
+
+def _is_harmless(event: EventDict) -> bool:
+    """Whether there is nothing to hide or to cut, as far as that can be seen without taking it apart."""
+    texts = []
+    for name, value in event.items():
+        if type(value) is str:
+            texts.append(value)
+        elif value is not None and type(value) not in (bool, int, float):
+            return False
+        if _names_a_secret(name):
+            return False
+    text = "\n".join(texts)
+    if len(text) > MAX_CHARACTERS or not text.isascii():
+        return False
+    lowered = text.lower()
+    return not any(part in lowered for part in _IN_SECRETS)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _names_a_secret(name: str) -> bool:
+    """Names of the product's own lines, of which there are so many."""
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _member(name: str, value: Any) -> Any:
@@ -45,7 +80,7 @@ def _cleaned(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, dict):
-        return redact(None, "", value)
+        return _redacted(value)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_cleaned(item) for item in value]
     return _SECRET_VALUES.sub(_HIDDEN, str(value))[:MAX_CHARACTERS]
@@ -85,6 +120,26 @@ def _written(fd: int, line: bytes) -> None:
         line = line[os.write(fd, line) :]
 
 
+def _stamped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    seconds, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
+    event["timestamp"] = f"{_second(seconds)}.{microseconds:06}Z"
+    return event
+
+
+@functools.lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _rendered(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """JSON in ASCII: what some readers take for the end of a line is escaped."""
+    with suppress(msgspec.MsgspecError, TypeError, ValueError):
+        line = msgspec.json.encode(event)
+        if line.isascii():
+            return line.decode()
+    return json.dumps(event, default=repr)
+
+
 def hidden(text: str) -> str:
     """A text of somebody else's, without what looks like a secret."""
     return _SECRET_VALUES.sub(_HIDDEN, text)
@@ -96,12 +151,12 @@ def configure(level: str) -> None:
     shared: list[Processor] = [
         log_context.merge,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamped,
     ]
     last: list[Processor] = [
         structlog.processors.format_exc_info,
         redact,
-        structlog.processors.JSONRenderer(ensure_ascii=True),
+        _rendered,
     ]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

@@ -5,11 +5,14 @@ import json
 import logging as standard
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bifrost.base import ids, log_context
 from bifrost.telemetry import logging
@@ -55,7 +58,7 @@ PLACES: dict[str, Callable[[str], Any]] = {
 
 def written(value: Any) -> str:
     """The line that is written when this value is logged."""
-    return str(structlog.processors.JSONRenderer()(None, "info", redacted(event="x", note=value)))
+    return logging._rendered(None, "info", redacted(event="x", note=value))
 
 
 @pytest.mark.parametrize("kind", PLANTED)
@@ -120,6 +123,58 @@ def test_a_value_that_is_too_long_for_a_line_is_cut_after_its_secrets_are_out() 
     assert secret[:12] not in shown
 
 
+_LONG_S = "\N{LATIN SMALL LETTER LONG S}"
+"""Without case it is an s."""
+
+_TEXTS = st.lists(
+    st.sampled_from(
+        [
+            "",
+            "a",
+            " ",
+            "\n",
+            "x" * 700,
+            "é",
+            _LONG_S,
+            "BF",
+            "bfat_",
+            "sk-bf-",
+            "eyJ",
+            ".",
+            "Bearer ",
+            f"ba{_LONG_S}ic ",
+            "basic ",
+        ]
+        + ["abcdefgh", "\ud800", '"', "\\"]
+    ),
+    max_size=5,
+).map("".join)
+_VALUES = st.one_of(
+    _TEXTS,
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.lists(_TEXTS, max_size=2),
+    _TEXTS.map(lambda text: text.encode(errors="replace")),
+)
+_NAMES = st.sampled_from(["event", "note", "status", "access_token", "value", "exception"])
+
+
+@given(st.dictionaries(_NAMES, _VALUES))
+def test_a_line_that_seems_harmless_is_what_a_closer_look_makes_of_it(event: dict[str, Any]) -> None:
+    """Contract §2: no line is spared a look in which there would have been something to hide."""
+    assert logging.redact(None, "info", dict(event)) == logging._redacted(event)
+
+
+@given(st.dictionaries(_NAMES, _VALUES))
+def test_a_line_is_one_line_of_ascii_that_says_what_it_is_given(event: dict[str, Any]) -> None:
+    """Nobody forges a log line, whatever their reader takes for the end of one (UAX 14)."""
+    line = logging._rendered(None, "info", shown := logging._redacted(event))
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+    assert json.loads(line) == shown
+
+
 @pytest.fixture
 def root_logger() -> Iterator[standard.Logger]:
     """As it was, afterwards."""
@@ -151,6 +206,8 @@ def test_a_line_is_json_with_its_level_and_time(written_lines: Lines) -> None:
         "notes",
         "evt_1",
     )
+    said = datetime.fromisoformat(line["timestamp"])
+    assert timedelta() <= datetime.now(UTC) - said < timedelta(minutes=1)
     assert line["timestamp"].endswith("Z")
 
 
