@@ -24,7 +24,7 @@ class FoundHeaders(Headers):
     """Like any other, in every answer that it gives: of a name that came twice the first counts."""
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        super().__init__(raw=raw)
+        self._list = raw
         self._first = dict(reversed(raw))
 
     @overload
