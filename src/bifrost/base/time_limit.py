@@ -4,15 +4,24 @@ Limits that share an `Alarm` share its timer, and most have gone by the time it 
 """
 
 import asyncio
+import functools
 import math
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 _EARLY_SECONDS = 0.001
 """A loop's timers have a resolution: one that comes this early comes in time."""
 
 _REST_SECONDS = 0.02
 """Between two rings: however many limits end one after the other, they are not looked through for each of them."""
+
+
+class Watched(Protocol):
+    """`over` is called when `ends_at`, on the loop's clock, has come."""
+
+    ends_at: float
+
+    def over(self) -> None: ...
 
 
 class Alarm:
@@ -25,17 +34,17 @@ class Alarm:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._limits: set[TimeLimit] = set()
+        self._limits: set[Watched] = set()
         self._rings_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, limit: "TimeLimit") -> None:
+    def watch(self, limit: Watched) -> None:
         """Also again, when it was moved to an earlier time."""
         self._limits.add(limit)
         if limit.ends_at < self._rings_at:
             self._set(limit.ends_at)
 
-    def leave(self, limit: "TimeLimit") -> None:
+    def leave(self, limit: Watched) -> None:
         self._limits.discard(limit)
 
     def stop(self) -> None:
@@ -58,6 +67,12 @@ class Alarm:
             limit.over()
         if self._limits:
             self._set(max(now + _REST_SECONDS, min(limit.ends_at for limit in self._limits)))
+
+
+@functools.lru_cache(maxsize=1)
+def alarm_of(_loop: asyncio.AbstractEventLoop) -> Alarm:
+    """The alarm of all who have no reason for one of their own, on the loop that runs."""
+    return Alarm()
 
 
 class TimeLimit:

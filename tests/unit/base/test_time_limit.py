@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bifrost.base.time_limit import Alarm, TimeLimit
+from bifrost.base.time_limit import Alarm, TimeLimit, alarm_of
 
 pytestmark = pytest.mark.anyio
 
@@ -152,3 +152,35 @@ async def test_an_alarm_that_is_stopped_still_rings_for_those_who_wait() -> None
         with pytest.raises(TimeoutError), TimeLimit(0.02, alarm):
             await asyncio.Event().wait()
         alarm.stop()
+
+
+async def test_whoever_shares_a_loop_has_its_one_alarm_and_may_be_watched_again() -> None:
+    """Ours: a slow answer is looked after twice, first for its client and then for its caller."""
+
+    class Slow:
+        def __init__(self) -> None:
+            self.ends_at, self.times, self.done = loop.time() + 0.01, 0, asyncio.Event()
+
+        def over(self) -> None:
+            self.times += 1
+            if self.times == 2:
+                self.done.set()
+                return
+            self.ends_at = loop.time() + 0.01
+            alarm.watch(self)
+
+    loop = asyncio.get_running_loop()
+    alarm, slow = alarm_of(loop), Slow()
+    assert alarm_of(loop) is alarm
+    alarm.watch(slow)
+    await slow.done.wait()
+    assert slow.times == 2
+
+
+def test_another_loop_has_another_alarm() -> None:
+    """Its timers would never ring on this one."""
+
+    async def alarm() -> Alarm:
+        return alarm_of(asyncio.get_running_loop())
+
+    assert asyncio.run(alarm()) is not asyncio.run(alarm())

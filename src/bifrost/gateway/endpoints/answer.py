@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from bifrost.base.time_limit import alarm_of
 from bifrost.gateway.endpoints.replay import Recording
 from bifrost.gateway.models import Call
 from bifrost.http.server_protocol import ON_STOPPING
@@ -49,16 +50,17 @@ class Answer(Response):
         self._refusal: Response | None = None
         self._record = record
         self._recording: Recording | None = None
-        self._started = self._gone = False
+        self._started = self._gone = self._watches = False
         self._writing = asyncio.Lock()
         self._helpers: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._send, self._receive = send, receive
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task(self._loop)
-        first = (WATCH_AFTER_SECONDS, self._watch) if self._cancels else (CHECK_SECONDS, self._check)
-        self._timer = self._loop.call_later(*first)
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
+        self._alarm = alarm_of(loop)
+        self.ends_at = loop.time() + (WATCH_AFTER_SECONDS if self._cancels else CHECK_SECONDS)
+        self._alarm.watch(self)
         try:
             response = await self._work(self)
         except asyncio.CancelledError:
@@ -69,7 +71,7 @@ class Answer(Response):
                 return
             response = self._refusal
         finally:
-            self._timer.cancel()
+            self._alarm.leave(self)
             for helper in self._helpers:
                 helper.cancel()
         if self._started:
@@ -113,17 +115,20 @@ class Answer(Response):
             async with self._writing:
                 await self._write(COMMENT)
 
-    def _watch(self) -> None:
-        self._timer = self._loop.call_later(CHECK_SECONDS - WATCH_AFTER_SECONDS, self._check)
-        self._help(_departure(self._receive, self._departed))
+    def over(self) -> None:
+        """It takes longer than most: its client may leave meanwhile, and later on may be somebody to turn away."""
+        if self._cancels and not self._watches:
+            self._watches = True
+            self._help(_departure(self._receive, self._departed))
+            self.ends_at += CHECK_SECONDS - WATCH_AFTER_SECONDS
+            self._alarm.watch(self)
+        else:
+            self._help(self._keep_checking())
 
     def _departed(self) -> None:
         self._gone = True
         if self._task:
             self._task.cancel()
-
-    def _check(self) -> None:
-        self._help(self._keep_checking())
 
     async def _keep_checking(self) -> None:
         """Work for somebody who is not let in any more ends, and so does its stream (contract §6)."""
