@@ -26,6 +26,7 @@ _CACHED = {caching.TTL: 0, "cacheScope": mcp.PRIVATE}
 _CACHEABLE = (mcp.TOOLS_LIST, mcp.RESOURCES_LIST, mcp.TEMPLATES_LIST, mcp.PROMPTS_LIST, mcp.RESOURCES_READ)
 _OUR_NAME = b'"_meta":' + jsonrpc.encode({mcp.META_SERVER_INFO: SERVER_INFO})
 _COMPLETE = b'{"resultType":"complete",' + _OUR_NAME
+_MIRRORED = mirrored_headers.PREFIX.encode()
 MAX_CAPABILITIES_BYTES = 16_384
 
 
@@ -102,7 +103,11 @@ def client(request: Request, message: Message, emit: Emit) -> Client:
         capabilities=capabilities,
         log_level=level if level in mcp.LOG_LEVELS else "",
         requester=StatelessClient(level, emit),
-        mirrored={name: value for name, value in request.headers.items() if name.startswith(mirrored_headers.PREFIX)},
+        mirrored={
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.headers.raw
+            if name.startswith(_MIRRORED)
+        },
     )
 
 
