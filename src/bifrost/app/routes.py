@@ -191,7 +191,7 @@ def _origin_rule(public_urls: PublicUrls, more: tuple[str, ...]) -> Callable[[st
 
 def _switched_off(authorization: list[Route]) -> list[Route]:
     """Mode `headers`: no authorization server, whatever the method, in plain text."""
-    nothing = PlainTextResponse("Not Found", 404)
+    nothing = PlainTextResponse("Not Found", 404, {"Cache-Control": "no-store"})
     return [Route(path, nothing) for path in (*(route.path for route in authorization), *_EVERYTHING_OF_OAUTH)]
 
 

@@ -1,6 +1,6 @@
 """Redirect URIs: what may be registered, what matches, where a person is told it leads."""
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
@@ -290,6 +290,9 @@ def test_the_state_arrives_as_it_was_sent(state: str) -> None:
     assert dict(parse_qsl(urlsplit(answer).query)) == {"state": state, "iss": "https://gw.example"}
     assert "#" not in answer
     assert "\n" not in answer
+    # a program that is called by its own scheme may decode escapes and nothing else
+    read = dict(pair.split("=", 1) for pair in answer.partition("?")[2].split("&"))
+    assert {name: unquote(value) for name, value in read.items()} == {"state": state, "iss": "https://gw.example"}
 
 
 def test_a_parameter_that_is_none_is_left_out_and_an_empty_one_is_not() -> None:
