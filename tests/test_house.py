@@ -135,6 +135,7 @@ COVERED_BY_STORIES = {
     "storage/postgresql_changes.py": "tests/contract/test_remembered_rows.py",
     "storage/pushed.py": "tests/flows/test_pushed_requests.py",
     "storage/proofs.py": "tests/contract/test_proof_store.py",
+    "storage/steps.py": "tests/contract/test_proof_store.py",
     "storage/restored.py": "tests/flows/test_restored.py",
     "storage/remembered.py": "tests/contract/test_remembered_rows.py",
     "storage/signing_keys.py": "tests/flows/test_signing_keys.py",

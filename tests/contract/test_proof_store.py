@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from bifrost.storage.proofs import DROPPED_AT_ONCE, SqlProofStore
+from bifrost.storage.proofs import SqlProofStore
+from bifrost.storage.steps import ROWS_AT_ONCE
 from tests.contract._stores import NOW, opened
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ async def test_only_what_has_expired_is_dropped(database_url: str) -> None:
     async with opened(database_url) as database:
         store = SqlProofStore(database)
         async with database.transaction() as connection:
-            for number in range(DROPPED_AT_ONCE + 7):
+            for number in range(ROWS_AT_ONCE + 7):
                 await store._queries.use_proof(connection, proof_hash=f"old-{number}", expires_at=NOW)
         await store.use_proof("young", NOW + 1)
         await store.drop_proofs(NOW)

@@ -115,9 +115,26 @@ async def test_an_assertion_is_used_once(running: TestGateway, web: Web, key: Si
     clock.advance(seconds=2)
     late = await client.redeem("bfac_x", **form)
     assert "exp" in late.json()["error_description"]
-    clock.advance(seconds=3_600)
+    clock.advance(seconds=58)
     await running.gateway.sweeper.sweep()
-    assert not await running.rows("used_assertions")
+    assert await running.rows("used_assertions"), "another process may be a moment behind"
+    clock.advance(seconds=2)
+    await running.gateway.sweeper.sweep()
+    assert not await running.rows("used_assertions"), "an hour of them would be many"
+
+
+async def test_a_time_with_a_fraction_ends_when_it_says(
+    running: TestGateway, web: Web, key: SigningKey, clock: FakeClock
+) -> None:
+    """RFC 7519 §2: a NumericDate may have one; it is remembered for as long as it would be taken."""
+    client, began = proven(web, running, key), clock.now() // 1_000
+    form = key.form(exp=began + 30.9)
+    assert error_of(await client.redeem("bfac_x", **form)) == "invalid_grant"
+    clock.advance(seconds=90)
+    again = await client.redeem("bfac_x", **form)
+    assert "before" in again.json()["error_description"]
+    (row,) = await running.rows("used_assertions")
+    assert row["expires_at"] == (began + 91) * 1_000
 
 
 async def test_of_parallel_uses_over_two_processes_one_wins(

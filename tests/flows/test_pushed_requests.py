@@ -198,10 +198,13 @@ async def test_metadata_says_where_to_push(running: TestGateway) -> None:
 
 
 async def test_what_nobody_came_for_is_swept_away(running: TestGateway, clock: FakeClock, client: OAuthClient) -> None:
-    """Storage: a while after it has expired."""
+    """TC-086: a minute after it has expired, and not an hour, in which anybody may push some more."""
     await _pushed(client)
-    clock.advance(seconds=7_200)
+    clock.advance(seconds=120)
     late = await _pushed(client)
+    await running.gateway.sweeper.sweep()
+    assert len(await running.rows("pushed_requests")) == 2, "another process may still take it"
+    clock.advance(seconds=31)
     await running.gateway.sweeper.sweep()
     assert len(await running.rows("pushed_requests")) == 1
     assert (await _open(running, client, late)).status_code == 302

@@ -1,5 +1,6 @@
 """Clients that prove themselves with a signed JWT (RFC 7523 §2.2 and §3, `private_key_jwt`)."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,8 @@ MAX_REMEMBERED = 10_000
 minutes. Anybody may publish a client with keys, and each of its assertions is a row."""
 LEEWAY_SECONDS = 60
 """How much the client's clock may differ from ours."""
+SLACK_SECONDS = 60
+"""How much the clocks of two processes may differ before one forgets what the other would still take."""
 MAX_JWKS_BYTES = 64 * 1_024
 MAX_ID_CHARACTERS = 512
 MAX_SETS = 1_000
@@ -92,13 +95,17 @@ class ClientAssertions:
         used = UsedAssertion(
             assertion_hash=hash_secret(f"{client.client_id} {claims['jti']}"),
             client_hash=hash_secret(client.client_id),
-            expires_at=(int(claims["exp"]) + LEEWAY_SECONDS) * SECOND,
+            expires_at=(math.ceil(claims["exp"]) + LEEWAY_SECONDS) * SECOND,
         )
         try:
             return await self._store.use_assertion(used, MAX_REMEMBERED, self._clock.now())
         except AssertionsTooMany:
             log.warning("client_assertions_full", client=client.client_id)
             raise
+
+    async def sweep(self, _before: int) -> None:
+        """Called every minute: one that cannot be used again need not be remembered. Raises StorageUnavailable."""
+        await self._store.drop_assertions(self._clock.now() - SLACK_SECONDS * SECOND)
 
     def _check_claims(self, client: Client, claims: Mapping[str, Any]) -> None:
         """RFC 7523 §3. Raises JwsError."""

@@ -20,6 +20,9 @@ class ClientStore(Protocol):
         """
         ...
 
+    async def drop_assertions(self, before: int) -> None:
+        """Those that expired before this time."""
+
     async def add_client(self, record: ClientRecord, config_mac: str) -> bool:
         """False when the client id is taken; then nothing was written."""
         ...

@@ -19,6 +19,9 @@ from bifrost.protocol.oauth import OAuthError
 LIVES_SECONDS = 90
 """Between pushing and opening the browser (RFC 9126 §2.2 suggests 5 to 600)."""
 
+SLACK_SECONDS = 60
+"""How much the clocks of two processes may differ before one takes away what the other still takes."""
+
 MAX_CHARACTERS = 8_192
 """Of all parameters together; anybody may push."""
 
@@ -47,8 +50,8 @@ class PushedStore(Protocol):
         """The query, this once; None when it is unknown, expired, taken, or another client's."""
         ...
 
-    async def sweep(self, before: int) -> None:
-        """Delete what expired before this time."""
+    async def drop_pushed_requests(self, before: int) -> None:
+        """Those that expired before this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,10 @@ class PushedRequests:
         await self.store.add_pushed_request(ids.hash_secret(name), client.client_id, query, now, expires_at)
         log.info("authorization_request_pushed", client=client.client_name)
         return name
+
+    async def sweep(self, _before: int) -> None:
+        """Called every minute: one that has expired is of no use to anybody. Raises StorageUnavailable."""
+        await self.store.drop_pushed_requests(self.clock.now() - SLACK_SECONDS * SECOND)
 
     async def pushed(self, query: RequestParameters) -> str | None:
         """The query that this request to the authorization endpoint stands for; None for itself.

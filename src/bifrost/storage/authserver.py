@@ -253,7 +253,6 @@ class SqlAuthServerStore:
                 pass
         async with self._database.transaction() as connection:
             await self._accounts.sweep(connection, before)
-            await self._clients.sweep(connection, before)
             await self._consents.sweep(connection, before)
             await self._counters.sweep(connection, before)
 

@@ -12,6 +12,7 @@ from bifrost.authserver.models import Client, ClientChange, ClientPage, ClientRe
 from bifrost.base import ids
 from bifrost.base.clock import SECOND
 from bifrost.protocol import oauth, scope
+from bifrost.storage import steps
 from bifrost.storage.database import Connection, Database, Row, queries
 from bifrost.storage.remembered import Remembered
 
@@ -163,8 +164,8 @@ class SqlClientStore:
         )
         return None if limit is None else str(limit)
 
-    async def sweep(self, connection: Connection, before: int) -> None:
-        await self._queries.sweep_assertions(connection, before=before)
+    async def drop_assertions(self, before: int) -> None:
+        await steps.delete(self._database, self._queries.drop_assertions, before)
 
 
 def _defined(record: ClientRecord, config_mac: str) -> dict[str, Any]:

@@ -1,11 +1,7 @@
 """Used proofs of possession in SQL."""
 
-import asyncio
-
+from bifrost.storage import steps
 from bifrost.storage.database import Database, queries
-
-DROPPED_AT_ONCE = 500
-"""Rows in one transaction; some milliseconds."""
 
 
 class SqlProofStore:
@@ -19,12 +15,4 @@ class SqlProofStore:
         return used is not None
 
     async def drop_proofs(self, before: int) -> None:
-        while await self._dropped(before):
-            pass
-
-    async def _dropped(self, before: int) -> bool:
-        """One step; whether there may be more."""
-        await asyncio.sleep(0)  # it is everybody else's turn
-        async with self._database.transaction() as connection:
-            gone = self._queries.drop_proofs(connection, before=before, limit=DROPPED_AT_ONCE)
-            return len([row async for row in gone]) == DROPPED_AT_ONCE
+        await steps.delete(self._database, self._queries.drop_proofs, before)

@@ -1,5 +1,6 @@
 """Pushed authorization requests in SQL."""
 
+from bifrost.storage import steps
 from bifrost.storage.database import Database, queries
 
 
@@ -19,6 +20,5 @@ class SqlPushedStore:
             row = await self._queries.take_pushed_request(connection, name_hash=name_hash, client_id=client_id, now=now)
         return str(row["query"]) if row else None
 
-    async def sweep(self, before: int) -> None:
-        async with self._database.transaction() as connection:
-            await self._queries.sweep_pushed_requests(connection, before=before)
+    async def drop_pushed_requests(self, before: int) -> None:
+        await steps.delete(self._database, self._queries.drop_pushed_requests, before)

@@ -110,5 +110,7 @@ SELECT expires_at FROM used_assertions WHERE assertion_hash = :assertion_hash;
 -- name: next_assertion_to_expire$
 SELECT min(expires_at) FROM used_assertions WHERE client_hash = :client_hash AND expires_at > :now;
 
--- name: sweep_assertions!
-DELETE FROM used_assertions WHERE expires_at <= :before;
+-- name: drop_assertions
+DELETE FROM used_assertions
+WHERE assertion_hash IN (SELECT assertion_hash FROM used_assertions WHERE expires_at <= :before LIMIT :limit)
+RETURNING assertion_hash;

@@ -6,5 +6,7 @@ VALUES (:name_hash, :client_id, :query, :created_at, :expires_at);
 DELETE FROM pushed_requests WHERE name_hash = :name_hash AND client_id = :client_id AND expires_at > :now
 RETURNING query;
 
--- name: sweep_pushed_requests!
-DELETE FROM pushed_requests WHERE expires_at <= :before;
+-- name: drop_pushed_requests
+DELETE FROM pushed_requests
+WHERE name_hash IN (SELECT name_hash FROM pushed_requests WHERE expires_at <= :before LIMIT :limit)
+RETURNING name_hash;
