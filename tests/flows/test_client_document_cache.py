@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bifrost.http.client import Fetched
+from bifrost.http.client import Fetched, OutboundClient, OutsideUnreachable
 from tests.flows._documents import URL, ask, client_of, document, published, refused
 from tests.support import oauth
 from tests.support.clock import FakeClock
 from tests.support.gateway import VIRTUAL_KEY, TestGateway, running_gateway
+from tests.support.servers import until
 from tests.support.web import Web
 
 pytestmark = pytest.mark.anyio
@@ -163,3 +165,39 @@ async def test_an_old_copy_is_not_used_for_ever(running: TestGateway, web: Web, 
     assert (await ask(running, client)).status_code == 302
     clock.advance(seconds=31)
     assert (await ask(running, client)).status_code == 400
+
+
+async def test_a_flood_of_invented_clients_leaves_the_known_ones_alone(
+    running: TestGateway, web: Web, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A75, TC-095: documents that are slow to come take the places of strangers, and no client's that was allowed."""
+    monkeypatch.setattr("bifrost.authserver.fetching.MAX_STRANGERS_AT_ONCE", 3)
+    client = published(web, running.http)
+    async with running.browser() as browser:
+        await oauth.approve(browser, await oauth.begin(browser, client))
+    widely_used = published(web, running.http, client_id="https://claude.ai/oauth/client.json")
+    answering, answer = asyncio.Event(), OutboundClient.fetch
+
+    async def slow(outside: OutboundClient, url: str, **given: Any) -> Fetched:
+        if "slow" in url:
+            web.fetched.append(url)
+            await answering.wait()
+            raise OutsideUnreachable("The server at this URL gave no usable answer.")
+        return await answer(outside, url, **given)
+
+    monkeypatch.setattr(OutboundClient, "fetch", slow)
+    invented = [
+        client_of(running.http, document(client_id=f"https://slow-{number}.example/c.json")) for number in range(4)
+    ]
+    waiting = [asyncio.create_task(ask(running, one)) for one in invented[:3]]
+    await until(lambda: len([url for url in web.fetched if "slow" in url]) == 3)
+    for one in (invented[3], published(web, running.http, client_id="https://new.example/c.json")):
+        refusal = await ask(running, one)
+        assert (refusal.status_code, refusal.json()["error"]["code"]) == (400, "invalid_client")
+    clock.advance(seconds=2 * DAY)  # what is kept has to be read again
+    assert (await ask(running, client)).status_code == 302
+    assert web.fetched[-1] == client.client_id
+    assert (await ask(running, widely_used)).status_code == 302
+    answering.set()
+    assert [(await one).status_code for one in waiting] == [400] * 3
+    assert (await ask(running, published(web, running.http, client_id="https://new.example/c.json"))).status_code == 302

@@ -126,6 +126,7 @@ def _lifespan(
             await parts.stdio.programs.close()
             await parts.outbound.close()
             await parts.strangers.close()
+            await parts.acquaintances.close()
             await parts.database.close()
 
     return lifespan

@@ -7,6 +7,7 @@ from bifrost.authserver.client_assertions import ClientAssertions
 from bifrost.authserver.client_documents import ClientDocuments, DocumentPolicy
 from bifrost.authserver.clients import Clients
 from bifrost.authserver.endpoints.client_auth import ClientAuth
+from bifrost.authserver.fetching import Fetching
 from bifrost.authserver.limits import Limit, Limits
 from bifrost.authserver.register import Register
 from bifrost.authserver.sealed_clients import SealedClients
@@ -35,10 +36,11 @@ def client_parts(parts: Foundation) -> ClientParts:
     store, schemes = parts.client_store, parts.settings.app_schemes
     limits = Limits(parts.counters, parts.clock, parts.ring)
     sealed = SealedClients(parts.ring, schemes)
-    documents = ClientDocuments(parts.strangers, store, policy, schemes, limits, parts.clock)
+    fetching = Fetching(parts.acquaintances, parts.strangers)
+    documents = ClientDocuments(fetching, store, policy, schemes, limits, parts.clock)
     clients = Clients(sealed, documents, store, configured.blocked_redirect_hosts)
     audiences = (issuer, issuer + metadata.TOKEN, issuer + metadata.PAR)
-    assertions = ClientAssertions(parts.strangers, store, audiences, limits, parts.clock)
+    assertions = ClientAssertions(fetching, store, audiences, limits, parts.clock)
     registrations = Limit(name="registrations", per_minute=configured.registrations_per_minute)
     return ClientParts(
         register=Register(sealed, limits, registrations, parts.clock, configured.blocked_redirect_hosts),

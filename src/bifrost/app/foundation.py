@@ -69,6 +69,8 @@ class Foundation:
     outbound: OutboundClient
     strangers: OutboundClient
     """For addresses that clients name: the networks opened for upstreams are closed to it."""
+    acquaintances: OutboundClient
+    """As that, for clients that somebody has allowed: nobody waits there behind a stranger."""
     stdio: StdioPipes
     accounts: SqlUpstreamOAuthStore
     client_key: ClientKey
@@ -122,6 +124,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         upstreams=upstreams,
         outbound=outbound,
         strangers=OutboundClient(vets=is_public, development=public_urls.only_loopback),
+        acquaintances=OutboundClient(vets=is_public, development=public_urls.only_loopback),
         stdio=_stdio(settings, commands, clock),
         accounts=accounts,
         client_key=client_key,

@@ -12,11 +12,11 @@ from bifrost.authserver.client_documents import (
     FETCHES,
     MAX_FRESH_SECONDS,
     MIN_FRESH_SECONDS,
-    Fetcher,
     fresh_seconds,
 )
 from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import AssertionsTooMany, ClientUnreachable
+from bifrost.authserver.fetching import Fetching
 from bifrost.authserver.limits import Limits
 from bifrost.authserver.models import Client, UsedAssertion
 from bifrost.base.clock import SECOND, Clock
@@ -56,12 +56,12 @@ class _KeySet:
 
 class ClientAssertions:
     def __init__(
-        self, outbound: Fetcher, store: ClientStore, audiences: tuple[str, ...], limits: Limits, clock: Clock
+        self, fetching: Fetching, store: ClientStore, audiences: tuple[str, ...], limits: Limits, clock: Clock
     ) -> None:
         """`audiences`: any one of these an assertion may be for: the issuer, the token endpoint, and that for pushed
         requests (RFC 7523 §3, RFC 9126 §2).
         """
-        self._outbound = outbound
+        self._fetching = fetching
         self._store = store
         self._audiences = audiences
         self._limits = limits
@@ -137,16 +137,21 @@ class ClientAssertions:
         if known and not stale and not unseen:
             self._sets.move_to_end(client.jwks_uri)
             return known.keys
-        fetched = await self._flights.do(client.jwks_uri, lambda: self._fetched_or(client.jwks_uri, known))
+        fetched = await self._flights.do(client.jwks_uri, lambda: self._fetched_or(client, known))
         return fetched.keys
 
-    async def _fetched_or(self, uri: str, known: _KeySet | None) -> _KeySet:
+    async def _fetched_or(self, client: Client, known: _KeySet | None) -> _KeySet:
         """The set as it is now, or the last good one while its host does not answer."""
+        uri = client.jwks_uri
         try:
+            allowed = await self._store.client(client.client_id) is not None
             # with the documents of that host: nobody can aim this server at it by many keys either
             await self._limits.admit(FETCHES, urlsplit(uri).netloc.lower())
-            answer = await self._outbound.fetch(
-                uri, headers={"Accept": "application/jwk-set+json, application/json"}, max_bytes=MAX_JWKS_BYTES
+            answer = await self._fetching.fetch(
+                uri,
+                known=allowed,
+                headers={"Accept": "application/jwk-set+json, application/json"},
+                max_bytes=MAX_JWKS_BYTES,
             )
             if answer.status != HTTP_OK:
                 raise OutsideUnreachable("The keys could not be fetched.")

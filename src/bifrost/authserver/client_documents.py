@@ -10,13 +10,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 
 from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import ClientRefused, ClientUnreachable
-from bifrost.authserver.limits import Limit, Limits
+from bifrost.authserver.fetching import Fetching
+from bifrost.authserver.limits import KNOWN_HOSTS, Limit, Limits
 from bifrost.authserver.models import Client, ClientRecord
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Invalid, TooMany
@@ -41,14 +41,6 @@ HTTP_OK, HTTP_GONE = 200, (404, 410)
 _MAX_AGE = re.compile(r"max-age=\"?([0-9]{1,10})\"?")
 
 log = structlog.get_logger()
-
-
-class Fetcher(Protocol):
-    """The guarded outbound client."""
-
-    async def fetch(self, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int = ...) -> Fetched:
-        """Raises OutsideUrlRefused, OutsideUnreachable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +69,14 @@ class DocumentPolicy:
 class ClientDocuments:
     def __init__(
         self,
-        outbound: Fetcher,
+        fetching: Fetching,
         store: ClientStore,
         policy: DocumentPolicy,
         app_schemes: Collection[str],
         limits: Limits,
         clock: Clock,
     ) -> None:
-        self._outbound = outbound
+        self._fetching = fetching
         self._store = store
         self._policy = policy
         self._app_schemes = app_schemes
@@ -109,8 +101,9 @@ class ClientDocuments:
         known = [copy for copy in (self._copies.get(url), await self._kept(url)) if copy]
         copy = max(known, key=lambda one: one.fresh_until, default=None)
         if copy is None or copy.fresh_until <= self._clock.now():
-            copy = await self._fetched_or_kept(url, host, copy)
-            if any(one.id for one in known):
+            allowed = any(one.id for one in known)
+            copy = await self._fetched_or_kept(url, host, copy, known=allowed or host in KNOWN_HOSTS)
+            if allowed:
                 await self._store.renew_document(copy)
         self._copies[url] = copy
         self._copies.move_to_end(url)
@@ -118,9 +111,9 @@ class ClientDocuments:
             self._copies.popitem(last=False)
         return copy.client
 
-    async def _fetched_or_kept(self, url: str, host: str, kept: ClientRecord | None) -> ClientRecord:
+    async def _fetched_or_kept(self, url: str, host: str, kept: ClientRecord | None, *, known: bool) -> ClientRecord:
         try:
-            copy = await self._fetched(url, host)
+            copy = await self._fetched(url, host, known=known)
         except (ClientUnreachable, TooMany, _NotADocumentError) as error:
             return self._usable_still(url, kept, error)
         if kept and kept.client != copy.client:
@@ -144,9 +137,9 @@ class ClientDocuments:
         uris = tuple(uri for uri in record.client.redirect_uris if not redirect_uri.refusal(uri, self._app_schemes))
         return replace(record, client=replace(record.client, redirect_uris=uris)) if uris else None
 
-    async def _fetched(self, url: str, host: str) -> ClientRecord:
+    async def _fetched(self, url: str, host: str, *, known: bool) -> ClientRecord:
         await self._limits.admit(FETCHES, host)
-        answer = await self._asked(url)
+        answer = await self._asked(url, known=known)
         if answer.status in HTTP_GONE:
             raise ClientRefused("There is no client id metadata document at this client_id (any more).")
         if answer.status != HTTP_OK:
@@ -160,12 +153,12 @@ class ClientDocuments:
             fresh_until=now + fresh_seconds(answer.headers) * SECOND,
         )
 
-    async def _asked(self, url: str) -> Fetched:
+    async def _asked(self, url: str, *, known: bool) -> Fetched:
         """One error for whatever keeps a document from being read, so that it tells nothing of the network."""
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                return await self._outbound.fetch(
-                    url, headers={"Accept": "application/json"}, max_bytes=client_id_metadata.MAX_BYTES
+                return await self._fetching.fetch(
+                    url, known=known, headers={"Accept": "application/json"}, max_bytes=client_id_metadata.MAX_BYTES
                 )
         except (OutsideUrlRefused, OutsideUnreachable, TimeoutError) as error:
             raise ClientUnreachable from error
