@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,6 @@ from tests.support.tls import Authority, authority
 from tests.unit.http._listening import Server, ask, found, resolver, until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Any]]:
-    running: list[asyncio.Server] = []
-
-    async def listen(server: Any, **options: Any) -> Any:
-        running.append(await asyncio.start_server(server, "127.0.0.1", 0, **options))
-        server.port = running[-1].sockets[0].getsockname()[1]
-        return server
-
-    yield listen
-    for one in running:
-        one.close()
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[PooledClient]:
-    made = PooledClient()
-    yield made
-    await made.close()
-    assert not made._connections
 
 
 async def test_a_request_is_sent_as_it_is_and_its_answer_read(client: PooledClient, serve: Any) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,6 @@ from bifrost.http.pooled_client import PooledClient
 from tests.unit.http._listening import ANSWER, Server, ask, found, resolver, until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Any]]:
-    running: list[asyncio.Server] = []
-
-    async def listen(server: Any, **options: Any) -> Any:
-        running.append(await asyncio.start_server(server, "127.0.0.1", 0, **options))
-        server.port = running[-1].sockets[0].getsockname()[1]
-        return server
-
-    yield listen
-    for one in running:
-        one.close()
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[PooledClient]:
-    made = PooledClient()
-    yield made
-    await made.close()
-    assert not made._connections
 
 
 async def test_requests_at_once_have_a_connection_each_up_to_a_limit(
