@@ -1,5 +1,6 @@
 """Upstreams, as configured."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -65,6 +66,10 @@ class Way:
         return self._hash
 
 
+_way = functools.lru_cache(maxsize=1_024)(Way)
+"""One object for equal ways: to compare two, at every request, is to see that they are the same."""
+
+
 class _OnItsWay:
     __slots__ = ("_way",)
     _way: Way
@@ -122,7 +127,7 @@ class Upstream(_OnItsWay):
         try:
             return self._way
         except AttributeError:
-            way = Way(
+            way = _way(
                 self.connection_type,
                 self.connection_string,
                 self.auth_type,

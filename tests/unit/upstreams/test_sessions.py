@@ -193,3 +193,14 @@ async def test_a_call_at_work_outlives_a_change_of_configuration(world: World) -
     assert await call == Raw(b"{}")
     await settled()
     assert [link.peer.upstream for link in world.links if not link.closed] == [MOVED]
+
+
+async def test_a_link_stays_when_only_what_was_seen_of_its_upstream_changes(world: World) -> None:
+    """Contract §8: a state tells administrators what was seen last; to be reached in another way is another thing."""
+    seen = replace(UPSTREAM, state="connected", tool_execution_timeout=5)
+    assert seen.way is UPSTREAM.way
+    assert MOVED.way != UPSTREAM.way
+    for upstream in (UPSTREAM, seen, UPSTREAM, MOVED, seen):
+        await world.ask(world.peer("s", upstream))
+    await settled()
+    assert [link.closed for link in world.links] == [True, True, False]

@@ -178,15 +178,16 @@ class Forgotten(Exception):
 class Patience(TimeLimit):
     """The time limit of one request: progress renews it, a question to a person stretches it, up to a last end."""
 
-    __slots__ = ("_last_end", "seconds")
+    __slots__ = ("_first_end", "seconds")
 
     def __init__(self, seconds: float, alarm: Alarm | None = None) -> None:
         super().__init__(seconds, alarm)
         self.seconds = seconds
-        self._last_end = self.ends_at - seconds + max(MAX_SECONDS, seconds)
+        self._first_end = self.ends_at
 
     def renew(self, seconds: float = 0) -> None:
-        self.move(min(self.now() + (seconds or self.seconds), self._last_end))
+        last_end = self._first_end + max(MAX_SECONDS - self.seconds, 0)
+        self.move(min(self.now() + (seconds or self.seconds), last_end))
 
 
 @dataclass(slots=True)

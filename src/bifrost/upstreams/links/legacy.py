@@ -54,6 +54,12 @@ class LegacyLink:
     session_id: str | None = None
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _errands: set["asyncio.Task[None]"] = field(default_factory=set)
+    _headers: dict[str, str] = field(init=False, repr=False)
+    """Of every request."""
+
+    def __post_init__(self) -> None:
+        said = {mcp.VERSION_HEADER: self.facts.version, mcp.SESSION_HEADER: self.session_id}
+        self._headers = {name: value for name, value in said.items() if value}
 
     @property
     def peer(self) -> Peer:
@@ -85,7 +91,7 @@ class LegacyLink:
         return result_of(peer, message)
 
     async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
-        headers = self._headers()
+        headers = self._headers
         if fields.passed:
             headers = {**fields.passed, **headers}
         with await self.channel.open("POST", headers, body) as reply:
@@ -103,7 +109,7 @@ class LegacyLink:
     async def _resumed(self, broken: Reply, running: Running) -> tuple[Reply, Message | None]:
         """The rest of a stream that ended too early (2025-11-25, transports)."""
         await asyncio.sleep(_pause(broken))
-        headers = {**self._headers(), _LAST_EVENT_ID: str(broken.last_event_id)}
+        headers = {**self._headers, _LAST_EVENT_ID: str(broken.last_event_id)}
         with await self.channel.open("GET", headers) as reply:
             reply.last_event_id = broken.last_event_id if reply.streams else None
             reply.retry_milliseconds = broken.retry_milliseconds
@@ -121,7 +127,7 @@ class LegacyLink:
         for uri in uris:
             await self.request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
         heard = Running(self.peer, 0, requester, None, self._respond)
-        headers = self._headers()
+        headers = self._headers
         try:
             while True:
                 with await self.channel.open("GET", headers, lasting=True) as reply:
@@ -134,7 +140,7 @@ class LegacyLink:
                     await requester.notify(mcp.ACKNOWLEDGED, {})
                     async for raw in reply.messages(endless=True):
                         await heard.incoming(_decoded(raw))
-                headers = {**self._headers(), **({_LAST_EVENT_ID: reply.last_event_id} if reply.last_event_id else {})}
+                headers = {**self._headers, **({_LAST_EVENT_ID: reply.last_event_id} if reply.last_event_id else {})}
                 await asyncio.sleep(_pause(reply))
         finally:
             heard.end()
@@ -145,7 +151,7 @@ class LegacyLink:
             return
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
-                (await self.channel.open("DELETE", self._headers())).close()
+                (await self.channel.open("DELETE", self._headers)).close()
         except (DomainError, TimeoutError):
             log.info("upstream_session_left", upstream=self.peer.upstream.name)
 
@@ -159,7 +165,7 @@ class LegacyLink:
     async def _post(self, message: bytes) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
-                with await self.channel.open("POST", self._headers(), message) as reply:
+                with await self.channel.open("POST", self._headers, message) as reply:
                     await reply.answer(None)
         except TimeoutError as error:
             raise self.channel.too_slow(HANDSHAKE_SECONDS) from error
@@ -175,12 +181,6 @@ class LegacyLink:
             await self.notify(mcp.CANCELLED, {"requestId": request_id, "reason": reason})
         except DomainError:
             log.info("upstream_not_told_of_cancellation", upstream=self.peer.upstream.name)
-
-    def _headers(self) -> dict[str, str]:
-        headers = {mcp.VERSION_HEADER: self.facts.version} if self.facts.version else {}
-        if self.session_id:
-            headers[mcp.SESSION_HEADER] = self.session_id
-        return headers
 
     def _forgotten(self, reply: Reply, message: Message | None) -> bool:
         """Some say so with 404 and any body, the id of the request too; some with 400 and an error without."""
@@ -207,8 +207,8 @@ async def initialize(channel: HttpChannel) -> LegacyLink | None:
         raise channel.no_answer(reply.status)
     if message is None or message.error is not UNSET:
         return None
-    link = LegacyLink(channel, accepted(channel.peer.upstream.name, result_of(peer, message)))
-    link.session_id = reply.headers.get(mcp.SESSION_HEADER)
+    facts = accepted(channel.peer.upstream.name, result_of(peer, message))
+    link = LegacyLink(channel, facts, reply.headers.get(mcp.SESSION_HEADER))
     await link._post(jsonrpc.notification(mcp.INITIALIZED))  # noqa: SLF001 - it is being made
     if peer.log_level and link.facts.offers("logging"):
         await link.request(mcp.SET_LEVEL, {"level": peer.log_level}, Nobody(), HANDSHAKE_SECONDS)
