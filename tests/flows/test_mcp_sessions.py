@@ -287,6 +287,24 @@ async def test_a_stream_that_broke_is_resumed_and_to_go_away_is_not_to_cancel(sq
             assert server.cancelled == []
 
 
+@pytest.mark.parametrize("event_id", ["1", "unknown.1", "x" * 4_000, "..", "A" * 24 + ".99999999999"])
+async def test_what_cannot_be_resumed_is_a_new_stream_that_hears_what_comes(
+    sqlite_url: str, tmp_path: Path, event_id: str
+) -> None:
+    """2025-11-25, transports: an id that is not known here, of a stream long over or of another process, is no error."""
+    with talking("2025-11-25") as server:
+        async with gateway(sqlite_url, tmp_path, server) as http:
+            client = McpClient(http, "2025-11-25")
+            await client.open()
+            await client.request("tools/call", {"name": "up-progress", "arguments": {}})
+            sent = event_id.encode().decode("latin-1")
+            async with listening(client, **{"Last-Event-ID": sent}) as news:
+                assert (await client.request("resources/subscribe", {"uri": "notes:///a"})).error is None
+                await until(lambda: server.listeners >= 2)
+                server.says("notifications/resources/updated", {"uri": "notes:///a"})
+                assert (await soon(news))["method"] == "notifications/resources/updated", "and nothing from before"
+
+
 async def test_a_client_that_takes_no_stream_gets_its_answer_all_the_same(sqlite_url: str, tmp_path: Path) -> None:
     """2025-11-25, transports: it hears nothing on the way, and an upstream is told that it cannot be asked."""
     with talking("2025-11-25") as server:

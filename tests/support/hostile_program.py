@@ -45,6 +45,13 @@ def served(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": TOOLS[params["name"]]()}]}
 
 
+def nap() -> str:
+    """Works on it for a long time, and says so once."""
+    say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": os.getpid()}})
+    time.sleep(600)
+    return "never seen"
+
+
 def leave() -> str:
     sys.exit(7)
 
@@ -155,6 +162,7 @@ TOOLS: dict[str, Callable[[], str]] = {
     "process": lambda: str(os.getpid()),
     "environment": lambda: json.dumps(dict(os.environ)),
     "exit": leave,
+    "nap": nap,
     "fork": multiply,
     "flood": flood,
     "wrong": wrong,
