@@ -54,7 +54,7 @@ LISTS: dict[str, dict[str, Any]] = {
 }
 URI = RESOURCE["uri"]
 _OURS = {"resultType", "ttlMs", "cacheScope", "_meta"}
-"""What a revision adds to a result; `_meta` is looked at where something was sent in it."""
+"""What 2026-07-28 adds to a result; `_meta` is looked at where something was sent in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class Cell:
         return member(body, "params", *path)
 
 
-def same_result(said: Conversation, sent: dict[str, Any]) -> None:
-    """Each member of what was sent is there, spelt as it was, and no other is."""
+def same_result(cell: Cell, said: Conversation, sent: dict[str, Any]) -> None:
+    """Each member of what was sent is there, spelt as it was, and no other is but those of the client's revision."""
     assert said.error is None, said.error
     result = member(said.spoken[-1], "result")
     for name, value in sent.items():
         assert member(result, name) == written(value), name
-    assert json.loads(result).keys() - sent.keys() <= _OURS
+    assert json.loads(result).keys() - sent.keys() <= (_OURS if cell.client.modern else set())
 
 
 def same_members(raw: bytes, sent: dict[str, Any]) -> None:
@@ -99,14 +99,14 @@ async def tool(cell: Cell) -> None:
     listed = await cell.client.request(mcp.TOOLS_LIST)
     same_members(member(listed.spoken[-1], "result", "tools", 0), TOOL)
     cell.server.result = {"content": [{"type": "text", "text": "done"}], "structuredContent": VALUE, "isError": False}
-    same_result(await cell.call(VALUE), cell.server.result)
+    same_result(cell, await cell.call(VALUE), cell.server.result)
     assert cell.arrived(mcp.TOOLS_CALL, "arguments") == SPELT
 
 
 async def error(cell: Cell) -> None:
     """A tool that failed, and a request that was refused."""
     cell.server.result = {"content": [{"type": "text", "text": "no"}], "isError": True}
-    same_result(await cell.call(), cell.server.result)
+    same_result(cell, await cell.call(), cell.server.result)
     cell.server.error = {"code": -31_999, "message": "Not today.", "data": VALUE}
     said = await cell.call()
     assert said.result is None
@@ -157,7 +157,7 @@ async def resource(cell: Cell) -> None:
         same_members(member((await cell.client.request(method)).spoken[-1], "result", name, 0), sent)
     sent = {"contents": [{"uri": URI, "mimeType": "text/plain", "text": "A", "x-new": VALUE}, {"uri": URI, "blob": ""}]}
     cell.server.members[mcp.RESOURCES_READ] = sent
-    same_result(await cell.client.request(mcp.RESOURCES_READ, {"uri": URI}), sent)
+    same_result(cell, await cell.client.request(mcp.RESOURCES_READ, {"uri": URI}), sent)
     assert cell.arrived(mcp.RESOURCES_READ, "uri") == written(URI)
 
 
@@ -168,12 +168,12 @@ async def prompt(cell: Cell) -> None:
     messages = [{"role": "user", "content": {"type": "text", "text": "Hi", "x-new": VALUE}}]
     cell.server.members[mcp.PROMPTS_GET] = {"description": "d", "messages": messages}
     got = await cell.client.request(mcp.PROMPTS_GET, {"name": "greet", "arguments": {"who": "é"}})
-    same_result(got, cell.server.members[mcp.PROMPTS_GET])
+    same_result(cell, got, cell.server.members[mcp.PROMPTS_GET])
     assert cell.arrived(mcp.PROMPTS_GET, "arguments") == written({"who": "é"})
     cell.server.members[mcp.COMPLETE_ARGUMENT] = {"completion": {"values": ["a"], "total": Raw(b"1.0"), "x-new": VALUE}}
     wanted = {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "who", "value": "a"}}
     completed = await cell.client.request(mcp.COMPLETE_ARGUMENT, wanted)
-    same_result(completed, cell.server.members[mcp.COMPLETE_ARGUMENT])
+    same_result(cell, completed, cell.server.members[mcp.COMPLETE_ARGUMENT])
     assert json.loads(cell.arrived(mcp.COMPLETE_ARGUMENT))["ref"] == wanted["ref"]
 
 
@@ -204,7 +204,7 @@ async def _asked(cell: Cell, method: str, question: dict[str, Any], answer: dict
         same_members(member(said.spoken[0], "result", "inputRequests", key, "params"), question)
     else:
         same_members(member(said.spoken[0], "params"), question)
-    same_result(said, cell.server.result)
+    same_result(cell, said, cell.server.result)
     same_members(_answer_as_it_came(cell), answer)
 
 
@@ -224,14 +224,14 @@ async def _nobody_is_asked(cell: Cell, method: str, question: dict[str, Any], re
         assert (said.error["code"], said.error["data"]["requiredCapabilities"]) == (-32600, required)
         assert len(cell.server.requests(mcp.TOOLS_CALL)) == calls + 1
     else:
-        same_result(said, cell.server.result)
+        same_result(cell, said, cell.server.result)
         assert [one["code"] for one in cell.server.answered[answered:]] == [-32601]
 
 
 async def large(cell: Cell) -> None:
     """A megabyte, there and back."""
     cell.server.result = {"content": [{"type": "text", "text": LARGE}]}
-    same_result(await cell.call({"text": LARGE}), cell.server.result)
+    same_result(cell, await cell.call({"text": LARGE}), cell.server.result)
     assert cell.arrived(mcp.TOOLS_CALL, "arguments", "text") == written(LARGE)
 
 

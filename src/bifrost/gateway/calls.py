@@ -11,7 +11,7 @@ from bifrost.gateway.errors import InsufficientScope
 from bifrost.gateway.forward import Forward, asks
 from bifrost.gateway.lazy_authorization import LazyAuthorization
 from bifrost.gateway.lists import Lists
-from bifrost.gateway.models import Call, Entry, Route
+from bifrost.gateway.models import Call, Route
 from bifrost.gateway.quota import Quota
 from bifrost.gateway.request_state import REQUEST_STATE, RequestStates
 from bifrost.protocol import jsonrpc, mcp, mirrored_headers, scope
@@ -64,7 +64,8 @@ class Calls:
         if not scope.allows(call.caller.scope, scope.READ if tool.read_only else scope.WRITE):
             raise InsufficientScope(scope.DEFAULT)
         if call.client.modern and tool.mirrored:
-            _check_mirrored(call.client.mirrored, tool, params)
+            # they repeat what the body says, or a proxy was deceived by them
+            mirrored_headers.check(tool.mirrored, call.client.mirrored, params.get("arguments"))
         if REQUEST_STATE not in params:  # else it comes with answers, and waits, or has its place
             self.forward.places.check(route.upstream)  # before the quota: what is refused here counts nowhere
         async with self.quota.taken(call.caller.identity, route.upstream.price_of(route.key)) as cost:
@@ -80,22 +81,6 @@ class Calls:
         if REQUEST_STATE in result:
             result[REQUEST_STATE] = self.states.seal(call, route, params, own=True)
         return jsonrpc.raw(result)
-
-
-def _check_mirrored(sent: Mapping[str, str], tool: Entry, params: Mapping[str, Raw]) -> None:
-    """Header fields repeat what the body says, or a proxy was deceived by them (2026-07-28, transports).
-
-    Raises RpcError.
-    """
-    wanted = mirrored_headers.fields_of(tool.mirrored, params.get("arguments"))
-    for _, name in tool.mirrored:
-        field = f"{mirrored_headers.PREFIX}{name.lower()}"
-        if _plain(sent.get(field)) != _plain(wanted.get(field)):
-            raise RpcError(mcp.HEADER_MISMATCH, f"The Mcp-Param-{name} header must equal its argument.")
-
-
-def _plain(value: str | None) -> str | None:
-    return None if value is None else mcp.header_text(value)
 
 
 def _unknown(name: str) -> RpcError:

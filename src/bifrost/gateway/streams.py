@@ -237,6 +237,8 @@ class Streams:
 
     def may_hear(self, stream: Stream, upstream_id: str, method: str) -> bool:
         """Whether its caller may use the upstream still: a link outlasts what it was opened under (contract §6)."""
+        if stream.call.client.modern and method != mcp.RESOURCE_UPDATED:
+            return False  # nothing that it did not ask for (2026-07-28, subscriptions)
         if self._enabled is None:
             return True
         upstream = self._enabled.get(upstream_id)

@@ -16,6 +16,7 @@ MAX_DEPTH = 16
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _TYPES = ("string", "integer", "boolean")
 _MAX_DIGITS = 300
+_INTEGER = re.compile(rf"-?[0-9]{{1,{_MAX_DIGITS}}}(\.0{{1,{_MAX_DIGITS}}})?")
 
 Mirrored = tuple[tuple[tuple[str, ...], str], ...]
 
@@ -35,15 +36,42 @@ def mirrored(schema: Any) -> Mirrored:
 
 def fields(wanted: Mirrored, arguments: Any) -> dict[str, str]:
     """The header fields for these arguments; one that is absent or null has none."""
-    values = ((name, _at(arguments, path)) for path, name in wanted)
-    texts = ((name, _text(value)) for name, value in values)
+    texts = ((name, _text(_at(arguments, path))) for path, name in wanted)
     return {f"{PREFIX}{name.lower()}": mcp.header_value(text) for name, text in texts if text is not None}
 
 
 def fields_of(wanted: Mirrored, arguments: Raw | None) -> dict[str, str]:
     """The header fields for arguments as they came. Raises RpcError: they hold what cannot be read."""
+    return fields(wanted, _read(arguments))
+
+
+def check(wanted: Mirrored, sent: Mapping[str, str], arguments: Raw | None) -> None:
+    """Each field that was `sent` says what its argument says, and none is missing (2026-07-28, transports).
+
+    Raises RpcError: one does not, or the arguments hold what cannot be read.
+    """
+    read = _read(arguments)
+    for path, name in wanted:
+        if not _says(sent.get(f"{PREFIX}{name.lower()}"), _at(read, path)):
+            raise RpcError(mcp.HEADER_MISMATCH, f"The Mcp-Param-{name} header must equal its argument.")
+
+
+def _says(field: str | None, value: Any) -> bool:
+    """Integers are compared as numbers: 42.0 is 42."""
+    text = _text(value)
+    if field is None or text is None:
+        return field is text
+    said = mcp.header_text(field)
+    if said == text or said is None:
+        return said is not None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and _INTEGER.fullmatch(said) is not None and int(said.partition(".")[0]) == int(text)
+
+
+def _read(arguments: Raw | None) -> Any:
+    """Raises RpcError."""
     try:
-        return fields(wanted, None if arguments is None else jsonrpc.value(arguments))
+        return None if arguments is None else jsonrpc.value(arguments)
     except (ValueError, RecursionError) as error:
         raise RpcError(
             jsonrpc.INVALID_PARAMS,
@@ -100,6 +128,8 @@ def _at(arguments: Any, path: tuple[str, ...]) -> Any:
 def _text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a whole number is an integer, however it is written (JSON Schema)
     if isinstance(value, int):
         return str(value) if abs(value) < 10**_MAX_DIGITS else None
     return value if isinstance(value, str) else None

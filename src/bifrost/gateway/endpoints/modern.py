@@ -103,12 +103,18 @@ def client(request: Request, message: Message, emit: Emit) -> Client:
         capabilities=capabilities,
         log_level=level if level in mcp.LOG_LEVELS else "",
         requester=StatelessClient(level, emit),
-        mirrored={
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in request.headers.raw
-            if name.startswith(_MIRRORED)
-        },
+        mirrored=_mirrored(request),
     )
+
+
+def _mirrored(request: Request) -> dict[str, str]:
+    """A field that comes twice is one whose value is both (RFC 9110 §5.3), and so equals no argument."""
+    found: dict[str, str] = {}
+    for raw_name, raw in request.headers.raw:
+        if raw_name.startswith(_MIRRORED):
+            name, value = raw_name.decode("latin-1"), raw.decode("latin-1")
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def check_headers(request: Request, message: Message) -> None:
