@@ -1,4 +1,6 @@
-"""Writes docs/security-coverage.md and docs/field-coverage.md: which test shows that a known attack or failure is met.
+"""Writes the pages that say which test shows what: of attacks, of failures of the field, of what MCP and OAuth ask.
+
+docs/security-coverage.md, docs/field-coverage.md, docs/mcp-coverage.md.
 
 python tools/proofs.py            write the pages
 python tools/proofs.py --check    change nothing; exit 1 when a page is not what would be written
@@ -77,6 +79,18 @@ What went wrong for people who used other gateways, authorization servers and cl
 show what happens here.
 """,
     ),
+    Table(
+        data="tests/coverage/mcp.toml",
+        page="docs/mcp-coverage.md",
+        row_id=r"\b(?:A|RS|G|T|V|X)\d{1,2}\b",
+        introduction="""\
+# What MCP and OAuth ask, and the tests that show it
+
+What the revisions of MCP, and the specifications that they stand on, ask of an authorization server, of a protected MCP
+server and of a gateway, each in one sentence, and the tests that show it. Where this gateway does something else, the
+last column says what and why.
+""",
+    ),
 )
 READING = """
 A row that is *shown* names the tests that do it; all of them run with `make test`, and none is skipped unless its
@@ -118,7 +132,7 @@ class Docstring:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write docs/security-coverage.md and docs/field-coverage.md.")
+    parser = argparse.ArgumentParser(description="Write the pages of coverage below docs/.")
     parser.add_argument("--check", action="store_true", help="change nothing, and exit 1 if anything is not right")
     chosen = parser.parse_args(arguments)
     found = [fault for table in tables() for fault in faults(table)]

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 def test_no_address_of_a_consent_page_reaches_the_client_or_its_friends(
     gateway: BrowserGateway, person: Person, website: Recording, https_uri: str
 ) -> None:
-    """TC-021, RFC 9700 §4.2: no Referer towards the client, and none of ours towards what its page loads."""
+    """A38, TC-021, RFC 9700 §4.2: no Referer towards the client, and none of ours towards what its page loads."""
     site = website.app
     assert isinstance(site, Site)
     site.pages["/callback"] = '<!DOCTYPE html><h1>Back at the client</h1><img src="/tracker.png" alt="">'

@@ -137,7 +137,7 @@ def test_our_own_page_without_its_token_changes_nothing(
 def test_no_page_can_be_framed(
     gateway: BrowserGateway, loopback_uri: str, attacker: tuple[Site, int], person: Person, page: str
 ) -> None:
-    """TC-072, contract §5, frame-ancestors 'none': not even on the same site, where the cookie comes along."""
+    """A35, TC-072, contract §5, frame-ancestors 'none': not even on the same site, where the cookie comes along."""
     site, port = attacker
     application = gateway.application(loopback_uri)
     person.begins(application)

@@ -26,7 +26,7 @@ def _token(application: Application, listener: Recording) -> str:
 def test_a_person_approves_with_a_key(
     gateway: BrowserGateway, listener: Recording, loopback_uri: str, any_person: Person
 ) -> None:
-    """Contract §5, submit: code, state and iss arrive, and the token that the code buys opens /mcp."""
+    """A41, contract §5, submit: code, state and iss arrive, and the token that the code buys opens /mcp."""
     application = gateway.application(loopback_uri)
     any_person.begins(application)
     any_person.pastes(VIRTUAL_KEY)

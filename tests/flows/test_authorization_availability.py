@@ -54,7 +54,10 @@ async def headers_only(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> Asy
 @pytest.mark.parametrize("path", [AUTHORIZE, ALIAS])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
 async def test_only_get_is_answered(running: TestGateway, method: str, path: str) -> None:
-    """Contract §2: a wrong method is 405 with Allow, even when the request would be right; no CORS preflight here."""
+    """Contract §2: a wrong method is 405 with Allow, even when the request would be right; no CORS preflight here.
+
+    A12, A20.
+    """
     client = await registered(running)
     sent = request(client)
     await refused(running, sent, path=path, method=method, status=405, code="method_not_allowed", param="")

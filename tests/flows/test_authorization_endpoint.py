@@ -33,7 +33,7 @@ NOT_REPEATABLE = tuple(name for name in PARAMETERS if name != "resource")
 async def test_a_required_parameter_that_is_missing_or_empty_is_named(
     running: TestGateway, name: str, value: bytes | None
 ) -> None:
-    """Contract §4: an empty value counts as absent; TC-012, TC-023, TC-024."""
+    """A27, contract §4: an empty value counts as absent; TC-012, TC-023, TC-024."""
     client = await registered(running)
     await refused(running, request(client, **{name: value}), param=name)
 
@@ -43,7 +43,7 @@ async def test_a_required_parameter_that_is_missing_or_empty_is_named(
 async def test_an_optional_parameter_may_be_missing_or_empty(
     running: TestGateway, name: str, value: bytes | None
 ) -> None:
-    """Contract §4: state, scope and resource are optional, and their defaults hold."""
+    """A21, contract §4: state, scope and resource are optional, and their defaults hold."""
     client = await registered(running)
     row = await accepted(running, request(client, **{name: value}))
     state = None if name == "state" else client.state
@@ -64,7 +64,7 @@ REPETITIONS: dict[str, Callable[[str, str], str]] = {
 async def test_a_repeated_parameter_is_refused_before_anything_is_believed(
     running: TestGateway, name: str, how: str
 ) -> None:
-    """Contract §4, OAuth 2.1 §3.1, TC-013: two values are two meanings, so there is no way back either."""
+    """A22, contract §4, OAuth 2.1 §3.1, TC-013: two values are two meanings, so there is no way back either."""
     client = await registered(running)
     good = request(client, **dict.fromkeys(set(PARAMETERS) - {name}, None)).decode().partition("=")[2]
     rest = request(client, **{name: None})
@@ -73,7 +73,7 @@ async def test_a_repeated_parameter_is_refused_before_anything_is_believed(
 
 
 async def test_an_unknown_parameter_is_ignored_but_not_when_it_is_repeated(running: TestGateway) -> None:
-    """Contract §4: unknown parameters are ignored, a repeated parameter is an error."""
+    """A21, contract §4: unknown parameters are ignored, a repeated parameter is an error."""
     client = await registered(running)
     await accepted(running, request(client) + b"&nonce=n&prompt=consent&client_id%5B%5D=x&%ff=%ff&bad=%zz&=&&nul=%00")
     page = await refused(running, request(client) + b"&nonce=1&nonce=2", param="nonce")
@@ -157,7 +157,7 @@ async def test_the_state_is_kept_as_it_was_sent(running: TestGateway, value: str
     ["token", "id_token", "code token", "code id_token", "CODE", "code ", " code", "none", "code,code", "x" * 99],
 )
 async def test_every_response_type_but_code_is_unsupported(running: TestGateway, value: str) -> None:
-    """Contract §4, OAuth 2.1 §4.1.1, TC-017."""
+    """A30, contract §4, OAuth 2.1 §4.1.1, TC-017."""
     client = await registered(running)
     await refused(
         running, request(client, response_type=value), param="response_type", code="unsupported_response_type"
@@ -231,7 +231,7 @@ CHALLENGES: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("how", CHALLENGES)
 async def test_a_challenge_that_no_sha256_can_have_is_refused(running: TestGateway, how: str) -> None:
-    """Contract §4: 43 characters of base64url that decode to 32 bytes; TC-025."""
+    """A29, contract §4: 43 characters of base64url that decode to 32 bytes; TC-025."""
     client = await registered(running)
     wrong = CHALLENGES[how](client.challenge)
     assert wrong != client.challenge
@@ -240,7 +240,7 @@ async def test_a_challenge_that_no_sha256_can_have_is_refused(running: TestGatew
 
 @pytest.mark.parametrize("value", ["plain", "s256", "S512", "S256 ", " S256", "S-256", "S256,plain", "none", "0"])
 async def test_every_challenge_method_but_s256_is_refused(running: TestGateway, value: str) -> None:
-    """Contract §4, TC-024."""
+    """A28, contract §4, TC-024."""
     client = await registered(running)
     await refused(running, request(client, code_challenge_method=value), param="code_challenge_method")
 

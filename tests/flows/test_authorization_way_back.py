@@ -54,7 +54,10 @@ def _added(url: str, redirect_uri: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("uri", [*AUTOMATIC, *BY_HAND])
 async def test_the_page_hands_the_error_back_to_the_client(running: TestGateway, uri: str, name: str) -> None:
-    """TC-017, contract §4: error, its words, state and iss; by itself for loopback and apps, by a link for https."""
+    """TC-017, contract §4: error, its words, state and iss; by itself for loopback and apps, by a link for https.
+
+    A41.
+    """
     client = await registered(running, uri)
     value, code = FAULTS[name]
     page = await refused(running, request(client, **{name: value}), param=name, code=code)
@@ -78,7 +81,7 @@ async def test_the_link_to_a_website_names_its_host(running: TestGateway, uri: s
 
 
 async def test_a_client_that_registered_itself_cannot_make_an_open_redirector(running: TestGateway) -> None:
-    """TC-018, RFC 9700 §4.11.2: no automatic redirect to phish.test, whatever is wrong."""
+    """A33, TC-018, RFC 9700 §4.11.2: no automatic redirect to phish.test, whatever is wrong."""
     client = await registered(running, "https://phish.test/x")
     for name, (value, code) in FAULTS.items():
         page = await refused(running, request(client, **{name: value}), param=name, code=code)
@@ -98,7 +101,7 @@ async def test_without_a_state_none_is_handed_back(running: TestGateway, uri: st
 
 @pytest.mark.parametrize("state", ["état 😀", "a b+c&error=none;d=e%2F", "\"'<>&amp;", "x" * 4_096, "#fragment?"])
 async def test_the_state_is_handed_back_as_it_came(running: TestGateway, state: str) -> None:
-    """TC-172, contract §4: byte for byte, whatever is in it."""
+    """A40, TC-172, contract §4: byte for byte, whatever is in it."""
     client = await registered(running, HTTPS_URI)
     sent = request(client, state=state, response_type=None)
     url, _seconds = _way_back(await refused(running, sent, param="response_type"))
@@ -159,7 +162,7 @@ async def test_an_error_description_has_only_the_characters_that_are_allowed_in_
 
 @pytest.mark.parametrize("others", [{}, {name: value for name, (value, _code) in FAULTS.items()}], ids=["alone", "all"])
 async def test_an_unregistered_redirect_uri_gets_nothing(running: TestGateway, others: dict[str, str | bytes]) -> None:
-    """Contract §4, TC-016: no way there through another error either, and no link for a person to click."""
+    """A23, contract §4, TC-016: no way there through another error either, and no link for a person to click."""
     client = await registered(running)
     for uri in ("https://evil.test/cb", "http://evil.test/cb", "javascript:alert(1)", "com.evil.app:/cb"):
         sent = request(client, **{**others, "redirect_uri": uri})
@@ -170,7 +173,7 @@ async def test_an_unregistered_redirect_uri_gets_nothing(running: TestGateway, o
 
 @pytest.mark.parametrize("others", [{}, {name: value for name, (value, _code) in FAULTS.items()}], ids=["alone", "all"])
 async def test_an_unknown_client_gets_nothing(running: TestGateway, others: dict[str, str | bytes]) -> None:
-    """Contract §4, TC-015, R15: even for a redirect URI that would have been right for another client."""
+    """A23, contract §4, TC-015, R15: even for a redirect URI that would have been right for another client."""
     client = await registered(running)
     for uri in (LOOPBACK_URI, APP_URI, HTTPS_URI):
         sent = request(client, **{**others, "redirect_uri": uri, "client_id": "nobody"})

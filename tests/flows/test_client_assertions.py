@@ -47,7 +47,7 @@ async def code_for(running: TestGateway, client: OAuthClient) -> str:
 async def test_a_signed_client_gets_and_renews_tokens(
     running: TestGateway, web: Web, key: SigningKey, audience: Any, *, with_id: bool
 ) -> None:
-    """A78, RFC 7523 §2.2: for the issuer or an endpoint that asks for it (RFC 9126 §2); without client_id, too."""
+    """A8, A78, RFC 7523 §2.2: for the issuer or an endpoint that asks for it (RFC 9126 §2); without client_id, too."""
     client = proven(web, running, key)
     form = {"grant_type": "authorization_code", "code": await code_for(running, client)}
     form |= {"code_verifier": client.verifier, **key.form(aud=audience)} | ({"client_id": URL} if with_id else {})
@@ -98,14 +98,14 @@ WRONG: list[dict[str, Any]] = [
 async def test_an_assertion_with_a_wrong_claim_is_refused(
     running: TestGateway, web: Web, key: SigningKey, claims: dict[str, Any]
 ) -> None:
-    """RFC 7523 §3: issuer, subject, audience, time, id."""
+    """X2, RFC 7523 §3: issuer, subject, audience, time, id."""
     client = proven(web, running, key)
     assert error_of(await client.redeem("bfac_x", **key.form(**claims)), 401) == "invalid_client"
     assert not await running.rows("used_assertions")
 
 
 async def test_an_assertion_is_used_once(running: TestGateway, web: Web, key: SigningKey, clock: FakeClock) -> None:
-    """RFC 7523 §3: also when its request failed otherwise, and as long as it could still be valid."""
+    """X2, RFC 7523 §3: also when its request failed otherwise, and as long as it could still be valid."""
     client, form = proven(web, running, key), key.form()
     assert error_of(await client.redeem("bfac_x", **form)) == "invalid_grant"
     clock.advance(seconds=119)

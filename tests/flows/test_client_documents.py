@@ -211,7 +211,7 @@ async def test_an_id_that_only_differs_in_its_port_is_another_client(running: Te
 
 
 async def test_documents_can_be_switched_off(sqlite_url: str, tmp_path: Path, web: Web) -> None:
-    """Contract §3: then they are not advertised, and an id that is one is refused with the reason."""
+    """A9, contract §3: then they are not advertised, and an id that is one is refused with the reason."""
     switches = {"client_id_metadata_documents": False}
     async with running_gateway(sqlite_url, tmp_path, client=switches) as running:
         advertised = (await running.http.get(METADATA)).json()

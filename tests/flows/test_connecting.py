@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_two_people_with_two_accounts_never_mix(database_url: str, tmp_path: Path) -> None:
-    """Contract §8, TC-121, R65, R66, R72: each call carries its owner's token, in the upstream's own log."""
+    """G24, contract §8, TC-121, R65, R66, R72: each call carries its owner's token, in the upstream's own log."""
     guarded = OAuthUpstream()
     async with people.connected_gateway(database_url, tmp_path, guarded) as running:
         alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
@@ -104,7 +104,10 @@ async def test_an_answer_of_another_issuer_is_not_used(sqlite_url: str, tmp_path
 
 
 async def test_another_browser_cannot_finish_a_sign_in(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-106, TC-081, R57, CVE-2026-27124: a captured upstream URL is a 403 in the victim's browser; the owner can go on."""
+    """TC-106, TC-081, R57, CVE-2026-27124: a captured upstream URL is a 403 in the victim's browser; the owner can go on.
+
+    G4.
+    """
     guarded = OAuthUpstream()
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded) as running,
@@ -127,7 +130,7 @@ async def test_another_browser_cannot_finish_a_sign_in(sqlite_url: str, tmp_path
 async def test_a_state_works_once_and_for_ten_minutes(
     sqlite_url: str, tmp_path: Path, clock: FakeClock, change: str
 ) -> None:
-    """TC-105, TC-132: unknown, used, old or missing, it is refused and nothing is asked upstream."""
+    """G4, TC-105, TC-132: unknown, used, old or missing, it is refused and nothing is asked upstream."""
     guarded = OAuthUpstream()
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded, clock=clock) as running,
@@ -174,7 +177,7 @@ async def test_a_refusal_at_the_service_comes_back_to_our_page(sqlite_url: str, 
 async def test_hostile_metadata_never_reaches_the_browser(
     sqlite_url: str, tmp_path: Path, metadata: dict[str, object]
 ) -> None:
-    """TC-110, TC-113, TC-114, R63: no redirect, no registration, an error in our own form."""
+    """G13, TC-110, TC-113, TC-114, R63: no redirect, no registration, an error in our own form."""
     guarded = OAuthUpstream(metadata=metadata)
     async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running, running.browser() as browser:
         flow_id, _csrf = await people.identify(browser, await oauth.register(running.http))

@@ -261,7 +261,10 @@ async def test_a_redirect_gets_no_code_and_no_token(sqlite_url: str, tmp_path: P
 
 
 async def test_the_schema_of_a_tool_is_passed_on_and_never_followed(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-128, CVE-2026-116686: references are not fetched, loops and patterns not run, and the other tools stay."""
+    """TC-128, CVE-2026-116686: references are not fetched, loops and patterns not run, and the other tools stay.
+
+    T24.
+    """
     sink, guarded = OAuthUpstream(), OAuthUpstream()
     with serving(sink.app()) as origin:
         hostile: list[dict[str, Any]] = [

@@ -17,7 +17,10 @@ NOWHERE = "http://127.0.0.1:9/mcp"
 
 
 async def test_the_identity_page_says_who_asks_where_it_leads_and_for_how_long(running: TestGateway) -> None:
-    """TC-077, TC-083, contract §5: name, host, not verified, loopback warning, scopes in words, lifetime, ways on."""
+    """TC-077, TC-083, contract §5: name, host, not verified, loopback warning, scopes in words, lifetime, ways on.
+
+    A36.
+    """
     async with sign_in(running) as flow:
         shown = page(await flow.page())
         for words in (
@@ -214,7 +217,7 @@ async def test_a_key_that_is_deactivated_meanwhile_gives_no_code(running: TestGa
 
 @pytest.mark.parametrize("choice", [None, "vk", "skip"])
 async def test_denying_tells_the_client_and_ends_the_flow(running: TestGateway, choice: str | None) -> None:
-    """Contract §5, TC-079: access_denied with state and iss, at any moment; nothing was given."""
+    """A10, A41, contract §5, TC-079: access_denied with state and iss, at any moment; nothing was given."""
     async with sign_in(running) as flow:
         if choice:
             await flow.press(choice, virtual_key=VIRTUAL_KEY)
@@ -227,7 +230,7 @@ async def test_denying_tells_the_client_and_ends_the_flow(running: TestGateway, 
 
 
 async def test_state_comes_back_byte_for_byte_and_only_if_it_was_sent(running: TestGateway) -> None:
-    """OAuth 2.1 §4.1.2, TC-046: odd characters survive; absent and empty states are not made up."""
+    """A40, OAuth 2.1 §4.1.2, TC-046: odd characters survive; absent and empty states are not made up."""
     for sent in ("a b+c%2B&=é<>\"'/?#", "0", None, ""):
         for action, word in (("submit", "code"), ("deny", "error")):
             async with sign_in(running, state=sent) as flow:

@@ -65,7 +65,10 @@ async def test_a_foreign_form_of_another_kind_is_refused(running: TestGateway, h
 
 @pytest.mark.parametrize("forged", ["missing", "empty", "wrong", "truncated", "another flow's", "the secret itself"])
 async def test_a_form_without_the_flows_own_csrf_token_is_refused(running: TestGateway, forged: str) -> None:
-    """Contract §5, TC-062: 403 on every action and no change, also with a token of another flow of the same browser."""
+    """Contract §5, TC-062: 403 on every action and no change, also with a token of another flow of the same browser.
+
+    A36, G2.
+    """
     async with sign_in(running) as flow, sign_in(running, browser=flow.browser) as other:
         await flow.press("vk", virtual_key=VIRTUAL_KEY)
         tokens = {

@@ -176,7 +176,7 @@ async def test_a_submit_that_loses_is_told_to_what(
 
 
 async def test_every_answer_to_a_form_is_a_303(running: TestGateway) -> None:
-    """TC-020, contract §5, OAuth 2.1 §7.5.3: never 302 or 307, which could send the key on to the next address."""
+    """A34, TC-020, contract §5, OAuth 2.1 §7.5.3: never 302 or 307, which could send the key on to the next address."""
     answers = []
     async with sign_in(running) as flow:
         for action, form in (
@@ -211,7 +211,7 @@ async def test_every_answer_to_a_form_is_a_303(running: TestGateway) -> None:
 async def test_the_registered_redirect_uri_is_kept_byte_for_byte(
     running: TestGateway, registered: str, joined: str, action: str
 ) -> None:
-    """TC-014, contract §5, OAuth 2.1 §2.3: parameters are added, nothing of what was registered is rewritten."""
+    """A43, TC-014, contract §5, OAuth 2.1 §2.3: parameters are added, nothing of what was registered is rewritten."""
     async with sign_in(running, metadata={"redirect_uris": [registered]}) as flow:
         await flow.press("skip")
         location = (await flow.press(action)).headers["location"]
@@ -250,7 +250,7 @@ async def test_abandoned_flows_do_not_fill_the_cookie_header(running: TestGatewa
 
 
 async def test_a_second_client_asks_again_in_the_same_browser(running: TestGateway) -> None:
-    """Contract §5, TC-080: what one client was allowed is never handed to another one."""
+    """G1, contract §5, TC-080: what one client was allowed is never handed to another one."""
     async with sign_in(running) as first:
         await first.press("vk", virtual_key=VIRTUAL_KEY)
         await first.press("submit")

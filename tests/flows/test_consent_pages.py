@@ -64,7 +64,7 @@ async def _error_pages(running: TestGateway, clock: FakeClock) -> dict[str, http
 
 
 async def test_every_page_has_the_protective_headers(running: TestGateway, clock: FakeClock) -> None:
-    """TC-073, contract §5, TC-072 to TC-074: identity, services, home and every kind of error."""
+    """A35, A38, TC-073, contract §5, TC-072 to TC-074: identity, services, home and every kind of error."""
     async with sign_in(running) as flow:
         await flow.press("vk", virtual_key=VIRTUAL_KEY)
         pages = {where: await flow.page(where) for where in PAGES} | {"/": await flow.browser.get("/")}

@@ -69,7 +69,10 @@ async def test_the_server_says_what_it_takes(running: TestGateway) -> None:
 async def test_a_token_request_with_a_proof_gets_a_bound_token(
     running: TestGateway, clock: FakeClock, alg: str
 ) -> None:
-    """RFC 9449 §5: token_type DPoP, with every algorithm that is advertised; introspection shows the key (§6.2)."""
+    """RFC 9449 §5: token_type DPoP, with every algorithm that is advertised; introspection shows the key (§6.2).
+
+    A63.
+    """
     key = ProofKey(clock, alg)
     client, tokens = await bound(running, key)
     assert (await ping(running, key.at_mcp(tokens["access_token"]))).status_code == 200
@@ -137,7 +140,7 @@ async def test_a_proof_is_used_once(on_both: TestGateway, key: ProofKey) -> None
 async def test_a_proof_is_used_once_over_all_processes(
     database_url: str, tmp_path: Path, clock: FakeClock, key: ProofKey
 ) -> None:
-    """RFC 9449 §11.1: what one process has seen, no other takes."""
+    """A94, RFC 9449 §11.1: what one process has seen, no other takes."""
     async with (
         running_gateway(database_url, tmp_path, clock=clock) as here,
         running_gateway(database_url, tmp_path, clock=clock) as there,
@@ -333,7 +336,7 @@ async def test_a_key_that_can_be_none_is_refused_at_the_authorization_endpoint(
 async def test_a_nonce_is_given_and_wanted_when_it_is_configured(
     sqlite_url: str, tmp_path: Path, clock: FakeClock, key: ProofKey
 ) -> None:
-    """RFC 9449 §8: 400 use_dpop_nonce with the nonce in a field; the same request with it succeeds."""
+    """A94, RFC 9449 §8: 400 use_dpop_nonce with the nonce in a field; the same request with it succeeds."""
     async with running_gateway(sqlite_url, tmp_path, clock=clock, client={"dpop_nonces": True}) as running:
         client = await oauth.register(running.http)
         code = await code_of(running, client)

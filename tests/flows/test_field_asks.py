@@ -198,14 +198,20 @@ async def test_whoever_asks_for_a_device_code_is_told_that_there_is_none(running
 async def test_a_well_known_address_behind_an_endpoint_is_never_a_page(
     running: TestGateway, endpoint: str, document: str
 ) -> None:
-    """R38: the issuer has no path, so there is nothing there; who looks is told so and goes on to the right place."""
+    """R38: the issuer has no path, so there is nothing there; who looks is told so and goes on to the right place.
+
+    A5.
+    """
     answer = await running.http.get(f"{endpoint}/.well-known/{document}", headers={"Accept": "application/json"})
     assert answer.status_code in (401, 404)
     assert "html" not in answer.headers["content-type"]
 
 
 async def test_a_presented_credential_that_is_wrong_is_refused_alike_for_every_method(running: TestGateway) -> None:
-    """R49, contract §7: a client that opens a stream, or ends a session, learns that it has to refresh as well."""
+    """R49, contract §7: a client that opens a stream, or ends a session, learns that it has to refresh as well.
+
+    RS11.
+    """
     for method in ("POST", "GET", "DELETE"):
         bare = await running.http.request(method, "/mcp")
         assert bare.status_code == 401

@@ -25,7 +25,7 @@ SERVER, RESOURCE, OPENID = (
 
 
 async def test_every_form_of_a_well_known_address_answers(sqlite_url: str, tmp_path: Path) -> None:
-    """R38: with the path inserted for each endpoint; an unknown one is a 404 in JSON and never a page."""
+    """A5, RS2, R38: with the path inserted for each endpoint; an unknown one is a 404 in JSON and never a page."""
     notes = upstream("notes", "http://127.0.0.1:9/mcp")
     async with running_gateway(sqlite_url, tmp_path, mcp={"client_configs": [notes]}) as running:
         for document in (SERVER, RESOURCE, OPENID):
@@ -43,7 +43,7 @@ async def test_every_form_of_a_well_known_address_answers(sqlite_url: str, tmp_p
 
 
 async def test_the_issuer_is_the_same_bytes_wherever_it_stands(sqlite_url: str, tmp_path: Path) -> None:
-    """R39: in both documents, in the authorization response, in a token and in what introspection says of it."""
+    """A4, R39: in both documents, in the authorization response, in a token and in what introspection says of it."""
     async with running_gateway(sqlite_url, tmp_path, client={"jwt_access_tokens_for": ["*"]}) as running:
         said = {
             (await running.http.get(SERVER)).json()["issuer"],
@@ -106,7 +106,7 @@ async def test_a_pasted_address_is_all_that_a_client_needs_to_know(running: Test
 
 
 async def test_a_client_that_guesses_the_addresses_gets_in(running: TestGateway) -> None:
-    """R44: `/register`, `/authorize` and `/token` at the root, as clients of 2025-03-26 do without discovery."""
+    """A14, R44: `/register`, `/authorize` and `/token` at the root, as clients of 2025-03-26 do without discovery."""
     answer = await running.http.post("/register", json={"client_name": "Old", "redirect_uris": [oauth.REDIRECT_URI]})
     client = oauth.OAuthClient(running.http, answer.json())
     async with running.browser() as browser:
@@ -123,7 +123,10 @@ async def test_a_client_that_guesses_the_addresses_gets_in(running: TestGateway)
 
 
 async def test_one_step_up_is_enough(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
-    """TC-162, R46: a 403 names every scope that is needed, so that nobody who asks for them is sent round again."""
+    """TC-162, R46: a 403 names every scope that is needed, so that nobody who asks for them is sent round again.
+
+    RS7.
+    """
     with hostile() as one:
         upstreams = {"client_configs": [upstream("one", one.url)]}
         async with running_gateway(sqlite_url, tmp_path, clock=clock, mcp=upstreams) as running:
@@ -156,7 +159,7 @@ FOR_PROGRAMS = (REGISTER, TOKEN, "/api/oauth/per-user/revoke", SERVER, f"{RESOUR
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_no_other_origin_reads_what_is_for_people(running: TestGateway, path: str) -> None:
-    """TC-157: neither pages nor the management API, also when asked beforehand."""
+    """A12, TC-157: neither pages nor the management API, also when asked beforehand."""
     origin = {"Origin": "https://evil.test", "Access-Control-Request-Method": "GET"}
     for method in ("GET", "POST", "OPTIONS"):
         answer = await running.http.request(method, path, headers=origin)
@@ -165,7 +168,7 @@ async def test_no_other_origin_reads_what_is_for_people(running: TestGateway, pa
 
 @pytest.mark.parametrize("path", FOR_PROGRAMS)
 async def test_a_page_of_any_origin_may_use_what_is_for_programs(running: TestGateway, path: str) -> None:
-    """TC-157, R43: without credentials of the browser, and the preflight before anything else."""
+    """A12, TC-157, R43: without credentials of the browser, and the preflight before anything else."""
     origin = {"Origin": "https://page.test", "Access-Control-Request-Method": "POST"}
     preflight = await running.http.options(path, headers=origin)
     assert preflight.status_code in (200, 204)
@@ -191,7 +194,10 @@ async def test_nothing_of_the_inside_is_exposed(running: TestGateway, path: str)
 
 
 async def test_no_code_exists_without_a_challenge(running: TestGateway) -> None:
-    """TC-029, TC-032: a request whose challenge was taken out on the way starts nothing, and S256 is all there is."""
+    """TC-029, TC-032: a request whose challenge was taken out on the way starts nothing, and S256 is all there is.
+
+    A27.
+    """
     client = await oauth.register(running.http)
     async with running.browser() as browser:
         for stripped in ({"code_challenge": None}, {"code_challenge": None, "code_challenge_method": None}):

@@ -129,7 +129,7 @@ async def test_a_server_learns_only_of_tokens_for_itself(asked: TestGateway) -> 
 async def test_whoever_is_not_known_is_refused_before_anything_else(
     asked: TestGateway, headers: dict[str, str]
 ) -> None:
-    """Contract §6, RFC 7662 §2.1: 401, whether there is a token in the request or not."""
+    """A91, contract §6, RFC 7662 §2.1: 401, whether there is a token in the request or not."""
     _client, tokens = await signed_in(asked)
     for form in ({"token": tokens["access_token"]}, {}):
         answer = await _answer(asked, form, headers)
@@ -139,7 +139,7 @@ async def test_whoever_is_not_known_is_refused_before_anything_else(
 
 
 async def test_neither_a_clients_secret_nor_the_token_itself_may_ask(asked: TestGateway) -> None:
-    """RFC 7662 §2.1: credentials of its own; a client would test stolen tokens."""
+    """A91, RFC 7662 §2.1: credentials of its own; a client would test stolen tokens."""
     client, tokens = await signed_in(asked, metadata={"token_endpoint_auth_method": "client_secret_basic"})
     secret = client.registration["client_secret"]
     for value in (basic(client.client_id, secret), f"Bearer {tokens['access_token']}"):

@@ -64,7 +64,7 @@ async def test_the_list_is_narrowed_by_client_identity_and_state(running: TestGa
 
 
 async def test_ending_a_grant_ends_its_tokens_at_once(running: TestGateway) -> None:
-    """Contract §6, TC-147: for the access token and the refresh token; other grants go on."""
+    """A60, contract §6, TC-147: for the access token and the refresh token; other grants go on."""
     client, tokens = await signed_in(running)
     _again, other = await signed_in(running)
     grants = await running.rows("access_tokens")

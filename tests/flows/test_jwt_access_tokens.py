@@ -239,7 +239,7 @@ async def test_other_kinds_of_token_are_no_access_token(running: TestGateway) ->
     ],
 )
 async def test_another_audience_is_refused(running: TestGateway, claims: Claims) -> None:
-    """TC-141: also when our own key has signed it."""
+    """RS9, TC-141: also when our own key has signed it."""
     await _refused(running, await _signed_anew(running, await _good(running), {}, claims))
 
 

@@ -50,7 +50,7 @@ def _refused(answer: httpx2.Response, code: str, retry_after: int) -> None:
 async def test_so_many_calls_in_so_much_time(
     notes: HostileUpstream, sqlite_url: str, tmp_path: Path, clock: FakeClock, era: str
 ) -> None:
-    """Contract §9: `rate_limit`; the refused call never reaches the upstream."""
+    """G22, contract §9: `rate_limit`; the refused call never reaches the upstream."""
     async with _limited(notes, sqlite_url, tmp_path, clock, rate_limit=PER_MINUTE) as running:
         for _ in range(3):
             result_of(await call(running.http, "notes-read", era=era))

@@ -96,7 +96,10 @@ async def test_a_filter_that_leaves_a_service_nothing_hides_the_one_that_connect
 
 
 async def test_a_client_that_opens_urls_gets_a_request_for_input(sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §7, R68, 2026-07-28: `input_required` with URL elicitation when the client declared it, text when not."""
+    """Contract §7, R68, 2026-07-28: `input_required` with URL elicitation when the client declared it, text when not.
+
+    V7.
+    """
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
         cases: list[tuple[dict[str, Any], str]] = [({"elicitation": {"url": {}}}, "input_required"), ({}, "complete")]
         for capabilities, kind in cases:
@@ -197,7 +200,7 @@ async def _stranger(running: TestGateway, browser: httpx2.AsyncClient, link: str
 
 
 async def test_a_link_opened_by_somebody_else_goes_nowhere(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-107, TC-108: another identity's browser, another key, a stolen form: no upstream is contacted."""
+    """G6, TC-107, TC-108: another identity's browser, another key, a stolen form: no upstream is contacted."""
     guarded = OAuthUpstream()
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded) as running,
@@ -252,7 +255,7 @@ async def _opened(running: TestGateway, version: str, capabilities: dict[str, An
 async def test_a_client_of_the_older_era_that_opens_urls_gets_an_error_that_names_them(
     sqlite_url: str, tmp_path: Path, version: str, capabilities: dict[str, Any], *, opens: bool
 ) -> None:
-    """Contract §7, R68, 2025-11-25: error -32042 with `elicitations`; everybody else gets the text."""
+    """V7, contract §7, R68, 2025-11-25: error -32042 with `elicitations`; everybody else gets the text."""
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
         headers = await _opened(running, version, capabilities)
         answer = (await people.whoami(running, headers)).json()

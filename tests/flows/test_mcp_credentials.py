@@ -36,7 +36,7 @@ async def test_a_virtual_key_is_taken_in_every_header_made_for_one(running: Test
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 async def test_key_and_token_are_taken_as_bearer_in_any_case(running: TestGateway, scheme: str) -> None:
-    """Contract §7, TC-134: the scheme's name has no case."""
+    """RS10, contract §7, TC-134: the scheme's name has no case."""
     _client, tokens = await signed_in(running)
     for value in (VIRTUAL_KEY, tokens["access_token"]):
         assert result_of(await ask(running.http, "ping", headers={"Authorization": f"{scheme} {value}"})) == {}
@@ -58,7 +58,7 @@ PAIRS: dict[str, list[tuple[str, str]]] = {
 
 @pytest.mark.parametrize("pairs", PAIRS.values(), ids=PAIRS)
 async def test_two_credentials_are_a_conflict(two_keys: TestGateway, pairs: list[tuple[str, str]]) -> None:
-    """Contract §7, TC-135, R51: 400, whichever of them would be good."""
+    """RS10, contract §7, TC-135, R51: 400, whichever of them would be good."""
     body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     answer = await two_keys.http.post("/mcp", json=body, headers=pairs)
     assert refusal(answer, 400) == "conflicting_credentials"
@@ -101,7 +101,10 @@ INVALID = {
 async def test_a_credential_that_does_not_verify_never_becomes_somebody(
     sqlite_url: str, tmp_path: Path, headers: dict[str, str], mode: str
 ) -> None:
-    """Contract §7, TC-133, R50: 401 invalid_token in every mode, also where anonymous calls are allowed."""
+    """Contract §7, TC-133, R50: 401 invalid_token in every mode, also where anonymous calls are allowed.
+
+    RS4, RS5, RS13.
+    """
     async with running_gateway(sqlite_url, tmp_path, client={"mcp_server_auth_mode": mode}) as running:
         answer = await ask(running.http, "tools/list", headers=headers)
         assert refusal(answer, 401) == "invalid_token"
@@ -145,7 +148,7 @@ async def test_a_key_that_is_deactivated_stops_at_the_next_request(running: Test
 async def test_an_expired_access_token_is_an_invalid_token(
     running: TestGateway, clock: FakeClock, seconds: int, status: int
 ) -> None:
-    """Contract §6, R49: 401, so that the client refreshes."""
+    """RS4, contract §6, R49: 401, so that the client refreshes."""
     _client, tokens = await signed_in(running)
     clock.advance(seconds=seconds)
     answer = await ask(running.http, "ping", headers={"Authorization": f"Bearer {tokens['access_token']}"})
@@ -244,14 +247,14 @@ async def test_a_session_id_of_two_kinds_at_once_is_refused(running: TestGateway
 
 
 async def test_an_mcp_session_id_is_no_credential(running: TestGateway) -> None:
-    """TC-148: the transport's session id opens nothing."""
+    """RS11, TC-148: the transport's session id opens nothing."""
     answer = await ask(running.http, "ping", headers={"Mcp-Session-Id": SESSION})
     assert refusal(answer, 401) == "missing_credentials"
 
 
 @pytest.mark.parametrize("name", ["access_token", "token", "api_key", "key", "x-bf-vk"])
 async def test_credentials_in_the_url_are_ignored(running: TestGateway, name: str) -> None:
-    """Contract §7, TC-135: alone they open nothing, and beside a good one they change nothing."""
+    """RS10, contract §7, TC-135: alone they open nothing, and beside a good one they change nothing."""
     _client, tokens = await signed_in(running)
     for value in (VIRTUAL_KEY, tokens["access_token"]):
         answer = await ask(running.http, "ping", path=f"/mcp?{name}={value}", headers={})
@@ -260,7 +263,7 @@ async def test_credentials_in_the_url_are_ignored(running: TestGateway, name: st
 
 
 async def test_a_token_is_for_the_endpoint_it_was_asked_for(sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §§1, 6, R73: pairwise; /mcp/ is /mcp, and every other pair is a 401 invalid_token."""
+    """A61, RS9, contract §§1, 6, R73: pairwise; /mcp/ is /mcp, and every other pair is a 401 invalid_token."""
     async with with_upstreams(sqlite_url, tmp_path, NOTES, upstream("tasks", "http://127.0.0.1:9/mcp")) as running:
         paths = ("/mcp", "/mcp/notes", "/mcp/tasks")
         for granted in paths:

@@ -179,7 +179,7 @@ async def test_a_token_carries_the_filters_of_the_key_it_was_granted_with(
 async def test_a_forbidden_tool_reads_exactly_like_one_that_does_not_exist(
     one: HostileUpstream, sqlite_url: str, tmp_path: Path, path: str, era: str
 ) -> None:
-    """TC-152, contract §7: a tool the caller may not use does not exist for them."""
+    """G22, TC-152, contract §7: a tool the caller may not use does not exist for them."""
     prefix = "one-" if path == "/mcp" else ""
     entry = upstream("one", one.url, tools_to_execute=["read"])
     async with with_upstreams(sqlite_url, tmp_path, entry) as running:
@@ -213,7 +213,7 @@ async def test_a_disabled_upstream_does_not_exist(one: HostileUpstream, sqlite_u
 
 
 async def test_one_callers_filters_are_not_anothers(one: HostileUpstream, sqlite_url: str, tmp_path: Path) -> None:
-    """G16: the list is fetched once for everybody and filtered for each."""
+    """RS16, G16: the list is fetched once for everybody and filtered for each."""
     async with with_upstreams(sqlite_url, tmp_path, upstream("one", one.url)) as running:
         for tool, expected in (
             ("one-read", ["one-read"]),
@@ -228,7 +228,10 @@ async def test_one_callers_filters_are_not_anothers(one: HostileUpstream, sqlite
 async def test_a_reading_token_calls_only_what_declares_to_read(
     one: HostileUpstream, sqlite_url: str, tmp_path: Path, era: str, path: str
 ) -> None:
-    """TC-162, contract §§4, 7: all is listed; a tool without `readOnlyHint` is a 403 that names all scopes needed."""
+    """TC-162, contract §§4, 7: all is listed; a tool without `readOnlyHint` is a 403 that names all scopes needed.
+
+    RS7.
+    """
     prefix = "one-" if path == "/mcp" else ""
     async with with_upstreams(sqlite_url, tmp_path, upstream("one", one.url)) as running:
         _client, tokens = await signed_in(running, scope="mcp:read", resource=f"{ISSUER}{path}")
@@ -249,7 +252,7 @@ async def test_a_reading_token_calls_only_what_declares_to_read(
 
 
 async def test_a_writing_token_reads_as_well(one: HostileUpstream, sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §4: write implies read."""
+    """RS8, contract §4: write implies read."""
     async with with_upstreams(sqlite_url, tmp_path, upstream("one", one.url)) as running:
         _client, tokens = await signed_in(running, scope="mcp:write")
         assert tokens["scope"] == "mcp:write"

@@ -36,7 +36,10 @@ MAX_BYTES = 4 * 1024 * 1024
 async def test_the_challenge_names_the_metadata_of_the_address_that_was_called(
     sqlite_url: str, tmp_path: Path, path: str, host: str
 ) -> None:
-    """TC-134, contract §§1, 7, RFC 9728 §3.3, R35: exact string, no `error` without credentials; the document agrees."""
+    """TC-134, contract §§1, 7, RFC 9728 §3.3, R35: exact string, no `error` without credentials; the document agrees.
+
+    RS3, RS5, RS6.
+    """
     async with with_upstreams(sqlite_url, tmp_path, NOTES) as running:
         origin = f"http://{host}"
         for method in ("POST", "GET", "DELETE"):
@@ -84,7 +87,7 @@ async def test_paths_that_only_look_like_ours_open_nothing(running: TestGateway,
     ["https://evil.test", "null", "", "http://localhost.evil.test", "http://evil.test:8080", "file://", "localhost"],
 )
 async def test_a_foreign_origin_is_refused_before_anything_else(running: TestGateway, origin: str) -> None:
-    """Contract §7, TC-153: 403 with good credentials, with bad ones and with none; for a preflight as well."""
+    """T2, contract §7, TC-153: 403 with good credentials, with bad ones and with none; for a preflight as well."""
     for headers in (KEY, {}, {"x-bf-vk": "bad"}):
         answer = await ask(running.http, "ping", headers={**headers, "Origin": origin})
         assert refusal(answer, 403) == "origin_not_allowed"

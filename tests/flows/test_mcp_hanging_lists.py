@@ -68,7 +68,7 @@ async def test_a_long_list_comes_in_pages_that_stay_good_when_it_changes(
 async def test_pages_together_are_the_whole_list_whatever_their_size(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """2025-11-25, pagination; with a filter, and with upstreams that add nothing at all places."""
+    """V13, 2025-11-25, pagination; with a filter, and with upstreams that add nothing at all places."""
     tools = [b'{"name":"%s"}' % name for name in (b"a", b"b", b"c")]
     with hostile(tools=tools) as one, hostile(tools=[]) as none, hostile(script={"*": Answer(status=503)}) as down:
         configured = (
@@ -91,7 +91,7 @@ async def test_pages_together_are_the_whole_list_whatever_their_size(
 
 @pytest.mark.parametrize("cursor", ["", "x", 5, "2", {}, "v1.AAAA.AAAA"])
 async def test_a_cursor_that_was_not_given_here_is_refused(sqlite_url: str, tmp_path: Path, cursor: object) -> None:
-    """2025-11-25, pagination: -32602. One of another list, or of somebody else, is none of this one."""
+    """V13, 2025-11-25, pagination: -32602. One of another list, or of somebody else, is none of this one."""
     with hostile(tools=[READ, WRITE]) as server:
         async with with_upstreams(sqlite_url, tmp_path, upstream("up", server.url)) as running:
             answer = await ask(running.http, "tools/list", {"cursor": cursor})

@@ -72,7 +72,7 @@ async def test_a_stream_that_goes_wrong_goes_wrong_for_its_call_only(
 
 
 async def test_a_client_that_goes_away_ends_what_it_asked_for(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-213: the upstream sees the connection closed."""
+    """T12, TC-213: the upstream sees the connection closed."""
     with hostile() as server:
         mounted = {"mcp": {"client_configs": [upstream("up", server.url)]}}
         async with gateway_on_a_port(sqlite_url, tmp_path, **mounted) as http:

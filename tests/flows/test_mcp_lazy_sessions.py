@@ -24,7 +24,7 @@ CLIENTS: dict[str, tuple[str, dict[str, Any], bool]] = {
 async def test_what_the_session_declared_decides_how_the_link_comes(
     sqlite_url: str, tmp_path: Path, version: str, capabilities: dict[str, Any], *, opens: bool
 ) -> None:
-    """2025-11-25, elicitation: the error names every elicitation with an id of its own."""
+    """V7, 2025-11-25, elicitation: the error names every elicitation with an id of its own."""
     async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream()) as running:
         greeting = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": {"name": "t"}}
         begun = await running.http.post("/mcp", json=message("initialize", greeting), headers=KEY)

@@ -20,7 +20,7 @@ async def _send(running: TestGateway, body: dict[str, Any], **headers: str) -> A
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_initialize_answers_with_the_revision_that_was_asked_for(running: TestGateway, version: str) -> None:
-    """2025-11-25, lifecycle; nothing of the newer era, and a session."""
+    """V1, 2025-11-25, lifecycle; nothing of the newer era, and a session."""
     answer = await ask(running.http, "initialize", {"protocolVersion": version, **CLIENT})
     assert result_of(answer) == {
         "protocolVersion": version,
@@ -34,7 +34,7 @@ async def test_initialize_answers_with_the_revision_that_was_asked_for(running: 
 async def test_initialize_with_a_revision_that_this_era_lacks_offers_its_newest(
     running: TestGateway, version: Any
 ) -> None:
-    """2025-11-25, lifecycle: the client decides whether it can go on."""
+    """T23, V2, 2025-11-25, lifecycle: the client decides whether it can go on."""
     params = CLIENT if version is None else {"protocolVersion": version, **CLIENT}
     assert result_of(await ask(running.http, "initialize", params))["protocolVersion"] == "2025-11-25"
 
@@ -48,13 +48,13 @@ async def test_later_requests_may_name_their_revision(running: TestGateway, vers
 
 
 async def test_without_a_header_a_request_is_of_the_older_era(running: TestGateway) -> None:
-    """2025-06-18, transports: clients of 2025-03-26 send none."""
+    """V2, 2025-06-18, transports: clients of 2025-03-26 send none."""
     assert result_of(await ask(running.http, "tools/list")) == {"tools": []}
 
 
 @pytest.mark.parametrize("version", ["1999-01-01", "2025-06-19", "2025-11-25x", "2026-07-29", "draft"])
 async def test_an_unknown_revision_in_the_header_is_a_400(running: TestGateway, version: str) -> None:
-    """2025-06-18, transports."""
+    """V2, 2025-06-18, transports."""
     answer = await _send(running, message("ping"), **{"MCP-Protocol-Version": version})
     assert answer.status_code == 400
     assert answer.json()["error"]["data"]["requested"] == version
@@ -68,7 +68,7 @@ async def test_a_request_without_a_session_stands_alone(running: TestGateway) ->
 
 
 async def test_a_batch_is_answered_with_one_array(running: TestGateway) -> None:
-    """2025-03-26, base: servers must take batches; notifications in them have no answer."""
+    """V3, 2025-03-26, base: servers must take batches; notifications in them have no answer."""
     batch = [message("ping", request_id="a"), message("x", request_id=None), message("no", request_id=2), {"a": 1}]
     answer = await running.http.post("/mcp", json=batch, headers=KEY)
     first, second, third = answer.json()
@@ -80,7 +80,7 @@ async def test_a_batch_is_answered_with_one_array(running: TestGateway) -> None:
 
 
 async def test_a_session_cannot_be_begun_inside_a_batch(running: TestGateway) -> None:
-    """2025-03-26, lifecycle: initialize must not be part of a batch."""
+    """V3, 2025-03-26, lifecycle: initialize must not be part of a batch."""
     answer = await running.http.post("/mcp", json=[message("initialize", {})], headers=KEY)
     assert answer.json()[0]["error"]["code"] == -32600
     assert "mcp-session-id" not in answer.headers
@@ -110,7 +110,7 @@ async def test_an_answer_to_a_request_that_was_never_made_is_accepted(
     "method", ["unknown", "server/discover", "tools/unknown", "", "initialize ", "TOOLS/LIST", "é"]
 )
 async def test_an_unknown_method_is_an_error_inside_a_200(running: TestGateway, method: str) -> None:
-    """JSON-RPC 2.0 §5.1; in this era HTTP says only that the message was read."""
+    """V15, JSON-RPC 2.0 §5.1; in this era HTTP says only that the message was read."""
     assert rpc_error(await ask(running.http, method))["code"] == -32601
 
 

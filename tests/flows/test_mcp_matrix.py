@@ -99,7 +99,10 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
 
 @pytest.mark.parametrize(("kind", "transport", "revision", "client"), CELLS)
 def test_what_arrives_is_what_was_sent(matrix: Matrix, kind: str, transport: str, revision: str, client: str) -> None:
-    """Contract §7, §8: byte for byte where JSON allows; what a revision does not have is refused as the contract says."""
+    """Contract §7, §8: byte for byte where JSON allows; what a revision does not have is refused as the contract says.
+
+    T12, T20, V1, V6, V8, V16.
+    """
     matrix.runner.run(KINDS[kind](matrix.cell(transport, revision, client)))
 
 

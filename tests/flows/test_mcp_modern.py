@@ -76,7 +76,7 @@ async def test_a_request_without_meta_is_an_invalid_params(running: TestGateway,
 
 
 async def test_client_info_is_not_required(running: TestGateway) -> None:
-    """2026-07-28, base: a client should say who it is, and need not."""
+    """T7, 2026-07-28, base: a client should say who it is, and need not."""
     assert mcp.META_CLIENT_INFO not in modern_message("tools/list")["params"]["_meta"]
     assert result_of(await ask(running.http, "tools/list", era="modern"))["tools"] == []
 

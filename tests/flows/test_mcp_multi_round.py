@@ -51,7 +51,7 @@ async def _retry(client: McpClient, params: dict[str, Any], asked: dict[str, Any
 async def test_the_state_is_good_for_the_same_request_of_the_same_principal_only(
     sqlite_url: str, tmp_path: Path, revision: str
 ) -> None:
-    """G10: nothing goes upstream for anybody else, another tool, other arguments, or a state that was touched."""
+    """RS17, G10: nothing goes upstream for anybody else, another tool, other arguments, or a state that was touched."""
     with talking(revision) as server, talking(revision) as second:
         async with gateway(sqlite_url, tmp_path, server, second) as http:
             client, thief = McpClient(http, MODERN), McpClient(http, MODERN, key=OTHER_KEY)

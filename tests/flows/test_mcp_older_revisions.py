@@ -68,7 +68,7 @@ async def test_without_a_session_the_header_says_whether_a_batch_is_a_message(
 
 @pytest.mark.parametrize("version", mcp.LEGACY_VERSIONS)
 async def test_a_ping_is_answered_in_every_revision_that_has_one(running: TestGateway, version: str) -> None:
-    """V9, 2025-11-25, ping: with an empty result; 2026-07-28 has none (T6)."""
+    """V9, 2025-11-25, ping: with an empty result; 2026-07-28 has none."""
     client = McpClient(running.http, version)
     await client.open()
     assert (await client.request(mcp.PING)).result == {}

@@ -68,7 +68,10 @@ def _text(seen: Seen) -> str:
 async def test_the_callers_credential_never_goes_upstream(
     sqlite_url: str, tmp_path: Path, kind: str, upstream_era: str
 ) -> None:
-    """Contract §7, TC-125: not in a header, not in the body, at no step; the configured headers do, at every step."""
+    """Contract §7, TC-125: not in a header, not in the body, at no step; the configured headers do, at every step.
+
+    RS12.
+    """
     with hostile(era=upstream_era) as server:
         entry = upstream("up", server.url, auth_type="headers", headers=STATIC)
         async with with_upstreams(sqlite_url, tmp_path, entry) as running:

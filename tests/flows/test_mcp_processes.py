@@ -88,7 +88,7 @@ async def test_a_question_to_a_stateless_client_is_answered_to_another_process(
 
 
 async def test_a_session_that_ended_stays_ended_after_a_restart(database_url: str, tmp_path: Path) -> None:
-    """2025-11-25, transports: a session that was ended is a 404 for ever; another one goes on."""
+    """V4, 2025-11-25, transports: a session that was ended is a 404 for ever; another one goes on."""
     with talking(OLDER) as server:
         sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
         ended, alive = McpClient(httpx2.AsyncClient(), OLDER), McpClient(httpx2.AsyncClient(), OLDER)

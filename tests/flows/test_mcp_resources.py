@@ -37,7 +37,7 @@ async def test_a_uri_that_two_upstreams_list_is_shown_twice_and_each_can_be_read
 async def test_a_resource_of_nobody_is_not_found_in_the_words_of_the_revision(
     sqlite_url: str, tmp_path: Path, era: str, code: int, status: int
 ) -> None:
-    """G20, T21."""
+    """V15, G20, T21."""
     with talking(OLDER) as one, talking(OLDER) as two:
         configured = (upstream("one", one.url), upstream("two", two.url))
         async with with_upstreams(sqlite_url, tmp_path, *configured) as running:

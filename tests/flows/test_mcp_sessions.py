@@ -55,7 +55,7 @@ async def listening(client: McpClient, **headers: str) -> AsyncIterator["asyncio
 
 
 async def test_a_session_belongs_to_whoever_began_it(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-149: for anybody else, for another endpoint, and when it has ended, there is no such session."""
+    """RS11, TC-149: for anybody else, for another endpoint, and when it has ended, there is no such session."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             client = McpClient(http, "2025-11-25")
@@ -77,7 +77,7 @@ async def test_a_session_belongs_to_whoever_began_it(sqlite_url: str, tmp_path: 
 
 @pytest.mark.parametrize("sealed", ["", "x", "v1.AAAA.BBBB", "a" * 500])
 async def test_a_session_id_that_was_not_given_here_is_none(sqlite_url: str, tmp_path: Path, sealed: str) -> None:
-    """2025-11-25, transports: 404, so that the client initializes anew."""
+    """V4, 2025-11-25, transports: 404, so that the client initializes anew."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             headers = {**McpClient(http, "2025-11-25").headers("", {}), "Mcp-Session-Id": sealed}
@@ -126,7 +126,7 @@ async def test_two_clients_with_the_same_ids_and_tokens_do_not_meet(sqlite_url: 
 async def test_a_subscribed_resource_is_heard_of_on_the_stream_of_that_session_alone(
     sqlite_url: str, tmp_path: Path
 ) -> None:
-    """2025-11-25, resources: and what changes in a list is heard by everybody who listens."""
+    """V18, 2025-11-25, resources: and what changes in a list is heard by everybody who listens."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             client, other = McpClient(http, "2025-11-25"), McpClient(http, "2025-11-25", key=OTHER_KEY)
@@ -244,7 +244,7 @@ async def test_a_change_of_a_list_makes_the_list_new_at_once(sqlite_url: str, tm
 
 
 async def test_the_log_level_of_a_session_is_that_of_its_own_link(sqlite_url: str, tmp_path: Path) -> None:
-    """2025-11-25, logging."""
+    """V12, 2025-11-25, logging."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             client = McpClient(http, "2025-11-25")
@@ -258,7 +258,7 @@ async def test_the_log_level_of_a_session_is_that_of_its_own_link(sqlite_url: st
 
 
 async def test_a_stream_that_broke_is_resumed_and_to_go_away_is_not_to_cancel(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-151, 2025-11-25, transports: Last-Event-ID brings the rest, to the same session only."""
+    """V5, V17, TC-151, 2025-11-25, transports: Last-Event-ID brings the rest, to the same session only."""
     with talking("2025-11-25") as server:
         async with gateway(sqlite_url, tmp_path, server) as http:
             client, stranger = McpClient(http, "2025-11-25"), McpClient(http, "2025-11-25", key=OTHER_KEY)

@@ -67,7 +67,10 @@ async def opened(
 async def test_no_client_is_told_of_tasks(
     client: str, transport: str, revision: str, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """2025-11-25, tasks: neither as a capability nor of a tool; every other member stays, and the methods are unknown."""
+    """2025-11-25, tasks: neither as a capability nor of a tool; every other member stays, and the methods are unknown.
+
+    V14.
+    """
     server = with_tasks(revision)
     async with opened(server, transport, client, sqlite_url, tmp_path) as (one, told):
         assert "tasks" not in told["capabilities"]
@@ -83,7 +86,10 @@ async def test_no_client_is_told_of_tasks(
 async def test_a_call_that_wants_to_be_a_task_is_a_call_like_any_other(
     client: str, transport: str, revision: str, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """2025-11-25, tasks: who does not declare them does what was asked, or the result would be where nobody can get it."""
+    """2025-11-25, tasks: who does not declare them does what was asked, or the result would be where nobody can get it.
+
+    V14.
+    """
     server = with_tasks(revision)
     async with opened(server, transport, client, sqlite_url, tmp_path) as (one, _told):
         said = await one.request(
@@ -100,7 +106,10 @@ async def test_a_call_that_wants_to_be_a_task_is_a_call_like_any_other(
 async def test_an_upstream_is_not_told_that_its_client_has_tasks(
     client: str, transport: str, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """2025-11-25, tasks: what it asks all the same is asked as an ordinary question, and nothing becomes of a task."""
+    """2025-11-25, tasks: what it asks all the same is asked as an ordinary question, and nothing becomes of a task.
+
+    V14.
+    """
     server = with_tasks("2025-11-25")
     async with opened(server, transport, client, sqlite_url, tmp_path) as (one, _told):
         server.question = (mcp.SAMPLING_CREATE, {**QUESTION, "task": {"ttl": 1}})

@@ -117,7 +117,7 @@ async def test_several_upstreams_are_one_list_in_a_stable_order(sqlite_url: str,
 
 
 async def test_a_list_of_several_pages_is_read_to_its_end(sqlite_url: str, tmp_path: Path) -> None:
-    """2025-11-25, pagination: cursors are the upstream's own."""
+    """V13, 2025-11-25, pagination: cursors are the upstream's own."""
     tools = [b'{"name":"t%d","inputSchema":{"type":"object"}}' % number for number in range(5)]
     for era in ("modern", "legacy"):
         with hostile(era=era, tools=tools, page_size=2) as server:
@@ -152,7 +152,7 @@ RESULT = (
 async def test_unknown_members_come_through_byte_for_byte(
     sqlite_url: str, tmp_path: Path, era: str, upstream_era: str
 ) -> None:
-    """Contract §7: numbers, escapes and order of what this gateway does not know stay as they were sent."""
+    """V16, contract §7: numbers, escapes and order of what this gateway does not know stay as they were sent."""
     with hostile(era=upstream_era, tools=[TOOL], calls={"odd": RESULT}) as server:
         async with with_upstreams(sqlite_url, tmp_path, upstream("up", server.url)) as running:
             own = await ask(running.http, "tools/list", era=era, path="/mcp/up")

@@ -60,7 +60,7 @@ async def _document(running: TestGateway, path: str, host: str = HOST) -> dict[s
 @pytest.mark.parametrize("suffix", ENDPOINTS)
 @pytest.mark.parametrize("host", HOSTS)
 async def test_the_resource_is_the_address_that_was_asked_for(with_notes: TestGateway, host: str, suffix: str) -> None:
-    """Contract §1, RFC 9728 §3.3, R35, R48: clients compare it with what was typed, byte for byte."""
+    """RS1, RS3, RS18, contract §1, RFC 9728 §3.3, R35, R48: clients compare it with what was typed, byte for byte."""
     assert await _document(with_notes, RESOURCE + suffix, host) == {
         "resource": f"http://{host}{suffix}",
         "authorization_servers": [ISSUER],
@@ -76,7 +76,7 @@ async def test_the_resource_is_the_address_that_was_asked_for(with_notes: TestGa
 async def test_the_server_metadata_is_one_document_at_every_address(
     with_notes: TestGateway, document: str, suffix: str
 ) -> None:
-    """Contract §1: the issuer is one stored string, whatever the host, the path or the alias."""
+    """A1, contract §1: the issuer is one stored string, whatever the host, the path or the alias."""
     reference = await _document(with_notes, SERVER)
     assert reference["issuer"] == ISSUER
     for host in HOSTS:
@@ -84,7 +84,10 @@ async def test_the_server_metadata_is_one_document_at_every_address(
 
 
 async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway) -> None:
-    """TC-158, R21, R32, contract §§1, 3, 4 and RFC 8414 §2: the endpoints of the contract, S256 only, iss in every response."""
+    """TC-158, R21, R32, contract §§1, 3, 4 and RFC 8414 §2: the endpoints of the contract, S256 only, iss in every response.
+
+    A2, A6, A7, A8, A9, A10, X1, X4.
+    """
     document = await _document(running, SERVER)
     assert document["authorization_endpoint"] == f"{ISSUER}/api/oauth/per-user/authorize"
     assert document["token_endpoint"] == f"{ISSUER}/api/oauth/per-user/token"
@@ -96,7 +99,10 @@ async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway
     methods = document["token_endpoint_auth_methods_supported"]
     assert methods[0] == "none", "some clients use their document only when they see it"
     assert set(methods) == {"none", "client_secret_post", "client_secret_basic", "private_key_jwt"}
-    assert set(document["token_endpoint_auth_signing_alg_values_supported"]) >= {"ES256", "RS256"}
+    algorithms = set(document["token_endpoint_auth_signing_alg_values_supported"])
+    assert algorithms >= {"ES256", "RS256"}
+    assert "none" not in algorithms
+    assert [] not in document.values()
     assert document["client_id_metadata_document_supported"] is True
     assert set(document["scopes_supported"]) == {"mcp:read", "mcp:write", "offline_access"}
     assert document.get("response_modes_supported", ["query"]) == ["query"]
@@ -106,16 +112,17 @@ async def test_the_server_metadata_says_what_a_client_needs(running: TestGateway
 async def test_offline_access_is_a_word_for_the_authorization_server_alone(
     with_notes: TestGateway, suffix: str
 ) -> None:
-    """TC-158, contract §4: listed in the server's metadata, never in a resource's."""
+    """A65, RS14, TC-158, contract §4: listed in the server's metadata, never in a resource's."""
     assert "offline_access" in (await _document(with_notes, SERVER + suffix))["scopes_supported"]
     assert "offline_access" not in json.dumps(await _document(with_notes, RESOURCE + suffix))
 
 
 async def test_every_endpoint_that_is_advertised_answers(running: TestGateway) -> None:
-    """TC-158, contract §1: only true statements; an empty request is understood and refused, not lost."""
+    """A13, TC-158, contract §1: only true statements; an empty request is understood and refused, not lost."""
     document = await _document(running, SERVER)
     addresses = {name: url for name, url in document.items() if name.endswith(("_endpoint", "jwks_uri"))}
-    assert {"authorization_endpoint", "token_endpoint", "registration_endpoint"} <= addresses.keys()
+    others = {"revocation_endpoint", "introspection_endpoint", "pushed_authorization_request_endpoint", "jwks_uri"}
+    assert addresses.keys() == {"authorization_endpoint", "token_endpoint", "registration_endpoint", *others}
     for name, url in addresses.items():
         assert url.startswith(f"{ISSUER}/"), name
         method = "GET" if name in ("authorization_endpoint", "jwks_uri") else "POST"
@@ -124,7 +131,7 @@ async def test_every_endpoint_that_is_advertised_answers(running: TestGateway) -
 
 
 async def test_every_method_that_is_advertised_can_be_registered(running: TestGateway) -> None:
-    """Contract §3: authentication methods and grants; keys come from a document or from an administrator."""
+    """A7, contract §3: authentication methods and grants; keys come from a document or from an administrator."""
     document = await _document(running, SERVER)
     for method in document["token_endpoint_auth_methods_supported"]:
         if method == "private_key_jwt":
@@ -155,7 +162,7 @@ async def test_the_openid_alias_promises_nothing_of_openid(running: TestGateway)
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/", "/mcp/notes", "/mcp/notes/"])
 async def test_a_client_finds_its_way_from_the_challenge(with_notes: TestGateway, path: str, host: str) -> None:
-    """Contract §7, RFC 9728 §5.1, R35: challenge → resource metadata → issuer → server metadata, all equal."""
+    """RS2, contract §7, RFC 9728 §5.1, R35: challenge → resource metadata → issuer → server metadata, all equal."""
     bad = [("authorization", "Bearer bfat_unknown"), ("content-type", "application/json")]
     answer = await ask(
         with_notes, path, method="POST", host=host, headers=bad, body=b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
@@ -171,7 +178,7 @@ async def test_a_client_finds_its_way_from_the_challenge(with_notes: TestGateway
 
 
 async def test_an_https_issuer_is_the_same_under_every_public_url(https: TestGateway) -> None:
-    """Contract §1: the first public URL is the issuer; the resource is the one that was asked for."""
+    """A3, A11, contract §1: the first public URL is the issuer; the resource is the one that was asked for."""
     for host in ("gw.example.com", "alt.example.com", "GW.example.com", "gw.example.com:443"):
         server = await _document(https, SERVER, host)
         assert server["issuer"] == "https://gw.example.com"

@@ -85,7 +85,7 @@ async def test_each_name_leads_to_what_was_pushed_for_it(running: TestGateway, c
 
 
 async def test_a_name_is_good_once(running: TestGateway, client: OAuthClient) -> None:
-    """RFC 9126 §7.3: a link that was seen is worth nothing afterwards."""
+    """A92, RFC 9126 §7.3: a link that was seen is worth nothing afterwards."""
     request_uri = await _pushed(client)
     assert (await _open(running, client, request_uri)).status_code == 302
     await _refused(running, client, request_uri)
@@ -95,14 +95,14 @@ async def test_a_name_is_good_once(running: TestGateway, client: OAuthClient) ->
 async def test_a_name_is_good_for_a_moment(
     running: TestGateway, clock: FakeClock, client: OAuthClient, seconds: int, status: int
 ) -> None:
-    """RFC 9126 §4: expired names are refused."""
+    """A92, RFC 9126 §4: expired names are refused."""
     request_uri = await _pushed(client)
     clock.advance(seconds=seconds)
     assert (await _open(running, client, request_uri)).status_code == status
 
 
 async def test_a_name_is_its_clients_alone(running: TestGateway, client: OAuthClient) -> None:
-    """RFC 9126 §2.2: bound to the client that pushed; who tries it does not use it up."""
+    """A92, RFC 9126 §2.2: bound to the client that pushed; who tries it does not use it up."""
     request_uri = await _pushed(client)
     other = await oauth.register(running.http, client_name="Other")
     await _refused(running, other, request_uri)
@@ -144,7 +144,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 async def test_a_wrong_request_is_refused_when_it_is_pushed(
     running: TestGateway, client: OAuthClient, wrong: str
 ) -> None:
-    """RFC 9126 §2.3: as the authorization endpoint would, and in the form of the token endpoint."""
+    """A92, RFC 9126 §2.3: as the authorization endpoint would, and in the form of the token endpoint."""
     changes, code = WRONG[wrong]
     assert error_of(await _push(client, **changes)) == code
     assert await running.rows("pushed_requests") == []

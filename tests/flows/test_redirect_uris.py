@@ -71,7 +71,7 @@ HTTPS_NEAR_MISSES = [
 
 @pytest.mark.parametrize("uri", HTTPS_NEAR_MISSES)
 async def test_a_near_miss_of_an_https_redirect_uri_does_not_match(running: TestGateway, uri: str) -> None:
-    """Contract §4: exact string comparison; TC-001 to TC-004, TC-011; R27: the port of a website counts."""
+    """A24, contract §4: exact string comparison; TC-001 to TC-004, TC-011; R27: the port of a website counts."""
     client = await registered(running, "https://app.test/cb")
     page = await refused(running, request(client, redirect_uri=uri), param="redirect_uri", code=CODE)
     assert_no_way_back(page)
@@ -94,7 +94,7 @@ async def test_the_registered_port_of_a_website_cannot_be_left_out(running: Test
 async def test_a_loopback_redirect_uri_matches_on_any_port(
     running: TestGateway, host: str, listed: str, asked: str
 ) -> None:
-    """Contract §4, RFC 8252 §7.3, TC-006, R27 and R28: whether or not a port was registered."""
+    """A24, contract §4, RFC 8252 §7.3, TC-006, R27 and R28: whether or not a port was registered."""
     client = await registered(running, listed.format(host=host))
     uri = asked.format(host=host)
     assert (await accepted(running, request(client, redirect_uri=uri)))["redirect_uri"] == uri
@@ -165,7 +165,7 @@ LOOPBACK_ABUSE = [
 
 @pytest.mark.parametrize("uri", LOOPBACK_ABUSE)
 async def test_only_the_port_of_a_loopback_redirect_uri_is_flexible(running: TestGateway, uri: str) -> None:
-    """Contract §4, TC-004 and TC-007: host, scheme, path and query stay exact."""
+    """A24, contract §4, TC-004 and TC-007: host, scheme, path and query stay exact."""
     client = await registered(running, "http://127.0.0.1:1234/cb")
     page = await refused(running, request(client, redirect_uri=uri), param="redirect_uri", code=CODE)
     assert_no_way_back(page)
@@ -197,7 +197,7 @@ async def test_a_near_miss_of_an_app_redirect_uri_does_not_match(running: TestGa
 
 
 async def test_one_registered_redirect_uri_may_be_left_out(running: TestGateway) -> None:
-    """Contract §4: only if exactly one is registered; TC-012 for more."""
+    """A26, contract §4: only if exactly one is registered; TC-012 for more."""
     one = await registered(running, "https://app.test/cb")
     for value in (None, b""):
         row = await accepted(running, request(one, redirect_uri=value))
@@ -247,7 +247,7 @@ def _planted(*uris: str) -> OAuthClient:
 
 @pytest.mark.parametrize("uri", SCRIPTS)
 async def test_a_redirect_uri_that_was_registered_under_older_rules_is_not_used(running: TestGateway, uri: str) -> None:
-    """TC-009: refused at the authorization endpoint even when it is among the registered ones."""
+    """A25, TC-009: refused at the authorization endpoint even when it is among the registered ones."""
     client = _planted(uri)
     page = await refused(running, request(client), param="redirect_uri", code=CODE)
     assert_no_way_back(page)

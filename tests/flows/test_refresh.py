@@ -46,7 +46,7 @@ async def test_a_chain_of_refreshes_goes_on(running: TestGateway, clock: FakeClo
 
 
 async def test_an_old_refresh_token_ends_the_whole_grant(running: TestGateway, clock: FakeClock) -> None:
-    """Contract §6, TC-188: the successor was used and the window is over, so the token is in two hands."""
+    """A58, contract §6, TC-188: the successor was used and the window is over, so the token is in two hands."""
     client, first = await signed_in(running)
     second = await _rotated(client, first)
     clock.advance(seconds=31)
@@ -107,7 +107,7 @@ async def test_a_narrower_scope_narrows_the_token_and_not_the_grant(running: Tes
 
 @pytest.mark.parametrize("wider", ["mcp:write", "mcp:read mcp:write", "mcp:read  mcp:write"])
 async def test_a_wider_scope_is_refused_and_the_token_stays_good(running: TestGateway, wider: str) -> None:
-    """R8, TC-048: invalid_scope, and nothing is used up."""
+    """A59, R8, TC-048: invalid_scope, and nothing is used up."""
     client, tokens = await signed_in(running, scope="mcp:read")
     assert error_of(await client.refresh(tokens["refresh_token"], scope=wider)) == "invalid_scope"
     assert (await _rotated(client, tokens))["scope"] == "mcp:read"
@@ -133,7 +133,7 @@ async def test_the_resource_stays_whether_it_is_repeated_or_not(running: TestGat
 
 
 async def test_another_resource_is_refused_and_the_token_stays_good(sqlite_url: str, tmp_path: Path) -> None:
-    """R9: an endpoint of ours, a foreign one, and ours beside a foreign one."""
+    """A59, R9: an endpoint of ours, a foreign one, and ours beside a foreign one."""
     notes = upstream("notes", "http://127.0.0.1:9/mcp")
     async with running_gateway(sqlite_url, tmp_path, mcp={"client_configs": [notes]}) as running:
         client, tokens = await signed_in(running)
@@ -198,7 +198,7 @@ async def test_the_refresh_token_is_missing(running: TestGateway) -> None:
 async def test_an_unused_refresh_token_expires(
     sqlite_url: str, tmp_path: Path, clock: FakeClock, seconds: int, status: int
 ) -> None:
-    """Contract §6, TC-193: idle expiry."""
+    """A59, contract §6, TC-193: idle expiry."""
     async with running_gateway(sqlite_url, tmp_path, clock=clock, client=LIFETIMES) as running:
         client, tokens = await signed_in(running)
         clock.advance(seconds=seconds)

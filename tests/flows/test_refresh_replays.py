@@ -75,7 +75,10 @@ async def test_within_the_window_the_same_pair_comes_again_whatever_happened_sin
 async def test_after_the_window_a_token_whose_successor_was_used_ends_the_grant(
     running: TestGateway, clock: FakeClock
 ) -> None:
-    """TC-188, R3, ASVS 10.4.5: access and refresh tokens are dead with the next request, and the reason is kept."""
+    """TC-188, R3, ASVS 10.4.5: access and refresh tokens are dead with the next request, and the reason is kept.
+
+    A58.
+    """
     client, tokens = await signed_in(running)
     second = await _pair(client, tokens["refresh_token"])
     third = await _pair(client, second[1])

@@ -50,7 +50,7 @@ async def _with_keys(directory: Path, *keys: bytes) -> AsyncIterator[httpx2.Asyn
 
 @pytest.mark.parametrize("path", [REGISTER, "/register"])
 async def test_the_answer_says_everything_that_was_accepted(running: TestGateway, path: str) -> None:
-    """Contract §3, RFC 7591 §3.2.1, TC-093; also at the root, for clients that skip discovery."""
+    """A79, A81, contract §3, RFC 7591 §3.2.1, TC-093; also at the root, for clients that skip discovery."""
     answer = await running.http.post(path, json=BASE)
     assert answer.status_code == 201
     assert answer.headers["content-type"] == "application/json"
@@ -73,7 +73,7 @@ async def test_the_answer_says_everything_that_was_accepted(running: TestGateway
 
 
 async def test_every_informative_member_is_echoed(running: TestGateway) -> None:
-    """Contract §3: every accepted member is echoed as it was sent, and what is unknown is not."""
+    """A83, contract §3: every accepted member is echoed as it was sent, and what is unknown is not."""
     sent = {
         "client_name": 'Zoë\'s "Client" 😀 <b>',
         "redirect_uris": ["https://app.test/cb?x=%7E", "com.example.app:/cb"],
@@ -116,7 +116,7 @@ async def test_a_name_is_not_needed(running: TestGateway) -> None:
 
 @pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic"])
 async def test_a_confidential_client_gets_a_secret_that_does_not_expire(running: TestGateway, method: str) -> None:
-    """Contract §3: client_secret_expires_at is 0 whenever there is a secret."""
+    """A81, contract §3: client_secret_expires_at is 0 whenever there is a secret."""
     first, second = [
         (await running.http.post(REGISTER, json={**BASE, "token_endpoint_auth_method": method})).json()
         for _client in range(2)
@@ -131,7 +131,7 @@ async def test_a_confidential_client_gets_a_secret_that_does_not_expire(running:
 
 
 async def test_a_public_client_gets_no_secret(running: TestGateway) -> None:
-    """Contract §3: `none` is the default."""
+    """A82, contract §3: `none` is the default."""
     for method in ({}, {"token_endpoint_auth_method": "none"}, {"token_endpoint_auth_method": None}):
         body = (await running.http.post(REGISTER, json={**BASE, **method})).json()
         assert body["token_endpoint_auth_method"] == "none"
@@ -161,7 +161,7 @@ KEPT: list[tuple[dict[str, list[str]], list[str]]] = [
 async def test_what_is_not_supported_is_dropped_and_the_rest_is_echoed(
     running: TestGateway, asked: dict[str, list[str]], grants: list[str]
 ) -> None:
-    """Contract §3: VS Code, for example, lists the device grant as well."""
+    """A82, contract §3: VS Code, for example, lists the device grant as well."""
     answer = await running.http.post(REGISTER, json={**BASE, **asked})
     assert answer.status_code == 201
     assert sorted(answer.json()["grant_types"]) == grants
@@ -179,7 +179,7 @@ async def test_what_is_not_supported_is_dropped_and_the_rest_is_echoed(
     ],
 )
 async def test_when_nothing_usable_is_left_it_is_an_error(running: TestGateway, asked: dict[str, list[str]]) -> None:
-    """Contract §3, TC-092."""
+    """A82, contract §3, TC-092."""
     answer = await running.http.post(REGISTER, json={**BASE, **asked})
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
 
@@ -213,7 +213,7 @@ async def test_identical_metadata_gives_the_identical_id_at_any_time(running: Te
 
 @pytest.mark.parametrize("method", ["none", "client_secret_post"])
 async def test_registering_writes_nothing_to_the_database(running: TestGateway, method: str) -> None:
-    """Contract §3: a flood of registrations fills nothing; also with the database gone the answer is the same."""
+    """A84, contract §3: a flood of registrations fills nothing; also with the database gone the answer is the same."""
     before = await everything(running)
     client = await oauth.register(running.http, **BASE, token_endpoint_auth_method=method)
     await running.http.post(REGISTER, json={"redirect_uris": ["javascript:alert(1)"]})

@@ -195,7 +195,7 @@ async def test_an_acceptable_redirect_uri_is_echoed_and_used(running: TestGatewa
 
 @pytest.mark.parametrize("uri", HOSTILE, ids=[ascii(uri)[:60] for uri in HOSTILE])
 async def test_a_hostile_redirect_uri_is_never_registered(running: TestGateway, uri: str) -> None:
-    """Contract §3, R24: refused alone, dropped next to a good one, and useless at the authorization endpoint.
+    """A25, contract §3, R24: refused alone, dropped next to a good one, and useless at the authorization endpoint.
 
     TC-002, TC-003, TC-004, TC-007, TC-008, TC-009, TC-010, TC-011.
     """

@@ -108,7 +108,7 @@ async def test_a_client_of_the_administrator_is_known_again(sqlite_url: str, tmp
 async def test_consent_is_never_inherited_by_another_client(
     running: TestGateway, web: Web, browser: httpx2.AsyncClient
 ) -> None:
-    """TC-080, R57, contract §5: not by the same name, the same host, or the same redirect URI."""
+    """G3, TC-080, R57, contract §5: not by the same name, the same host, or the same redirect URI."""
     await allowed(browser, published(web, running.http))
     other = published(web, running.http, client_id="https://app.example.com/oauth/other.json")
     assert not await short(browser, other)
@@ -153,7 +153,7 @@ async def test_the_cookie_comes_only_after_an_approval(
 
 
 async def test_under_https_the_cookie_belongs_to_this_host_alone(sqlite_url: str, tmp_path: Path, web: Web) -> None:
-    """RFC 6265bis §4.1.3.2: `__Host-` and Secure."""
+    """G3, RFC 6265bis §4.1.3.2: `__Host-` and Secure."""
     server = {"public_urls": ["https://localhost:8080"]}
     async with running_gateway(sqlite_url, tmp_path, server=server) as running, running.browser() as browser:
         browser.base_url = httpx2.URL("https://localhost:8080")

@@ -42,7 +42,7 @@ OURS = {
 
 @pytest.mark.parametrize(("resource", "path"), OURS.items())
 async def test_every_spelling_of_an_endpoint_means_it(with_notes: TestGateway, resource: str, path: str) -> None:
-    """Contract §4 and R36: case of scheme and host, one trailing slash, the bare origin."""
+    """RS15, contract §4 and R36: case of scheme and host, one trailing slash, the bare origin."""
     client = await registered(with_notes)
     assert (await accepted(with_notes, request(client, resource=resource)))["resource"] == path
 
@@ -98,7 +98,7 @@ NOT_OURS = [
 async def test_whatever_is_not_one_of_our_endpoints_is_an_invalid_target(
     with_notes: TestGateway, resource: str
 ) -> None:
-    """Contract §4, RFC 8707 §2 (absolute, no fragment), R36."""
+    """A32, contract §4, RFC 8707 §2 (absolute, no fragment), R36."""
     client = await registered(with_notes)
     await refused(with_notes, request(client, resource=resource), param="resource", code="invalid_target")
 
@@ -159,7 +159,7 @@ async def test_a_token_for_one_endpoint_is_refused_at_the_other(with_notes: Test
     ],
 )
 async def test_a_resource_may_be_said_twice(with_notes: TestGateway, sent: str, path: str) -> None:
-    """Contract §4 and RFC 8707 §2: the one parameter that may be repeated."""
+    """A22, contract §4 and RFC 8707 §2: the one parameter that may be repeated."""
     client = await registered(with_notes)
     row = await accepted(with_notes, request(client, resource=None) + b"&" + sent.encode())
     assert row["resource"] == path
@@ -174,7 +174,7 @@ async def test_a_resource_may_be_said_twice(with_notes: TestGateway, sent: str, 
     ],
 )
 async def test_two_resources_that_are_not_the_same_are_an_invalid_target(with_notes: TestGateway, sent: str) -> None:
-    """Contract §6: a token is bound to one resource."""
+    """A32, contract §6: a token is bound to one resource."""
     client = await registered(with_notes)
     query = request(client, resource=None) + b"&" + sent.encode()
     await refused(with_notes, query, param="resource", code="invalid_target")
@@ -222,7 +222,7 @@ async def test_the_right_to_write_is_kept(running: TestGateway) -> None:
     ("scope", "granted"), [("mcp:read email", "mcp:read"), ("openid email profile", "mcp:read mcp:write")]
 )
 async def test_the_token_response_names_what_was_granted(running: TestGateway, scope: str, granted: str) -> None:
-    """Contract §4 and R47: the client can see what became of its wish."""
+    """A31, contract §4 and R47: the client can see what became of its wish."""
     async with running.browser() as browser:
         _client, tokens = await oauth.signed_in(running.http, browser, scope=scope)
     assert tokens["scope"] == granted

@@ -20,7 +20,7 @@ async def status_at_mcp(running: TestGateway, access_token: str) -> int:
 
 
 async def test_a_refresh_token_takes_its_grant_along(running: TestGateway) -> None:
-    """RFC 7009 §2.1, TC-194: access and refresh token are dead with the next request."""
+    """A90, RFC 7009 §2.1, TC-194: access and refresh token are dead with the next request."""
     async with running.browser() as browser:
         client, tokens = await oauth.signed_in(running.http, browser)
     answer = await running.http.post(REVOKE, data={"client_id": client.client_id, "token": tokens["refresh_token"]})
@@ -51,7 +51,7 @@ async def test_an_access_token_goes_alone(running: TestGateway) -> None:
 
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
 async def test_a_token_of_another_client_is_left_alone(running: TestGateway, which: str) -> None:
-    """RFC 7009 §2.1, TC-194: 200, and no effect."""
+    """A90, RFC 7009 §2.1, TC-194: 200, and no effect."""
     async with running.browser() as browser:
         _client, tokens = await oauth.signed_in(running.http, browser)
     other = await oauth.register(running.http, client_name="Other")
@@ -62,14 +62,14 @@ async def test_a_token_of_another_client_is_left_alone(running: TestGateway, whi
 
 @pytest.mark.parametrize("token", ["bfat_unknown", "bfrt_unknown", "anything"])
 async def test_an_unknown_token_is_no_error(running: TestGateway, token: str) -> None:
-    """RFC 7009 §2.2: what the client wanted is already so."""
+    """A90, RFC 7009 §2.2: what the client wanted is already so."""
     client = await oauth.register(running.http)
     answer = await running.http.post(REVOKE, data={"client_id": client.client_id, "token": token})
     assert answer.status_code == 200
 
 
 async def test_a_confidential_client_must_authenticate(running: TestGateway) -> None:
-    """RFC 7009 §2.1: as at the token endpoint."""
+    """A90, RFC 7009 §2.1: as at the token endpoint."""
     client = await oauth.register(running.http, token_endpoint_auth_method="client_secret_post")
     form = {"client_id": client.client_id, "token": "bfat_unknown"}
     refused = await running.http.post(REVOKE, data=form)

@@ -146,7 +146,10 @@ async def test_a_consent_at_its_last_moment_leaves_nothing_half_done(
 
 
 async def test_a_services_state_is_made_only_when_the_person_asks_for_it(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-082, R57: before the Connect button there is no state, no redirect, and the service has heard of nobody."""
+    """TC-082, R57: before the Connect button there is no state, no redirect, and the service has heard of nobody.
+
+    G1, G4.
+    """
     guarded = OAuthUpstream()
     async with connecting.connected_gateway(sqlite_url, tmp_path, guarded) as running, running.browser() as browser:
         flow_id, _csrf = await connecting.identify(browser, await oauth.register(running.http))

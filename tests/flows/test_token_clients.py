@@ -46,7 +46,7 @@ async def test_a_client_must_say_who_it_is(running: TestGateway) -> None:
 
 @pytest.mark.parametrize("client_id", ["unknown", "bfcl_unknown", "https://evil.test/client.json", "x" * 4_000, "é"])
 async def test_an_unknown_client_is_a_401(running: TestGateway, client_id: str) -> None:
-    """Contract §6, R15: invalid_client, so that the client registers again; no challenge unless Basic was used."""
+    """A52, contract §6, R15: invalid_client, so that the client registers again; no challenge unless Basic was used."""
     client, code = await authorized(running)
     answer = await client.redeem(code, client_id=client_id)
     assert error_of(answer, 401) == "invalid_client"
@@ -88,7 +88,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("value", GARBAGE.values(), ids=GARBAGE)
 async def test_a_broken_authorization_header_is_a_401_with_a_challenge(running: TestGateway, value: str) -> None:
-    """TC-047: never a 500, never ignored in favour of the body."""
+    """A52, TC-047: never a 500, never ignored in favour of the body."""
     client, code = await authorized(running)
     answer = await _post(running, _grant(client, code), value)
     assert error_of(answer, 401) == "invalid_client"
@@ -124,7 +124,7 @@ async def test_a_public_client_has_no_secret_that_could_be_right(running: TestGa
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_confidential_client_authenticates_by_post_or_basic(running: TestGateway, method: str) -> None:
-    """Contract §3, R21, R22: with the id in the body beside Basic, or without."""
+    """A53, contract §3, R21, R22: with the id in the body beside Basic, or without."""
     client, code = await authorized(running, metadata={"token_endpoint_auth_method": method})
     secret = client.registration["client_secret"]
     authorization = basic(client.client_id, secret)
@@ -150,7 +150,7 @@ async def test_the_parts_of_basic_are_form_urlencoded(running: TestGateway) -> N
 
 
 async def test_basic_and_body_must_name_the_same_client_and_one_secret(running: TestGateway) -> None:
-    """R22: two different ids or two secrets are an invalid_request; the code is not touched."""
+    """A53, R22: two different ids or two secrets are an invalid_request; the code is not touched."""
     client, code = await authorized(running, metadata={"token_endpoint_auth_method": METHODS[1]})
     other = await oauth.register(running.http, client_name="Other")
     authorization = basic(client.client_id, client.registration["client_secret"])
@@ -192,12 +192,13 @@ async def test_refreshing_needs_the_secret_too(running: TestGateway) -> None:
         ("client_credentials", "unsupported_grant_type"),
         ("implicit", "unsupported_grant_type"),
         ("urn:ietf:params:oauth:grant-type:token-exchange", "unsupported_grant_type"),
+        ("urn:ietf:params:oauth:grant-type:jwt-bearer", "unsupported_grant_type"),
         ("AUTHORIZATION_CODE", "unsupported_grant_type"),
         ("authorization_code ", "unsupported_grant_type"),
     ],
 )
 async def test_only_two_grant_types_are_offered(running: TestGateway, grant_type: str | None, error: str) -> None:
-    """Contract §6, TC-040."""
+    """A52, A62, X1, X3, X5, contract §6, TC-040."""
     client, code = await authorized(running)
     assert error_of(await client.redeem(code, grant_type=grant_type)) == error
     assert (await client.redeem(code)).status_code == 200
@@ -249,7 +250,7 @@ async def test_usual_spellings_of_the_content_type_are_read(running: TestGateway
 
 
 async def test_nothing_secret_is_read_from_the_url(running: TestGateway) -> None:
-    """Contract §6, TC-042: refused, so that a client that leaks into logs is noticed."""
+    """A53, contract §6, TC-042: refused, so that a client that leaks into logs is noticed."""
     client, tokens = await signed_in(running, metadata={"token_endpoint_auth_method": METHODS[0]})
     code = await another_code(running, client)
     secrets = {
@@ -279,7 +280,7 @@ async def test_the_token_endpoint_answers_to_post_only(running: TestGateway, met
 
 
 async def test_every_answer_forbids_storing_it(running: TestGateway) -> None:
-    """TC-043: registrations and errors included."""
+    """A51, TC-043: registrations and errors included."""
     registered = await running.http.post(oauth.REGISTER, json={"redirect_uris": [oauth.REDIRECT_URI]})
     assert_token_headers(registered)
     for answer in (

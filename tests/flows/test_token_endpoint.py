@@ -1,6 +1,8 @@
 """Authorization codes at the token endpoint (contract §6)."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 async def test_a_wrong_request_is_refused_and_does_not_burn_the_code(
     running: TestGateway, changes: dict[str, Any], error: str
 ) -> None:
-    """TC-028, contract §6, TC-026, TC-027, TC-038, TC-049: everything is checked before the code is claimed."""
+    """A52, TC-028, contract §6, TC-026, TC-027, TC-038, TC-049: everything is checked before the code is claimed."""
     client, code = await authorized(running, metadata=TWO_URIS)
     assert error_of(await client.redeem(code, **changes)) == error
     assert await running.rows("access_tokens") == []
@@ -59,7 +61,7 @@ SHAPED: dict[str, Callable[[oauth.OAuthClient], str]] = {
 async def test_what_only_looks_like_the_verifier_is_refused(
     running: TestGateway, shape: Callable[[oauth.OAuthClient], str]
 ) -> None:
-    """TC-027."""
+    """A29, A56, TC-027."""
     client, code = await authorized(running)
     assert error_of(await client.redeem(code, code_verifier=shape(client))) in ("invalid_grant", "invalid_request")
     assert (await client.redeem(code)).status_code == 200
@@ -87,7 +89,7 @@ async def test_every_spelling_of_the_resource_is_the_same_resource(running: Test
 
 
 async def test_the_redirect_uri_may_be_left_out_or_repeated_as_it_was(running: TestGateway) -> None:
-    """Contract §6, R30: checked when sent, with the port of the request and not that of the registration."""
+    """A57, contract §6, R30: checked when sent, with the port of the request and not that of the registration."""
     asked = oauth.REDIRECT_URI.replace("33418", "50999")
     for sent, status in ((asked, 200), (None, 200), (oauth.REDIRECT_URI, 400)):
         client, code = await authorized(running, redirect_uri=asked)
@@ -117,7 +119,7 @@ async def test_attempts_of_every_kind_are_counted_together(running: TestGateway)
 
 
 async def test_a_code_of_another_client_is_refused_and_stays_good_for_its_own(running: TestGateway) -> None:
-    """TC-036, also with the right verifier."""
+    """A39, TC-036, also with the right verifier."""
     client, code = await authorized(running)
     thief = await oauth.register(running.http, client_name="Thief")
     assert error_of(await thief.redeem(code, code_verifier=client.verifier)) == "invalid_grant"
@@ -128,7 +130,7 @@ async def test_a_code_of_another_client_is_refused_and_stays_good_for_its_own(ru
 async def test_a_valid_replay_takes_back_everything_the_code_gave(
     running: TestGateway, clock: FakeClock, seconds: int
 ) -> None:
-    """Contract §6, TC-033: the access token gets 401 at /mcp, the refresh token invalid_grant."""
+    """A39, contract §6, TC-033: the access token gets 401 at /mcp, the refresh token invalid_grant."""
     client, code = await authorized(running)
     tokens = (await client.redeem(code)).json()
     clock.advance(seconds=seconds)
@@ -184,7 +186,7 @@ async def test_a_replay_is_noticed_after_a_restart(sqlite_url: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("seconds", "status"), [(299, 200), (300, 400), (301, 400)])
 async def test_a_code_lives_for_five_minutes(running: TestGateway, clock: FakeClock, seconds: int, status: int) -> None:
-    """Contract §5, TC-039."""
+    """A39, contract §5, TC-039."""
     client, code = await authorized(running)
     clock.advance(seconds=seconds)
     assert (await client.redeem(code)).status_code == status
@@ -236,7 +238,7 @@ async def test_a_scope_at_the_token_endpoint_never_widens_the_code(running: Test
 
 
 async def test_unknown_and_empty_parameters_are_ignored(running: TestGateway) -> None:
-    """OAuth 2.1 §3.2, TC-046."""
+    """A50, OAuth 2.1 §3.2, TC-046."""
     client, code = await authorized(running, scope="", extra="foobar")
     answer = await client.redeem(code, extra="foobar", redirect_uri="", resource="", scope="")
     assert answer.status_code == 200
@@ -244,7 +246,10 @@ async def test_unknown_and_empty_parameters_are_ignored(running: TestGateway) ->
 
 
 async def test_a_token_response_names_everything_and_is_kept_by_nobody(running: TestGateway) -> None:
-    """Contract §6, TC-043, TC-044: opaque, prefixed, at least 160 random bits, and named scope and lifetime."""
+    """Contract §6, TC-043, TC-044: opaque, prefixed, at least 160 random bits, and named scope and lifetime.
+
+    A51, A54.
+    """
     client, code = await authorized(running, scope="mcp:read openid")
     assert code.startswith("bfac_")
     answer = await client.redeem(code)
@@ -288,3 +293,14 @@ async def test_a_code_of_a_key_that_was_switched_off_is_not_redeemed_meanwhile(r
         assert await running.rows("access_tokens") == []
         await administrator.put(key, json={"is_active": True})
         assert (await client.redeem(code)).status_code == 200
+
+
+async def test_a_code_says_nothing_about_what_it_is_bound_to(running: TestGateway) -> None:
+    """A42, OAuth 2.1 §4.1.2: neither challenge nor verifier, in whatever form; a random value and no more."""
+    client, code = await authorized(running)
+    another = await another_code(running, client)
+    assert code != another
+    for secret in (client.verifier, client.challenge, client.client_id):
+        hashed = urlsafe_b64encode(sha256(secret.encode()).digest()).decode().rstrip("=")
+        assert secret not in code
+        assert hashed not in code

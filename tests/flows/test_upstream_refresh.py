@@ -147,7 +147,7 @@ async def test_a_refused_token_is_renewed_and_the_call_repeated(sqlite_url: str,
 
 
 async def test_a_definite_refusal_asks_the_person_to_connect_again(sqlite_url: str, tmp_path: Path) -> None:
-    """Contract §8: invalid_grant → needs_reauth with a reason in words; the call answers with the link."""
+    """G24, contract §8: invalid_grant → needs_reauth with a reason in words; the call answers with the link."""
     guarded = OAuthUpstream()
     async with people.connected_gateway(sqlite_url, tmp_path, guarded) as running:
         alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")

@@ -48,7 +48,7 @@ def _facts(page: str) -> dict[str, str]:
 async def test_a_person_sees_what_they_will_be_asked_for_and_that_is_what_they_are_asked_for(
     sqlite_url: str, tmp_path: Path
 ) -> None:
-    """Contract §5: the real host, and the very scopes of the request; until they press, nothing of it has begun."""
+    """G2, contract §5: the real host, and the very scopes of the request; until they press, nothing of it has begun."""
     guarded = OAuthUpstream(resource={"scopes_supported": ["notes.read", "notes.write"]})
     async with (
         people.connected_gateway(sqlite_url, tmp_path, guarded) as running,

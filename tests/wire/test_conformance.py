@@ -93,7 +93,7 @@ def test_every_scenario_for_authorization_servers_passes(tmp_path: Path, capsys:
 def test_every_required_scenario_for_oauth_clients_passes(
     revision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Contract §11: the requirement sets of both revisions, as the suite froze them."""
+    """G12, contract §11: the requirement sets of both revisions, as the suite froze them."""
     scenarios = listed(revision)["required"]
     assert len(scenarios) >= 14
 

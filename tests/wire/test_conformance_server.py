@@ -103,7 +103,10 @@ def required(revision: str) -> set[str]:
 def test_every_required_scenario_for_servers_passes_through_the_gateway(
     way: Way, revision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Contract §7, §11: the official suite, every scenario that the revision requires, in any era of the upstream."""
+    """Contract §7, §11: the official suite, every scenario that the revision requires, in any era of the upstream.
+
+    T20.
+    """
     suite = CLIENTS / "node_modules" / ".bin" / "conformance"
     command = [str(suite), "server", "--url", way.endpoint, "--requirements", revision, "-o", str(tmp_path)]
     env = {"PATH": f"{CLIENTS}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)}

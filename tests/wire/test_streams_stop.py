@@ -50,7 +50,7 @@ def _session(http: httpx2.Client) -> dict[str, str]:
 
 
 def test_open_streams_end_in_good_order(sqlite_url: str, tmp_path: Path) -> None:
-    """TC-216, 2026-07-28, subscriptions: an empty result, so that the client knows it was no accident; at once."""
+    """T13, TC-216, 2026-07-28, subscriptions: an empty result, so that the client knows it was no accident; at once."""
     with talking("2025-11-25") as server:
         installation = _installation(tmp_path, sqlite_url, server)
         with (

@@ -221,7 +221,7 @@ def test_a_value_of_the_wrong_kind_is_named_by_its_place(values: dict[str, Any],
     ],
 )
 def test_a_public_url_is_an_origin_and_https_unless_it_is_loopback(url: str) -> None:
-    """Contract §1: a list of origins, no trailing slash, one stored string; RFC 8414 §2: the issuer is https."""
+    """A3, contract §1: a list of origins, no trailing slash, one stored string; RFC 8414 §2: the issuer is https."""
     assert "server.public_urls" in _refused({"server": {"public_urls": [url]}})
 
 
