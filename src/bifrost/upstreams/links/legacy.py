@@ -77,9 +77,16 @@ class LegacyLink:
         sent, token = with_own_token(params, request_id)
         patience = Patience(seconds, self.channel.alarm)
         running = Running(peer, request_id, requester, patience, self._respond, token)
+        headers = {**fields.passed, **self._headers} if fields.passed else self._headers
         try:
             with patience:
-                message = await self._answer(running, jsonrpc.request(request_id, method, legacy_meta(sent)), fields)
+                body = jsonrpc.request(request_id, method, legacy_meta(sent))
+                with await self.channel.open("POST", headers, body) as reply:
+                    message = await self._heard(reply, running)
+                    if self._forgotten(reply, message):
+                        raise Forgotten
+                if message is None:
+                    message = await self._rest(reply, running)
         except TimeoutError as error:
             self._cancel(request_id, "It took too long.")
             raise self.channel.too_slow(seconds) from error
@@ -90,14 +97,9 @@ class LegacyLink:
             running.end()
         return result_of(peer, message)
 
-    async def _answer(self, running: Running, body: bytes, fields: Fields) -> Message:
-        headers = self._headers
-        if fields.passed:
-            headers = {**fields.passed, **headers}
-        with await self.channel.open("POST", headers, body) as reply:
-            message = await self._heard(reply, running)
-            if self._forgotten(reply, message):
-                raise Forgotten
+    async def _rest(self, reply: Reply, running: Running) -> Message:
+        """The answer that did not come. Raises UpstreamUnavailable."""
+        message = None
         for _ in range(MAX_RESUMPTIONS):
             if message is not None or reply.last_event_id is None:
                 break
