@@ -1,7 +1,7 @@
 """Streamable HTTP as a client: one request, and the messages that answer it, from JSON or from a stream of events."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from msgspec import UNSET
@@ -28,19 +28,17 @@ OnMessage = Callable[[Message], Awaitable[None]]
 _FAULTS = (OSError, ValueError)
 
 
-@dataclass(slots=True)
 class Reply:
     """The head of an answer, and its messages as they come. `last_event_id` is where to resume a broken stream."""
 
-    upstream: str
-    response: Answer
-    last_event_id: str | None = None
-    retry_milliseconds: int | None = None
-    media_type: str = ""
-    _size: int = field(default=0, init=False)
+    __slots__ = ("_size", "last_event_id", "media_type", "response", "retry_milliseconds", "upstream")
 
-    def __post_init__(self) -> None:
-        self.media_type = self.response.media_type
+    def __init__(self, upstream: str, response: Answer) -> None:
+        self.upstream, self.response = upstream, response
+        self.media_type = response.media_type
+        self.last_event_id: str | None = None
+        self.retry_milliseconds: int | None = None
+        self._size = 0
 
     def __enter__(self) -> Self:
         return self
