@@ -60,8 +60,8 @@ class Consent:
     async def client_of(self, flow: PendingFlow) -> Client:
         """The client as people are shown it, judged again. Raises AuthorizationRefused, ClientRefused."""
         client = await self._resolved(flow)
-        standing = await self.clients.standing(client)
-        return replace(client, client_name=standing.label or client.client_name)
+        label = (await self.clients.standing(client)).label
+        return replace(client, client_name=label) if label else client
 
     async def _resolved(self, flow: PendingFlow) -> Client:
         """What was registered must still be acceptable. Raises AuthorizationRefused."""
@@ -103,7 +103,8 @@ class Consent:
         """
         flow = await self._submittable(flow_id, browser)
         client = await self._resolved(flow)
-        flow = replace(flow, scope=scope.limited(flow.scope, (await self.clients.standing(client)).scope_limit))
+        limit = (await self.clients.standing(client)).scope_limit
+        flow = replace(flow, scope=scope.limited(flow.scope, limit)) if limit else flow
         identity = flow.identity
         if identity is None or await self.identities.standing(identity) is None:
             raise IdentityNeeded

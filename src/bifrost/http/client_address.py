@@ -1,17 +1,22 @@
 """The address of the client: the peer's, unless the peer is a configured proxy (contract §1)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from starlette.requests import Request
 
 Network = IPv4Network | IPv6Network
 
+KNOWN_HOPS = 1_024
+"""Hosts of which it is kept whether they are proxies: it is nearly always the same few that are asked for."""
+
 
 class TrustedProxies:
     def __init__(self, networks: Sequence[str]) -> None:
         """Addresses or networks of the proxies. Raises ValueError."""
         self._networks: list[Network] = [ip_network(network) for network in networks]
+        self._trusts = lru_cache(maxsize=KNOWN_HOPS)(self._judged)
 
     def client_address(self, request: Request) -> str:
         """The rightmost hop of X-Forwarded-For that is not one of ours; forged hops stand further left."""
@@ -21,7 +26,7 @@ class TrustedProxies:
             peer = hops.pop()
         return peer
 
-    def _trusts(self, host: str) -> bool:
+    def _judged(self, host: str) -> bool:
         try:
             address = ip_address(host)
         except ValueError:

@@ -18,6 +18,9 @@ MAX_FORM_BYTES = 64 * 1024
 MAX_PARAMETERS = 64
 MAX_CHARACTERS = 4_096
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_PLAIN = re.compile(rb"[A-Za-z0-9._~-]*")
+"""Nothing in it is encoded, and nothing can be wrong with it but its length."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -59,15 +62,16 @@ class Parameters:
 
     @staticmethod
     def _text(name: str, raw: bytes) -> str:
-        if _BAD_ESCAPE.search(raw):
+        plain = _PLAIN.fullmatch(raw)
+        if not plain and _BAD_ESCAPE.search(raw):
             raise Invalid(f"The parameter {name} is not percent-encoded correctly.", param=name)
         try:
-            text = _decoded(raw).decode()
+            text = raw.decode() if plain else _decoded(raw).decode()
         except UnicodeDecodeError as error:
             raise Invalid(f"The parameter {name} is not UTF-8.", param=name) from error
         if len(text) > MAX_CHARACTERS:
             raise Invalid(f"The parameter {name} has more than {MAX_CHARACTERS} characters.", param=name)
-        if _CONTROL.search(text):
+        if not plain and _CONTROL.search(text):
             raise Invalid(f"The parameter {name} contains control characters.", param=name)
         return text
 
@@ -92,4 +96,4 @@ async def secret_form(request: Request, secrets: tuple[str, ...]) -> Parameters:
 
 
 def _decoded(raw: bytes) -> bytes:
-    return unquote_to_bytes(raw.replace(b"+", b" "))
+    return raw if _PLAIN.fullmatch(raw) else unquote_to_bytes(raw.replace(b"+", b" "))

@@ -1,6 +1,7 @@
 """The audit trail in SQL. The database itself refuses to change or delete a row."""
 
 from dataclasses import asdict
+from typing import Any
 
 import msgspec
 
@@ -14,16 +15,29 @@ class SqlAuditStore:
         self._queries = queries("audit", database.driver)
 
     async def add_rows(self, rows: tuple[AuditRow, ...]) -> None:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(unmarked=True) as connection:
             for row in rows:
-                details = msgspec.json.encode(row.details).decode()
-                await self._queries.add_row(connection, **(asdict(row) | {"details": details}))
+                await self._queries.add_row(connection, **_columns(row))
 
     async def audit_rows(self, wanted: AuditFilter, *, limit: int, offset: int) -> tuple[list[AuditRow], int]:
         async with self._database.read() as connection:
             found = self._queries.audit_rows(connection, **asdict(wanted), limit=limit, offset=offset)
             rows = [_row(row) async for row in found]
             return rows, await self._queries.count_rows(connection, **asdict(wanted))
+
+
+def _columns(row: AuditRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at": row.at,
+        "event": row.event,
+        "actor": row.actor,
+        "target": row.target,
+        "result": row.result,
+        "client_address": row.client_address,
+        "event_id": row.event_id,
+        "details": msgspec.json.encode(row.details).decode(),
+    }
 
 
 def _row(row: Row) -> AuditRow:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from bifrost.authserver.authorize import Authorize
 from bifrost.authserver.browser import COOKIE, BrowserSecrets
@@ -31,7 +31,8 @@ class AuthorizeEndpoint:
         pushed = await self.pushed.pushed(query)
         parameters = query if pushed is None else Parameters(pushed.encode())
         flow = await self.authorize.begin(parameters, hash_secret(secret), pushed=pushed is not None)
-        answer = RedirectResponse(page_url(IDENTITY_PAGE, flow.id), 302, {"Cache-Control": "no-store"})
+        headers = {"Location": page_url(IDENTITY_PAGE, flow.id), "Cache-Control": "no-store"}
+        answer = Response(status_code=302, headers=headers)
         answer.headers.append(
             "Set-Cookie", cookies.browser_cookie(name, secret, max_age=PENDING_FLOW_SECONDS, secure=secure)
         )

@@ -1,7 +1,7 @@
 """What all forms of our pages have in common."""
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from bifrost.authserver.errors import CrossSiteRequest
 from bifrost.http import params
@@ -22,7 +22,9 @@ async def checked_form(request: Request, public_urls: PublicUrls) -> Parameters:
 
 
 def see_other(url: str) -> Response:
-    """303, so that nothing of the form is sent on (OAuth 2.1 §7.5.3)."""
-    answer = RedirectResponse(url, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-    answer.headers["Location"] = url  # as it is: a registered redirect URI is kept byte for byte
-    return answer
+    """303, so that nothing of the form is sent on (OAuth 2.1 §7.5.3).
+
+    The address is as it is: a registered redirect URI is kept byte for byte.
+    """
+    headers = {"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return Response(status_code=303, headers=headers)
