@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from bifrost import bootstrap
+from bifrost.audit.models import AuditRow
 from bifrost.authserver.models import (
     Approval,
     Client,
@@ -194,4 +195,25 @@ def approval_of(identity: Identity) -> Approval:
         redirect_hosts=("loopback",),
         keys_hash="",
     )
-    return Approval(client=ClientRecord(client=client), consent=consent, person_hash=hash_secret("person"), proof="")
+    return Approval(
+        client=ClientRecord(client=client),
+        consent=consent,
+        person_hash=hash_secret("person"),
+        proof="",
+        row=audit_row(target="grant_1"),
+    )
+
+
+def audit_row(**changes: Any) -> AuditRow:
+    usual = AuditRow(
+        id=f"aud_{next(_numbers)}",
+        at=NOW,
+        event="consent_given",
+        actor="vk:vk-1",
+        target="grant_1",
+        result="success",
+        client_address="203.0.113.7",
+        event_id="evt_1",
+        details={"client": "für ☃ \"'%;--"},
+    )
+    return replace(usual, **changes)

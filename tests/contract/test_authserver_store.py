@@ -8,13 +8,16 @@ import pytest
 from bifrost.authserver.models import MAX_FAILED_ATTEMPTS, AccessTokenRow, RefreshTokenRow
 from bifrost.base.ids import hash_secret
 from bifrost.identity.models import Identity
+from bifrost.storage.audit import SqlAuditStore
 from bifrost.storage.authserver import SqlAuthServerStore
 from bifrost.storage.database import Database
 from tests.contract._stores import (
+    CONSTRAINT_BROKEN,
     KEY,
     MINUTE,
     NOW,
     approval_of,
+    audit_row,
     code_of,
     consented,
     flow,
@@ -160,6 +163,23 @@ async def test_a_consent_that_is_remembered_finishes_its_flow_once_in_time_and_a
     finished = await rows(database, "SELECT id, finished_at FROM pending_flows WHERE finished_at IS NOT NULL")
     assert [(row["id"], row["finished_at"]) for row in finished] == [(chosen.id, NOW)]
     assert len(await rows(database, "grants")) == 1
+
+
+async def test_no_consent_is_given_that_the_audit_trail_does_not_know_of(
+    database: Database, store: SqlAuthServerStore
+) -> None:
+    """TC-178: the row is written with the grant, or neither is."""
+    known = audit_row()
+    await SqlAuditStore(database).add_rows((known,))
+    pending, given, approval = flow(), grant(), approval_of(KEY)
+    await store.add_pending_flow(pending)
+    await store.choose_identity(pending.id, KEY, NOW)
+    with pytest.raises(CONSTRAINT_BROKEN):
+        await store.submit_flow(pending.id, given, code_of(given), NOW, approval=replace(approval, row=known))
+    assert not await rows(database, "grants")
+    assert await store.submit_flow(pending.id, given, code_of(given), NOW, approval=approval)
+    found = await rows(database, "SELECT id FROM audit_events ORDER BY id")
+    assert [row["id"] for row in found] == sorted([known.id, approval.row.id])
 
 
 async def test_redeeming_a_code_uses_it_and_writes_both_tokens(store: SqlAuthServerStore) -> None:

@@ -1,5 +1,6 @@
 """The clients' store: what an administrator decides holds for a consent that is finished at the same moment."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from bifrost.base.ids import hash_secret
 from bifrost.protocol import oauth
 from bifrost.storage.clients import SqlClientStore
 from bifrost.storage.database import Database
-from tests.contract._stores import KEY, NOW, code_of, flow, grant, grants_store, opened, rows, together
+from tests.contract._stores import KEY, NOW, audit_row, code_of, flow, grant, grants_store, opened, rows, together
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +67,11 @@ async def _submitted(database: Database, client: Client, number: int = 1) -> Gra
         keys_hash="",
     )
     approval = Approval(
-        client=ClientRecord(client=client), consent=consent, person_hash=hash_secret(f"person {number}"), proof=""
+        client=ClientRecord(client=client),
+        consent=consent,
+        person_hash=hash_secret(f"person {number}"),
+        proof="",
+        row=audit_row(target=given.id),
     )
     return await store.submit_flow(pending.id, given, code_of(given), NOW, approval=approval)
 
@@ -81,6 +86,7 @@ async def test_a_limit_holds_for_a_consent_that_was_asked_for_before_it(database
     assert written.scope == "mcp:read"
     for table in ("grants", "authorization_codes", "remembered_consents"):
         assert [row["scope"] for row in await rows(database, table)] == ["mcp:read"], table
+    assert [json.loads(row["details"])["scope"] for row in await rows(database, "audit_events")] == ["mcp:read"]
 
 
 async def test_no_grant_outruns_a_limit_that_is_set_at_the_same_moment(database: Database, other: Database) -> None:

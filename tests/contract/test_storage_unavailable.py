@@ -71,6 +71,13 @@ _SESSION = AdminSession(token_id=None, token_name="", configured_mac="mac", crea
 _TAKE = Take(name="requests:1m", amount=1, limit=5, resets_at=NOW + MINUTE)
 _AUDIT = AuditRow(id="aud", at=NOW, event="e", actor="a", target="t", result="success", client_address="", event_id="")
 
+
+async def _within(database: Database, method: Callable[..., Awaitable[object]], *values: object) -> object:
+    """A method that belongs into the transaction of another."""
+    async with database.transaction() as connection:
+        return await method(connection, *values)
+
+
 CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "ping": lambda d: grants_store(d).ping(),
     "add_pending_flow": lambda d: grants_store(d).add_pending_flow(flow()),
@@ -125,6 +132,7 @@ CALLS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "take": lambda d: SqlUsageStore(d).take("vk", (_TAKE,), NOW),
     "give_back": lambda d: SqlUsageStore(d).give_back("vk", 1, Window(name="w", used=1, resets_at=NOW)),
     "windows": lambda d: SqlUsageStore(d).windows("vk", NOW),
+    "add": lambda d: _within(d, SqlAuditStore(d).add, _AUDIT),
     "add_rows": lambda d: SqlAuditStore(d).add_rows((_AUDIT,)),
     "audit_rows": lambda d: SqlAuditStore(d).audit_rows(AuditFilter(), limit=1, offset=0),
     "add_upstream": lambda d: SqlUpstreamStore(d).add_upstream(_UPSTREAM, "", NOW),

@@ -29,7 +29,7 @@ class Trail:
         """Keep them. What happened cannot be undone any more, so storage that fails just now is told to the log."""
         if not events:
             return
-        rows = tuple(self._row(event, origin) for event in events)
+        rows = tuple(row_of(event, origin, self.clock.now()) for event in events)
         try:
             await self.store.add_rows(rows)
         except StorageFault:
@@ -41,18 +41,20 @@ class Trail:
         """A page, the newest first, and how many there are altogether."""
         return await self.store.audit_rows(wanted, limit=limit, offset=offset)
 
-    def _row(self, event: Event, origin: Origin) -> AuditRow:
-        return AuditRow(
-            id=ids.new_id("aud_"),
-            at=self.clock.now(),
-            event=event.name,
-            actor=_cut(event.actor or origin.actor),
-            target=_cut(event.target),
-            result=event.result,
-            client_address=_cut(origin.client_address),
-            event_id=origin.event_id,
-            details={name: _cut(value) for name, value in event.details.items()},
-        )
+
+def row_of(event: Event, origin: Origin, at: int) -> AuditRow:
+    """For whoever writes it in the transaction of what it tells of; `Trail.record` is for after that."""
+    return AuditRow(
+        id=ids.new_id("aud_"),
+        at=at,
+        event=event.name,
+        actor=_cut(event.actor or origin.actor),
+        target=_cut(event.target),
+        result=event.result,
+        client_address=_cut(origin.client_address),
+        event_id=origin.event_id,
+        details={name: _cut(value) for name, value in event.details.items()},
+    )
 
 
 def _cut(text: str) -> str:

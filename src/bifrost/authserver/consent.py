@@ -5,6 +5,8 @@ from typing import NoReturn
 
 import structlog
 
+from bifrost.audit.models import AuditRow, Origin
+from bifrost.audit.trail import row_of
 from bifrost.authserver import redirect
 from bifrost.authserver.browser import Browser
 from bifrost.authserver.clients import Clients
@@ -28,8 +30,9 @@ from bifrost.authserver.models import (
 )
 from bifrost.authserver.remembered import Remembered, facts
 from bifrost.authserver.store import AuthServerStore
-from bifrost.base import events, ids
+from bifrost.base import events, ids, log_context
 from bifrost.base.clock import SECOND, Clock
+from bifrost.base.events import Event
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth, redirect_uri, scope
 from bifrost.upstreams.accounts import Owner
@@ -82,7 +85,9 @@ class Consent:
         """Raises Denied, FlowNotFound."""
         await self._choose(flow, self.identities.anonymous())
 
-    async def continue_as(self, flow_id: str | None, browser: Browser, person: Browser, secret: str) -> str | None:
+    async def continue_as(
+        self, flow_id: str | None, browser: Browser, person: Browser, secret: str, address: str
+    ) -> str | None:
         """Submit as the identity that allowed this client before in this browser; None when all must be shown again.
 
         Raises as `submit` does.
@@ -93,12 +98,12 @@ class Consent:
             return None
         if not await self.store.choose_identity(flow.id, identity, self.clock.now()):
             await self._fail_submit(flow, browser)
-        return await self.submit(flow_id, browser, secret)
+        return await self.submit(flow_id, browser, secret, address)
 
-    async def submit(self, flow_id: str | None, browser: Browser, secret: str) -> str:
+    async def submit(self, flow_id: str | None, browser: Browser, secret: str, address: str) -> str:
         """Consume the flow, create grant and code in one transaction, and return where the browser goes.
 
-        `secret` is by what this browser will be known again.
+        `secret` is by what this browser will be known again, `address` where it is.
         Raises WrongBrowser, FlowNotFound, FlowFinished, FlowExpired, IdentityNeeded, AuthorizationRefused.
         """
         flow = await self._submittable(flow_id, browser)
@@ -116,12 +121,11 @@ class Consent:
             consent=facts(flow, client, identity),
             person_hash=ids.hash_secret(secret),
             proof=await self.identities.proof(identity),
+            row=_given(grant, client, address),
         )
         written = await self.store.submit_flow(flow.id, grant, row, now, approval=approval)
         if written is None:
             await self._fail_submit(flow, browser)
-        who = f"{identity.kind}:{identity.id}"
-        events.tell("consent_given", actor=who, target=grant.id, client=client.client_name, scope=written.scope)
         log.info("consent_given", flow=flow.id, client=client.client_name, grant=grant.id, identity=identity.id)
         return redirect.success(flow, code, self.config.issuer)
 
@@ -182,6 +186,18 @@ class Consent:
         if not await self.store.choose_identity(flow.id, identity, self.clock.now()):
             raise FlowNotFound
         log.info("identity_chosen", flow=flow.id, kind=identity.kind, identity=identity.id)
+
+
+def _given(grant: Grant, client: Client, address: str) -> AuditRow:
+    """It is written with the grant: none is ever given that the trail does not know of."""
+    event = Event(
+        name="consent_given",
+        actor=f"{grant.identity.kind}:{grant.identity.id}",
+        target=grant.id,
+        details={"client": client.client_name, "scope": grant.scope},
+    )
+    origin = Origin(event_id=log_context.facts().get("event_id", ""), client_address=address, actor="")
+    return row_of(event, origin, grant.created_at)
 
 
 def _grant_and_code(flow: PendingFlow, identity: Identity, code_hash: str, now: int) -> tuple[Grant, AuthorizationCode]:

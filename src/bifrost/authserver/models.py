@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bifrost.audit.models import AuditRow
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth
 from bifrost.protocol.jws import Jwk
@@ -215,6 +216,8 @@ class Approval:
     consent: RememberedConsent
     person_hash: str
     proof: str
+    row: AuditRow
+    """What the audit trail has of it; its `scope` is that of the grant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,8 @@ class AuthServerStore(Protocol):
         """Consume the flow and create its grant and code, or nothing. Of parallel calls exactly one returns the grant.
 
         With an approval the client gets its row, if it has none yet, its scope_limit of this moment holds, and the
-        consent is remembered; None also when the client has been blocked or removed, or another identity chosen.
+        consent is remembered and in the audit trail; None also when the client has been blocked or removed, or another
+        identity chosen.
         """
         ...
 

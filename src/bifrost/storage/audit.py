@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bifrost.audit.models import AuditFilter, AuditRow
-from bifrost.storage.database import Database, Row, queries
+from bifrost.storage.database import Connection, Database, Row, queries
 
 
 class SqlAuditStore:
@@ -17,7 +17,11 @@ class SqlAuditStore:
     async def add_rows(self, rows: tuple[AuditRow, ...]) -> None:
         async with self._database.transaction(unmarked=True) as connection:
             for row in rows:
-                await self._queries.add_row(connection, **_columns(row))
+                await self.add(connection, row)
+
+    async def add(self, connection: Connection, row: AuditRow) -> None:
+        """Inside the transaction of what it tells of."""
+        await self._queries.add_row(connection, **_columns(row))
 
     async def audit_rows(self, wanted: AuditFilter, *, limit: int, offset: int) -> tuple[list[AuditRow], int]:
         async with self._database.read() as connection:

@@ -27,6 +27,7 @@ from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
 from bifrost.protocol import scope
 from bifrost.storage import database as db
+from bifrost.storage.audit import SqlAuditStore
 from bifrost.storage.clients import SqlClientStore
 from bifrost.storage.consents import SqlConsentStore
 from bifrost.storage.counters import SqlCounterStore
@@ -45,6 +46,7 @@ class SqlAuthServerStore:
         self._accounts = accounts
         self._clients = SqlClientStore(database)
         self._consents = SqlConsentStore(database)
+        self._trail = SqlAuditStore(database)
         self._counters = SqlCounterStore(database)
         self._queries = queries("authserver", database.driver)
         self._access_tokens = Remembered[AccessTokenRow](database)
@@ -104,6 +106,7 @@ class SqlAuthServerStore:
             await self._accounts.move_credentials(connection, connected, owner, now)
             if approval:
                 await self._consents.remember(connection, approval, now)
+                await self._trail.add(connection, approval.row)
         return grant
 
     async def _add_grant(self, connection: Connection, grant: Grant) -> None:
@@ -296,10 +299,12 @@ def _limited(
     if not limit:
         return grant, code, approval
     consent = replace(approval.consent, scope=scope.limited(approval.consent.scope, limit))
+    grant = replace(grant, scope=scope.limited(grant.scope, limit))
+    row = replace(approval.row, details={**approval.row.details, "scope": grant.scope})
     return (
-        replace(grant, scope=scope.limited(grant.scope, limit)),
+        grant,
         replace(code, scope=scope.limited(code.scope, limit)),
-        replace(approval, consent=consent),
+        replace(approval, consent=consent, row=row),
     )
 
 

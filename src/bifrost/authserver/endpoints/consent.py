@@ -112,9 +112,10 @@ class ConsentEndpoints:
         self._check_csrf(browser, flow_id, form)
         secret = self.persons.keep_or_new(self._person(request))
         try:
-            return self._known_again(await self.consent.submit(flow_id, browser, secret), secret)
+            where = await self.consent.submit(flow_id, browser, secret, self.proxies.client_address(request))
         except IdentityNeeded as error:
             return see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
+        return self._known_again(where, secret)
 
     async def continue_as(self, request: Request) -> Response:
         form = await checked_form(request, self.public_urls)
@@ -123,7 +124,8 @@ class ConsentEndpoints:
         self._check_csrf(browser, flow_id, form)
         secret = self.persons.keep_or_new(person)
         try:
-            where = await self.consent.continue_as(flow_id, browser, person, secret)
+            address = self.proxies.client_address(request)
+            where = await self.consent.continue_as(flow_id, browser, person, secret, address)
         except IdentityNeeded as error:
             return see_other(page_url(IDENTITY_PAGE, str(flow_id), error=error.code))
         return see_other(page_url(IDENTITY_PAGE, str(flow_id))) if where is None else self._known_again(where, secret)
