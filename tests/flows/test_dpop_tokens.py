@@ -8,6 +8,7 @@ import httpx2
 import jwt
 import pytest
 
+from bifrost.authserver.grants.backoff import MAX_REFUSALS
 from tests.flows._documents import published
 from tests.flows._dpop import bound, code_of, ping, redeem, refresh
 from tests.flows._tokens import error_of
@@ -201,6 +202,18 @@ async def test_a_public_clients_refresh_token_is_bound_to_the_key(
     fresh = (await refresh(client, tokens["refresh_token"], key.at_token())).json()
     assert fresh["token_type"] == "DPoP"
     assert (await ping(running, key.at_mcp(fresh["access_token"]))).status_code == 200
+
+
+async def test_a_client_that_tried_a_wrong_key_many_times_is_not_asked_to_wait_with_the_right_one(
+    running: TestGateway, key: ProofKey, thief: ProofKey
+) -> None:
+    """R10, RFC 9449 §5: whoever has the client id and a stolen token cannot keep its owner waiting."""
+    client, tokens = await bound(running, key)
+    for _ in range(MAX_REFUSALS + 1):
+        refused = await refresh(client, tokens["refresh_token"], thief.at_token())
+        assert error_of(refused) == "invalid_grant"
+        assert "retry-after" not in refused.headers
+    assert (await refresh(client, tokens["refresh_token"], key.at_token())).status_code == 200
 
 
 async def test_a_confidential_client_may_change_its_key(running: TestGateway, key: ProofKey, thief: ProofKey) -> None:

@@ -198,11 +198,13 @@ async def test_the_refresh_token_is_missing(running: TestGateway) -> None:
 async def test_an_unused_refresh_token_expires(
     sqlite_url: str, tmp_path: Path, clock: FakeClock, seconds: int, status: int
 ) -> None:
-    """A59, contract §6, TC-193: idle expiry."""
+    """A59, contract §6, TC-193: idle expiry. An end that was due is not taken for a theft."""
     async with running_gateway(sqlite_url, tmp_path, clock=clock, client=LIFETIMES) as running:
         client, tokens = await signed_in(running)
         clock.advance(seconds=seconds)
         assert (await client.refresh(tokens["refresh_token"])).status_code == status
+        (grant,) = await running.rows("grants")
+        assert grant["revoked_reason"] is None
 
 
 async def test_no_amount_of_use_outlives_the_absolute_limit(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:

@@ -221,6 +221,17 @@ async def test_a_client_that_hammers_a_dead_token_is_asked_to_wait(running: Test
     assert "retry-after" not in (await client.refresh(tokens["refresh_token"])).headers
 
 
+async def test_another_client_that_hammers_a_token_waits_and_its_owner_does_not(running: TestGateway) -> None:
+    """R10, contract §6: the token will never be good for that client; its owner's next refresh is as good as ever."""
+    client, tokens = await signed_in(running)
+    other = await oauth.register(running.http, client_name="Other")
+    answers = [await other.refresh(tokens["refresh_token"]) for _ in range(MAX_REFUSALS + 1)]
+    assert {error_of(answer) for answer in answers} == {"invalid_grant"}
+    waits = [answer.headers.get("retry-after") for answer in answers]
+    assert waits == [None] * MAX_REFUSALS + [str(WAIT_SECONDS)]
+    await _pair(client, tokens["refresh_token"])
+
+
 async def test_a_token_that_may_come_alive_again_is_never_refused_for_the_count(
     sqlite_url: str, tmp_path: Path, clock: FakeClock
 ) -> None:

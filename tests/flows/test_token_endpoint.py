@@ -1,5 +1,6 @@
 """Authorization codes at the token endpoint (contract §6)."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import sha256
@@ -105,6 +106,8 @@ async def test_five_failed_attempts_burn_the_code(running: TestGateway, failures
     answer = await client.redeem(code)
     assert answer.status_code == status
     assert len(await running.rows("access_tokens")) == (status == 200)
+    (grant,) = await running.rows("grants")
+    assert grant["revoked_reason"] is None, "a guess is no replay"
 
 
 async def test_attempts_of_every_kind_are_counted_together(running: TestGateway) -> None:
@@ -126,7 +129,7 @@ async def test_a_code_of_another_client_is_refused_and_stays_good_for_its_own(ru
     assert (await client.redeem(code)).status_code == 200
 
 
-@pytest.mark.parametrize("seconds", [0, 1, 30, 299])
+@pytest.mark.parametrize("seconds", [0, 1, 30, 299, 300, 3_600])
 async def test_a_valid_replay_takes_back_everything_the_code_gave(
     running: TestGateway, clock: FakeClock, seconds: int
 ) -> None:
@@ -186,10 +189,12 @@ async def test_a_replay_is_noticed_after_a_restart(sqlite_url: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("seconds", "status"), [(299, 200), (300, 400), (301, 400)])
 async def test_a_code_lives_for_five_minutes(running: TestGateway, clock: FakeClock, seconds: int, status: int) -> None:
-    """A39, contract §5, TC-039."""
+    """A39, contract §5, TC-039. Who comes too late is not taken for a thief."""
     client, code = await authorized(running)
     clock.advance(seconds=seconds)
     assert (await client.redeem(code)).status_code == status
+    (grant,) = await running.rows("grants")
+    assert grant["revoked_reason"] is None
 
 
 async def test_a_code_must_be_fresh_and_its_clients_both_at_once(running: TestGateway, clock: FakeClock) -> None:
@@ -304,3 +309,23 @@ async def test_a_code_says_nothing_about_what_it_is_bound_to(running: TestGatewa
         hashed = urlsafe_b64encode(sha256(secret.encode()).digest()).decode().rstrip("=")
         assert secret not in code
         assert hashed not in code
+
+
+async def test_a_replay_takes_everything_back_while_the_key_is_switched_off_as_well(running: TestGateway) -> None:
+    """Contract §6, TC-033: or the thief's tokens would come alive again together with the key."""
+    client, code = await authorized(running)
+    assert (await client.redeem(code)).status_code == 200
+    await running.gateway.virtual_keys.revoke(KEY_ID)
+    assert error_of(await client.redeem(code)) == "invalid_grant"
+    (grant,) = await running.rows("grants")
+    assert grant["revoked_reason"] == "authorization_code_replayed"
+
+
+async def test_of_many_that_redeem_a_code_at_once_at_most_one_is_given_tokens(running: TestGateway) -> None:
+    """Contract §6, TC-033: whoever was slower is told that the code is used, and shows that two hold it."""
+    client, code = await authorized(running)
+    answers = await asyncio.gather(*(client.redeem(code) for _ in range(10)))
+    given = [answer.json()["access_token"] for answer in answers if answer.status_code == 200]
+    assert len(given) == 1
+    assert {error_of(answer) for answer in answers if answer.status_code != 200} == {"invalid_grant"}
+    assert await opens(running, given[0]) == 401

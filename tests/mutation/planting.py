@@ -103,7 +103,7 @@ def _constants_into(module: types.ModuleType, mutant: Mutant, root: Path) -> boo
     assigned = {name.id for name in stored if isinstance(name, ast.Name)}
     changed = {name for name in assigned if vars(fresh)[name] != vars(module).get(name)}
     ours = [one for one in list(sys.modules.values()) if _is_below(root, getattr(one, "__file__", None))]
-    if not changed or any(_needs_while_loading(one, changed, is_it=one is module) for one in ours):
+    if not changed or any(_needs_while_loading(one, changed, module) for one in ours):
         return False
     for one in ours:
         for name in changed & set(vars(one)):
@@ -122,17 +122,18 @@ def _is_below(root: Path, file: str | None) -> bool:
     return file is not None and file.startswith((f"{root}/src/", f"{root}/tests/")) and file.endswith(".py")
 
 
-def _needs_while_loading(module: types.ModuleType, names: set[str], *, is_it: bool) -> bool:
+def _needs_while_loading(module: types.ModuleType, names: set[str], owner: types.ModuleType) -> bool:
     """Whether one of them is read outside functions, or has another name there."""
     text = Path(str(module.__file__)).read_text()
     if not any(name in text for name in names):
         return False
+    is_it = module is owner
+    shared = {name for name in names if vars(module).get(name) is vars(owner).get(name)}
     waiting: list[ast.AST] = [one for one in ast.parse(text).body if not (is_it and isinstance(one, ast.Assign))]
     while waiting:
         node = waiting.pop()
-        if (
-            isinstance(node, ast.Name | ast.Attribute)
-            and (getattr(node, "id", None) or getattr(node, "attr", "")) in names
+        if (isinstance(node, ast.Name) and node.id in shared) or (
+            isinstance(node, ast.Attribute) and node.attr in names
         ):
             return True
         if isinstance(node, ast.ImportFrom) and any(one.name in names and one.asname for one in node.names):

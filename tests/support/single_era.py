@@ -3,16 +3,10 @@
 The official SDK has no switch for that. What is refused, and how, is what servers of that era do: those of before
 2026-07-28 look at the version header and know no other method than `initialize` without a session; those of 2026-07-28
 alone answer everything that does not name their revision with the list of what they speak (2026-07-28, versioning).
-
-    python single_era.py ERA PROGRAM...     the same in front of a program on a pipe
 """
 
 import json
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Mapping
-from typing import IO, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,7 +14,6 @@ LEGACY_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 MODERN = "2026-07-28"
 UNSUPPORTED_VERSION = -32022
 SERVER_ERROR = -32000
-METHOD_NOT_FOUND = -32601
 
 
 def legacy_only(app: ASGIApp) -> ASGIApp:
@@ -51,53 +44,6 @@ def modern_only(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-def over_a_pipe(era: str, program: list[str]) -> int:
-    """Runs a program of both eras on this one's pipe as one of a single era. Its exit status."""
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
-        assert running.stdin
-        assert running.stdout
-        answers = threading.Thread(target=_pass_on, args=(running.stdout,))
-        answers.start()
-        for line in sys.stdin.buffer:
-            refusal = _refusal(era, json.loads(line))
-            if refusal:
-                _write(json.dumps(refusal).encode() + b"\n")
-            else:
-                running.stdin.write(line)
-                running.stdin.flush()
-        running.stdin.close()
-        answers.join()
-    return running.returncode
-
-
-def _refusal(era: str, message: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a program of this era alone says to the greeting of the other (2026-07-28, versioning)."""
-    method = message.get("method")
-    if era == "legacy" and method == "server/discover":
-        error: dict[str, Any] = {"code": METHOD_NOT_FOUND, "message": "Method not found"}
-    elif era == "modern" and method == "initialize":
-        requested = message.get("params", {}).get("protocolVersion", "")
-        data = {"supported": [MODERN], "requested": requested}
-        error = {"code": UNSUPPORTED_VERSION, "message": "Unsupported protocol version", "data": data}
-    else:
-        return None
-    return {"jsonrpc": "2.0", "id": message.get("id"), "error": error}
-
-
-_writing = threading.Lock()
-
-
-def _pass_on(lines: IO[bytes]) -> None:
-    for line in lines:
-        _write(line)
-
-
-def _write(line: bytes) -> None:
-    with _writing:
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
-
-
 FRONTS: Mapping[str, Callable[[ASGIApp], ASGIApp]] = {"legacy": legacy_only, "modern": modern_only}
 
 
@@ -112,7 +58,3 @@ async def _refuse(send: Send, status: int, error: Mapping[str, object]) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-if __name__ == "__main__":
-    sys.exit(over_a_pipe(sys.argv[1], sys.argv[2:]))

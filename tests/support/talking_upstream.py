@@ -254,25 +254,22 @@ class TalkingUpstream:
         while not self.takes_note.is_set():  # noqa: ASYNC110 - it is set from another thread
             await asyncio.sleep(0.01)
         filter_ = message["params"]["notifications"]
-        noted = {"jsonrpc": "2.0", "method": mcp.ACKNOWLEDGED, "params": {"notifications": filter_}}
-        await self._listening(stream, receive, noted=noted)
+        await stream.message({"jsonrpc": "2.0", "method": mcp.ACKNOWLEDGED, "params": {"notifications": filter_}})
+        await self._listening(stream, receive)
 
     async def _asked_for_a_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.streams_asked += 1
         while not self.opens_streams.is_set():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
-        await self._listening(Sse(send), receive, session=_session(scope))
+        await self._listening(Sse(send), receive, _session(scope))
 
-    async def _listening(
-        self, stream: "Sse", receive: Receive, *, session: int = 0, noted: dict[str, Any] | None = None
-    ) -> None:
-        """From the first byte on, which other threads may wait for, nothing that is said is missed."""
+    async def _listening(self, stream: "Sse", receive: Receive, session: int = 0) -> None:
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        await stream.start()
         self._streams[queue] = session
         self.streams_opened += 1
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            await (stream.message(noted) if noted else stream.start())
             while not gone.done():
                 news = asyncio.ensure_future(queue.get())
                 await asyncio.wait({news, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -106,15 +106,11 @@ def _lifespan(
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        try:
-            await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
-            await bootstrap.seed(parts.settings, parts, parts.ring)
-            await server.clients.adopt(parts.clock.now())
-            await server.life.reconcile()
-            await mcp.letters.catch_up()
-        except BaseException:  # a start that is refused leaves nothing open
-            await parts.database.close()
-            raise
+        await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
+        await bootstrap.seed(parts.settings, parts, parts.ring)
+        await server.clients.adopt(parts.clock.now())
+        await server.life.reconcile()
+        await mcp.letters.catch_up()
         programs = parts.stdio.programs.run(lambda: _enabled(parts))
         background = (
             sweeper.run(), upkeep.run(), mcp.letters.run(), mcp.sessions.run(), mcp.streams.keep_current(), programs

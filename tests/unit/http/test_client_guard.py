@@ -13,6 +13,7 @@ import pytest
 from bifrost.http import client, names
 from bifrost.http.addresses import is_public
 from bifrost.http.client import OutboundClient, OutsideUnreachable, OutsideUrlRefused
+from bifrost.http.client_connection import HttpFailed
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +99,29 @@ async def test_loopback_is_never_dialled_in_production(
     with pytest.raises(OutsideUnreachable):
         await guarded.fetch(f"https://{host}:{listener.port}/")
     assert listener.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("vets", "development", "reached"),
+    [(is_public, False, False), (lambda _address: True, False, True), (is_public, True, True)],
+    ids=["in production", "in a network that the operator opened", "in development"],
+)
+async def test_an_upstream_added_from_afar_is_judged_by_its_address_at_every_connection(
+    listening: Callable[..., Any], vets: Callable[[str], bool], *, development: bool, reached: bool
+) -> None:
+    """TC-100: as when it was added, so that its name cannot lead elsewhere later."""
+    listener, added = await listening(Listener()), OutboundClient(vets=vets, development=development)
+    try:
+        asking = added.vetted.ask("GET", f"http://127.0.0.1:{listener.port}/", headers={})
+        if reached:
+            with await asking as answer:
+                assert await answer.read(10) == b"{}"
+        else:
+            with pytest.raises(HttpFailed):
+                await asking
+        assert listener.connections == int(reached)
+    finally:
+        await added.close()
 
 
 async def test_a_name_that_turns_bad_after_the_first_look_is_not_dialled(

@@ -181,8 +181,21 @@ def test_as_deep_as_is_allowed_is_read_and_one_level_more_says_how_deep() -> Non
 
 def test_brackets_in_texts_and_beside_each_other_are_no_levels() -> None:
     many = strict_jsonrpc.MAX_DEPTH * 4
-    for inside in (b'"' + b'[{\\"' * many + b'"', b",".join([b"[{}]"] * many), b'"\\\\",[],"]]]]"' * 1):
+    for inside in (
+        b'"' + b'[{\\"' * many + b'"',
+        b'"","' + b"[{" * many + b'"',
+        b",".join([b"[{}]"] * many),
+        b'"\\\\",[],"]]]]"',
+    ):
         assert strict_jsonrpc.message(nested(3, inside)).id == 1
+
+
+def test_levels_are_counted_whatever_texts_stand_around_them() -> None:
+    """A text that ends where it does not hides what is behind it."""
+    for before in (b'""', b'"\\n"', b'"\\\\"', b'"\\""', b'"]]]]"'):
+        inside = before + b"," + b"[" * 254 + b"]" * 254 + b',"x","\\n"'
+        with pytest.raises(RpcError, match="nested deeper"):
+            strict_jsonrpc.message(nested(3, inside))
 
 
 def test_what_is_too_deep_is_refused_in_a_batch_as_well() -> None:
@@ -194,7 +207,7 @@ def test_what_is_too_deep_is_refused_in_a_batch_as_well() -> None:
 
 
 def test_deep_and_broken_is_never_an_exception_of_the_parser() -> None:
-    for raw in (b"[" * 100_000, b'{"a":' * 100_000, b'{"jsonrpc":' + b"[" * 1_000_000):
+    for raw in (b"[" * 100_000, b'{"a":' * 100_000, b'{"jsonrpc":' + b"[" * 1_000_000, b"[" * 300 + b"x" * 300):
         assert refused(raw) == jsonrpc.PARSE_ERROR
 
 
