@@ -16,7 +16,7 @@ packages=(lg)
 for peer in $BENCH_PEERS; do
   [ -d "peers/$peer" ] || { echo "bench: there is no peer $peer; there are: $(ls peers | tr '\n' ' ')" >&2; exit 2; }
   case $peer in
-    bifrost|bifrost-pg) ;;
+    bifrost|bifrost-*) ;;
     floor*) packages+=(limits313) ;;
     *) packages+=("${peer%%-*}") ;;
   esac
