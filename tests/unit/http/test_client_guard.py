@@ -270,10 +270,11 @@ async def test_after_the_end_nothing_is_open_and_nothing_is_asked() -> None:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         await both.fetch(url)
-        with await both.inside.ask("GET", url, headers={}) as answer:
-            await answer.read(100)
+        for door in (both.inside, both.vetted):
+            with await door.ask("GET", url, headers={}) as answer:
+                await answer.read(100)
         await both.close()
         await asyncio.gather(*(asyncio.wait_for(over.wait(), 30) for over in ended))
-        assert len(ended) == 2
+        assert len(ended) == 3
         with pytest.raises(OutsideUnreachable):
             await both.fetch(url)

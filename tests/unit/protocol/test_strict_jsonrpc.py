@@ -207,7 +207,7 @@ def test_what_is_too_deep_is_refused_in_a_batch_as_well() -> None:
 
 
 def test_deep_and_broken_is_never_an_exception_of_the_parser() -> None:
-    for raw in (b"[" * 100_000, b'{"a":' * 100_000, b'{"jsonrpc":' + b"[" * 1_000_000, b"[" * 300 + b"x" * 300):
+    for raw in (b"[" * 100_000, b'{"a":' * 100_000, b'{"jsonrpc":' + b"[" * 1_000_000, b"x" + b"[" * 300 + b"x" * 300):
         assert refused(raw) == jsonrpc.PARSE_ERROR
 
 
