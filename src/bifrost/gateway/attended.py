@@ -17,10 +17,15 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.gateway.attention import Attention
 from bifrost.gateway.client_sessions import LIFETIME_MILLISECONDS
 from bifrost.gateway.presence import Presence
+from bifrost.identity.models import Identity
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.sessions import UpstreamSessions
 
 LOOK_MILLISECONDS = 60 * SECOND
+MAX_ATTENDED = 20_000
+MAX_ATTENDED_OF_ONE_IDENTITY = 1_000
+"""Of sessions and upstreams. For one more nobody listens any more to the oldest that has no stream here."""
+
 MAX_RESTING = 20_000
 MAX_RESTING_OF_ONE_IDENTITY = 1_000
 """Sessions; those that rest longest are forgotten."""
@@ -43,10 +48,6 @@ class _Resting:
     uris: tuple[str, ...]
     since: int
 
-    @property
-    def identity(self) -> tuple[str, str]:
-        return self.peer.identity.kind, self.peer.identity.id
-
 
 @dataclass(slots=True)
 class AttendedSessions:
@@ -59,6 +60,11 @@ class AttendedSessions:
     listens: Callable[[Peer, Attention], None]
     forgotten: Callable[[str, str], None] = field(default=lambda _session, _upstream_id: None)
     _attended: dict[Key, _Attended] = field(default_factory=dict)
+    """The newest last."""
+
+    _of_one: Counter[Identity] = field(default_factory=Counter)
+    """How many of these each identity has."""
+
     _resting: OrderedDict[str, dict[str, _Resting]] = field(default_factory=OrderedDict)
     """By session, the newest last, and upstream."""
 
@@ -136,7 +142,7 @@ class AttendedSessions:
     def end(self, session: str) -> None:
         self._resting.pop(session, None)
         for key in [key for key in self._attended if key[0] == session]:
-            self._attended.pop(key).attention.end()
+            self._leave(key)
 
     def close(self) -> None:
         for attended in self._attended.values():
@@ -156,20 +162,39 @@ class AttendedSessions:
         self._forget()
 
     def _rest(self, key: Key, attended: _Attended) -> None:
-        del self._attended[key]
-        attended.attention.end()
+        self._leave(key)
         if attended.attention.uris:
             resting = self._resting.setdefault(key[0], {})
             resting[key[1]] = _Resting(attended.peer, attended.attention.uris, self.clock.now())
         log.info("session_not_listened_for", upstream=attended.peer.upstream.name)
 
+    def _leave(self, key: Key) -> None:
+        attended = self._attended.pop(key)
+        attended.attention.end()
+        identity = attended.peer.identity
+        self._of_one[identity] -= 1
+        if not self._of_one[identity]:
+            del self._of_one[identity]
+
+    def _make_room(self, added: Key, identity: Identity) -> None:
+        """Sessions cost a client nothing, and to be attended takes memory for half an hour."""
+        too_many_of_one = self._of_one[identity] > MAX_ATTENDED_OF_ONE_IDENTITY
+        if not too_many_of_one and len(self._attended) <= MAX_ATTENDED:
+            return
+        for key, attended in self._attended.items():
+            fits = attended.peer.identity == identity or not too_many_of_one
+            if fits and key != added and not self.presence.is_here(key[0]):
+                self._rest(key, attended)
+                return
+
     def _forget(self) -> None:
-        of_one = Counter[tuple[str, str]]()
+        of_one = Counter[Identity]()
         for count, (session, resting) in enumerate(reversed([*self._resting.items()]), 1):
             newest = max(resting.values(), key=lambda one: one.since)
-            of_one[newest.identity] += 1
+            identity = newest.peer.identity
+            of_one[identity] += 1
             expired = self.clock.now() - newest.since >= LIFETIME_MILLISECONDS
-            if expired or count > MAX_RESTING or of_one[newest.identity] > MAX_RESTING_OF_ONE_IDENTITY:
+            if expired or count > MAX_RESTING or of_one[identity] > MAX_RESTING_OF_ONE_IDENTITY:
                 del self._resting[session]
                 for upstream_id in resting:
                     self.forgotten(session, upstream_id)
@@ -192,6 +217,8 @@ class AttendedSessions:
             attention = self.hears(peer)
             attention.uris = uris or before
             self._attended[key] = _Attended(peer, attention)
+            self._of_one[peer.identity] += 1
+            self._make_room(key, peer.identity)
         return self._attended[key].attention
 
 

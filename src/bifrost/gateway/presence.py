@@ -40,13 +40,20 @@ class Presence:
         self._uses = Uses(self.clock)
         self._said_at = self.clock.now()
 
-    def comes(self, session: str, principal: str) -> None:
+    def comes(self, session: str, principal: str, *, known_elsewhere: bool = True) -> None:
+        """`known_elsewhere`: it is a session, and no subscription that is here alone."""
         self._uses.begins(session)
-        if self.letters.shared and self.limits.has_room(principal, LETTERS):  # else they hear of it a little later
+        if not (known_elsewhere and self.letters.shared):
+            return
+        if self.limits.has_room(principal, LETTERS):  # else they hear of it a little later
             self.letters.post(session, PRESENT, {_SESSIONS: [session]})
 
     def goes(self, session: str) -> None:
         self._uses.ends(session)
+
+    def is_here(self, session: str) -> bool:
+        """Whether a stream of it is open in this process."""
+        return self._uses.runs(session)
 
     def say(self, sessions: Collection[str]) -> None:
         """That these, which have streams here, still have."""

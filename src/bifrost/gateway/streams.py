@@ -95,7 +95,8 @@ class Streams:
         if self._enabled is None:
             self._enabled = by_id(await self.catalog.upstreams.enabled())
         self._open.add(stream)
-        self.presence.comes(stream.session, stream.call.principal)
+        of_a_session = stream.subscription is None
+        self.presence.comes(stream.session, stream.call.principal, known_elsewhere=of_a_session)
         for upstream in reached:
             self._join(stream, upstream)
         for peer in self.sessions.peers_of(stream.session):

@@ -48,6 +48,11 @@ class Uses(Generic[K]):
         use.running -= 1
         use.ended_at = self.clock.now()
 
+    def runs(self, key: K) -> bool:
+        """Whether it is in use now."""
+        use = self._uses.get(key)
+        return use is not None and use.running > 0
+
     @contextmanager
     def kept(self, key: K) -> Iterator[None]:
         """Around what is no use of it, but is not to be interrupted either: to listen."""

@@ -49,6 +49,9 @@ class World:
     def absent(self, sessions: set[str]) -> set[str]:
         return sessions - self.present
 
+    def is_here(self, session: str) -> bool:
+        return session in self.present
+
     def hears(self, _peer: Peer) -> Attention:
         return Attention(cast("Any", None), cast("Any", None))
 
@@ -142,6 +145,35 @@ def test_nobody_makes_others_be_forgotten(world: World, monkeypatch: pytest.Monk
         world.attended.attend(of(session, session), URIS)
         world.look()
     assert [session for session, _ in world.forgotten] == ["2", "1", "3"]
+
+
+@pytest.mark.parametrize(("bound", "rests"), [("MAX_ATTENDED_OF_ONE_IDENTITY", "b2"), ("MAX_ATTENDED", "a1")])
+def test_sessions_without_number_take_no_memory_without_measure(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str, rests: str
+) -> None:
+    """TC-211: at once, and not at the next look; the oldest first, and none that somebody listens to."""
+    monkeypatch.setattr(attended, bound, 3 if bound == "MAX_ATTENDED_OF_ONE_IDENTITY" else 5)
+    world.present = {"b1"}
+    for session in ("b1", "a1", "b2", "b3", "a2", "b4"):
+        world.attended.attend(of(session[0], session), URIS)
+    world.heard.clear()
+    for session in ("b1", "a1", "b2", "b3", "a2", "b4"):
+        world.attended.linked(of(session[0], session))
+        if world.heard:
+            break
+    assert [session for session, _, _ in world.heard] == [rests]
+
+
+def test_sessions_that_end_make_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: what is counted is what there is."""
+    monkeypatch.setattr(attended, "MAX_ATTENDED_OF_ONE_IDENTITY", 1)
+    for session in ("1", "2", "3"):
+        world.attended.attend(peer(session=session), URIS)
+        world.attended.end(session)
+    world.attended.attend(peer(session="4"), URIS)
+    world.heard.clear()
+    world.attended.returned("4")
+    assert not world.heard
 
 
 def test_a_session_that_ends_leaves_nothing_whether_it_rests_or_not(world: World) -> None:

@@ -75,6 +75,17 @@ def test_the_others_are_told_at_once_and_every_few_minutes(clock: FakeClock) -> 
     assert len(letters.posted) == 2, "nothing is said where there is nothing to say"
 
 
+def test_a_subscription_that_is_here_alone_is_nothing_to_others(clock: FakeClock) -> None:
+    """2026-07-28, subscriptions: it ends with its stream."""
+    letters = Letters()
+    here = presence(clock, letters)
+    here.comes("l", "p", known_elsewhere=False)
+    assert letters.posted == []
+    assert here.is_here("l")
+    here.goes("l")
+    assert not here.is_here("l")
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_streams_that_are_opened_without_end_write_a_measure_of_letters(clock: FakeClock, shared: bool) -> None:
     """Contract §10: each is a row that every process reads; with one process there are none."""
