@@ -171,12 +171,9 @@ class SqlUpstreamOAuthStore:
 
     async def move_credentials(self, connection: Connection, source: Owner, target: Owner, now: int) -> None:
         """Inside the transaction of a submit: what the flow connected becomes the identity's, sealed anew for it."""
-        found = self._queries.credentials_of(connection, owner_kind=source.kind, owner_id=source.id)
-        rows = [row async for row in found]
-        for row in rows:
+        taken = self._queries.take_credentials(connection, owner_kind=source.kind, owner_id=source.id)
+        for row in [row async for row in taken]:
             await self._keep(connection, replace(self.opened(row), owner=target), now)
-        if rows:
-            await self.drop_credentials(connection, source)
 
     async def drop_credentials(self, connection: Connection, owner: Owner) -> None:
         await self._queries.forget_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)

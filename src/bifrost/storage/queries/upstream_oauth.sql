@@ -103,6 +103,10 @@ RETURNING version;
 -- name: forget_credentials!
 DELETE FROM upstream_credentials WHERE owner_kind = :owner_kind AND owner_id = :owner_id;
 
+-- name: take_credentials
+DELETE FROM upstream_credentials WHERE owner_kind = :owner_kind AND owner_id = :owner_id
+RETURNING upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope, version;
+
 -- name: add_connect_session!
 INSERT INTO connect_sessions (id, identity_kind, identity_id, browser_hash, created_at, expires_at)
 VALUES (:id, :identity_kind, :identity_id, NULL, :created_at, :expires_at);
