@@ -128,13 +128,18 @@ class Streams:
                 stream.end()
 
     async def keep_current(self) -> None:
-        """Until cancelled: what is heard of an upstream ends within a second of how it was configured (contract §6)."""
+        """Until cancelled: what is heard of an upstream ends within a second of how it was configured (contract §6).
+
+        Nothing ends it but that: without it links would outlast what they were opened under.
+        """
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self._look()
             except StorageFault:
                 log.warning("upstreams_not_looked_at")
+            except Exception:
+                log.exception("upstreams_not_looked_at")
 
     async def _look(self) -> None:
         self.presence.say({stream.session for stream in self._open if stream.subscription is None})

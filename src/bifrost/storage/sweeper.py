@@ -32,6 +32,8 @@ class Sweeper:
                 await self.sweep()
             except StorageUnavailable:
                 log.warning("sweep_postponed")
+            except Exception:
+                log.exception("sweep_failed")
             await asyncio.sleep(EVERY_SECONDS)
 
     async def sweep(self) -> None:

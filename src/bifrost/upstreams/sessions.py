@@ -203,7 +203,10 @@ class UpstreamSessions:
         """Until cancelled: closes links that nobody uses."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.close_idle()
+            try:
+                self.close_idle()
+            except Exception:
+                log.exception("idle_links_not_closed")
 
     def close_idle(self) -> None:
         """Programs are left to those who run them, who know a time of their own."""

@@ -99,9 +99,12 @@ class StdioPrograms:
         """Until cancelled: end what is idle, and what belongs to an upstream that is not enabled any more."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.end_idle()
-            if self._running:
-                await self.end_all_but(enabled)
+            try:
+                await self.end_idle()
+                if self._running:
+                    await self.end_all_but(enabled)
+            except Exception:
+                log.exception("programs_not_looked_at")
 
     async def end_all_but(self, enabled: Callable[[], Awaitable[frozenset[str]]]) -> None:
         try:
