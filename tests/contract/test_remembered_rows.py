@@ -11,6 +11,7 @@ from bifrost.governance.models import VirtualKey
 from bifrost.storage import remembered
 from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.governance import SqlGovernanceStore
+from bifrost.storage.postgresql import PostgresqlDatabase
 from bifrost.storage.remembered import MAX_AGE_SECONDS, Remembered
 from bifrost.storage.sqlite import SqliteDatabase
 from tests.contract._stores import KEY, NOW, fetch, flow, grants_store, opened, redeemed, rows
@@ -219,6 +220,34 @@ async def test_a_mark_that_was_seen_is_not_looked_for_again_until_something_chan
     assert await database.mark() != mark
     await database.close()
     assert database.seen_mark() is None
+
+
+async def test_while_the_mark_is_looked_for_nobody_uses_the_one_from_before(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §6: what this process revoked is felt by all who ask after it, not by the first of them alone."""
+    async with opened(postgresql_url) as database:
+        assert isinstance(database, PostgresqlDatabase)
+        store, kept, reads = grants_store(database), Remembered[str](database), _Reads("alive")
+        grant, _, _ = await redeemed(store)
+        assert await kept.row("key", reads) == "alive"
+        assert await store.revoke_grant(grant.id, "test", NOW)
+        reads.value = "revoked"
+        acquire, looks, goes_on = database.acquire, list[None](), asyncio.Event()
+
+        async def slow() -> object:
+            looks.append(None)
+            await goes_on.wait()
+            return await acquire()
+
+        monkeypatch.setattr(database, "acquire", slow)
+        asked = [asyncio.create_task(kept.row("key", reads)) for _ in range(3)]
+        async with asyncio.timeout(10):
+            while not looks:  # noqa: ASYNC110 - only the look itself says that it has begun
+                await asyncio.sleep(0)
+        goes_on.set()
+        assert await asyncio.gather(*asked) == ["revoked"] * 3
+        assert len(looks) == 1
 
 
 _LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'bifrost-changes'"

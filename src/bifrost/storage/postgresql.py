@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import structlog
 
+from bifrost.base.singleflight import SingleFlight
 from bifrost.storage.database import Connection, StorageUnavailable
 from bifrost.storage.postgresql_changes import ChangeListener
 from bifrost.storage.postgresql_driver import DRIVER
@@ -50,7 +51,11 @@ class PostgresqlDatabase:
         self._url = url
         self._pool: Any = None
         self._mark = -1
-        self._is_mark_old = True
+        self._changes = 0
+        """That were heard of."""
+        self._marked_changes = -1
+        """As many of them as the mark knows of."""
+        self._marking = SingleFlight[int]()
         self._listener = ChangeListener(self._listening_connection, self.something_changed)
 
     async def open(self) -> None:
@@ -77,7 +82,7 @@ class PostgresqlDatabase:
         return await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, server_settings=settings)
 
     def something_changed(self) -> None:
-        self._is_mark_old = True
+        self._changes += 1
 
     async def close(self) -> None:
         await self._listener.stop()
@@ -95,21 +100,23 @@ class PostgresqlDatabase:
         return _Transaction(self, marked=not unmarked)
 
     def seen_mark(self) -> int | None:
-        return None if self._is_mark_old or self._pool is None else self._mark
+        return self._mark if self._marked_changes == self._changes and self._pool is not None else None
 
     async def mark(self) -> int:
         if self._pool is None:
             raise StorageUnavailable
-        if self._is_mark_old:
-            # before it is read: what is heard while it is read makes it old again
-            self._is_mark_old = False
-            try:
-                async with self.read() as connection:
-                    self._mark = await connection.fetchval("SELECT value FROM change_marks")
-            except BaseException:
-                self._is_mark_old = True
-                raise
-        return self._mark
+        if self._marked_changes == self._changes:
+            return self._mark
+        return await self._marking.do(self._changes, self._look)
+
+    async def _look(self) -> int:
+        """The mark as it is now; nobody uses the one from before while it is read."""
+        changes = self._changes  # before it is read: what is heard while it is read makes it old again
+        async with self.read() as connection:
+            mark: int = await connection.fetchval("SELECT value FROM change_marks")
+        if changes > self._marked_changes:
+            self._mark, self._marked_changes = mark, changes
+        return mark
 
     async def check_writable(self) -> None:
         with _failures_translated():
