@@ -13,6 +13,9 @@ from bifrost.upstreams.transports.streamable_http import Prepared, Reply, Stream
 CREDENTIAL_SECONDS = 60.0
 """More than it takes to renew a credential, also when another process died while it did."""
 
+KEPT_BYTES = 16 * 1024
+"""Of a head that is kept: a field may repeat an argument, which may be as long as a message."""
+
 _UNAUTHORIZED, _FORBIDDEN = _REFUSALS = 401, 403
 _SERVER_FAULT = 500
 
@@ -68,19 +71,21 @@ class HttpChannel:
     ) -> Prepared:
         """Raises UpstreamUnavailable."""
         asked = (method, url, credentials, headers, lasting)
-        if self._made is None or self._made[0] != asked:
-            upstream = self.peer.upstream
-            made = self.transport.prepared(
-                method,
-                url or upstream.connection_string,
-                _joined(credentials, headers),
-                upstream=upstream.name,
-                trust=upstream.tls_config,
-                lasting=lasting,
-                vetted=upstream.vetted,
-            )
+        if self._made is not None and self._made[0] == asked:
+            return self._made[1]
+        upstream = self.peer.upstream
+        made = self.transport.prepared(
+            method,
+            url or upstream.connection_string,
+            _joined(credentials, headers),
+            upstream=upstream.name,
+            trust=upstream.tls_config,
+            lasting=lasting,
+            vetted=upstream.vetted,
+        )
+        if len(made.head.lines) <= KEPT_BYTES:
             self._made = (method, url, dict(credentials), dict(headers), lasting), made
-        return self._made[1]
+        return made
 
     async def _credentials(self, patience: Patience | None) -> Mapping[str, str]:
         if patience:

@@ -33,6 +33,9 @@ from bifrost.upstreams.transports.streamable_http import field_lines
 _VERSION = {mcp.VERSION_HEADER: mcp.MODERN}
 _BAD_REQUEST, _NOT_FOUND, _SERVER_FAULT = 400, 404, 500
 
+KEPT_CHARACTERS = 256
+"""Of a name whose lines are kept: the URI of a resource may be as long as a message."""
+
 
 @dataclass(slots=True)
 class ModernLink:
@@ -137,16 +140,18 @@ def _head(method: str, params: Params, sent: Fields) -> tuple[Mapping[str, str],
     name = params.get(mcp.NAMED_METHODS.get(method, ""))
     name = jsonrpc.text(name) if isinstance(name, Raw) else name
     if isinstance(name, str) and not (sent.passed or sent.mirrored):
-        return _VERSION, _lines(method, name)
+        return _VERSION, (_kept_lines if len(name) <= KEPT_CHARACTERS else _lines)(method, name)
     fields = {**sent.passed, **_VERSION, mcp.METHOD_HEADER: method, **sent.mirrored}
     if isinstance(name, str):
         fields[mcp.NAME_HEADER] = mcp.header_value(name)
     return fields, b""
 
 
-@functools.lru_cache(maxsize=1_024)
 def _lines(method: str, name: str) -> bytes:
     return field_lines({mcp.METHOD_HEADER: method, mcp.NAME_HEADER: mcp.header_value(name)})
+
+
+_kept_lines = functools.lru_cache(maxsize=1_024)(_lines)
 
 
 def speaks_modern(result: Raw) -> bool:

@@ -9,8 +9,11 @@ import pytest
 from bifrost.http.client_connection import NO_HEADERS, Answer
 from bifrost.http.pooled_client import Head, PooledClient
 from bifrost.identity.models import Identity
+from bifrost.protocol import mcp
 from bifrost.upstreams.auth.none import NoAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.links import modern
+from bifrost.upstreams.links.base import NO_FIELDS
 from bifrost.upstreams.links.http import HttpChannel
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
@@ -96,6 +99,19 @@ async def test_what_a_channel_remembers_is_in_no_repr() -> None:
     one = channel(Writes(), "hunter2")
     await one.open("POST", {}, b"x")
     assert "hunter2" not in repr(one).replace(repr(one.auth), "")
+
+
+async def test_what_is_large_is_sent_and_not_kept() -> None:
+    """Ours: a URI or an argument may have megabytes, there are thousands of links, and a thousand names are kept."""
+    client, large = Writes(), "x" * 100_000
+    one = channel(client, "kept")
+    await one.open("POST", {"Mcp-Param-Text": large}, b"z")
+    assert large.encode() in client.sent[0]
+    assert one._made is None
+    before = modern._kept_lines.cache_info().currsize
+    _, lines = modern._head(mcp.RESOURCES_READ, {"uri": large}, NO_FIELDS)
+    assert large.encode() in lines
+    assert modern._kept_lines.cache_info().currsize == before
 
 
 async def test_a_field_that_cannot_be_sent_is_the_upstreams_trouble() -> None:
