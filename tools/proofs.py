@@ -222,11 +222,17 @@ def _says_skip(parts: Sequence[ast.AST]) -> bool:
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
+def _without(number: int) -> str:
+    if number == 0:
+        return "every one has a test"
+    return "1 has no test and says why" if number == 1 else f"{number} have no test and say why"
+
+
 def page(table: Table) -> str:
     listed, shown = list(rows(table)), proofs(table)
     without = sum(not shown[row.id] for row in listed)
     parts = [NOTE.format(data=table.data), table.introduction, READING]
-    parts.append(f"\n{len(listed)} rows; {without} have no test and say why.\n")
+    parts.append(f"\n{len(listed)} rows; {_without(without)}.\n")
     section = ""
     for row in listed:
         if row.section != section:

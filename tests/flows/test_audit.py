@@ -49,8 +49,7 @@ async def test_a_change_through_the_api_says_who_what_whence_and_in_which_reques
     answer = await admin.post(KEYS, json={"name": "ann", "description": "a secret thought"})
     found = await _one(admin, "virtual_key_create")
     assert found.pop("id").startswith("aud_")
-    members = found["details"].pop("members").split(",")
-    assert {"name", "description"} <= set(members)
+    assert found["details"].pop("members") == "name,description", "those that were sent, and no others"
     assert found == {
         "at": "2027-01-15T08:00:00Z",
         "event": "virtual_key_create",
@@ -61,6 +60,15 @@ async def test_a_change_through_the_api_says_who_what_whence_and_in_which_reques
         "event_id": answer.headers["x-request-id"],
         "details": {},
     }
+
+
+async def test_an_upstream_that_was_added_is_the_target(admin: httpx2.AsyncClient) -> None:
+    """TC-178: what was made, also where the answer calls its id otherwise."""
+    sent = {"name": "notes", "connection_string": "http://127.0.0.1:1/mcp"}
+    answer = await admin.post("/api/mcp/client", json=sent)
+    found = await _one(admin, "mcp_client_add")
+    assert found["target"] == answer.json()["mcp_client_id"] != ""
+    assert found["details"] == {"members": "connection_string,name"}
 
 
 async def test_nothing_that_was_sent_or_shown_is_in_the_trail(running: TestGateway, admin: httpx2.AsyncClient) -> None:

@@ -28,7 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
         if upstream.connection_type == "stdio":
             bootstrap.allowed_commands(loaded).program(bootstrap.new_upstream(upstream).stdio_config)
     for key in loaded.governance.virtual_keys:
-        check_value(key.value)
+        check_value(key.value, key.name)
     for client in loaded.client.registered_clients:
         client_registry.check(bootstrap.new_client(client), loaded.app_schemes)
     print("The configuration is valid.")

@@ -11,6 +11,7 @@ from bifrost.base import events
 from bifrost.base.clock import SECOND, Clock, SystemClock
 from bifrost.cli import rotate_encryption, rotate_signing
 from bifrost.cli.opened import with_gateway
+from bifrost.cli.serve import load
 from bifrost.governance.models import ALL_TOOLS, McpConfig, VirtualKey
 from bifrost.governance.virtual_keys import NewVirtualKey, VirtualKeys
 from bifrost.upstreams.accounts import Owner
@@ -76,7 +77,9 @@ def _create(chosen: argparse.Namespace) -> int:
 def _list(chosen: argparse.Namespace) -> int:
     keys = _with_keys(chosen.config, lambda keys: keys.all())
     if not keys:
-        print("There are no virtual keys. Make one with: bifrost keys create NAME")
+        print(
+            f"There are no virtual keys in {storage_in_words(chosen.config)}. Make one with: bifrost keys create NAME"
+        )
         return 0
     rows = [("ID", "NAME", "VALUE", "STATE", "EXPIRES", "MAY USE"), *(_row(key, SystemClock()) for key in keys)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -97,6 +100,12 @@ def _revoke(chosen: argparse.Namespace) -> int:
     key = with_gateway(chosen.config, revoke)
     print(f"Revoked the virtual key {key.name} ({key.id}).")
     return 0
+
+
+def storage_in_words(config: str | None) -> str:
+    """Which storage was looked at; of a PostgreSQL URL nothing but that, because it holds a password."""
+    kind, _, path = load(config).storage_url.partition(":///")
+    return path if kind == "sqlite" else "the PostgreSQL database"
 
 
 def _with_keys(config: str | None, use: Callable[[VirtualKeys], Awaitable[T]]) -> T:

@@ -9,6 +9,7 @@ from bifrost.base.errors import DomainError
 from bifrost.cli import admin, check_config, db, keys, serve
 from bifrost.settings import ConfigurationError
 
+_VERSION = f"bifrost {__version__}"
 DESCRIPTION = "One MCP address for many tool servers, guarded by its own OAuth 2.1 authorization server."
 EPILOG = """\
 environment:
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=_VERSION, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     with_config = argparse.ArgumentParser(add_help=False)
     with_config.add_argument("--config", metavar="FILE", help="path of config.json (default: $BIFROST_CONFIG)")
@@ -56,5 +58,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _version(_chosen: argparse.Namespace) -> int:
-    print(f"bifrost {__version__}")
+    print(_VERSION)
     return 0

@@ -70,7 +70,7 @@ class VirtualKeys:
             log.info("virtual_key_changed", virtual_key_id=changed.id, name=key.name)
 
     def _key(self, wanted: NewVirtualKey, value: str) -> VirtualKey:
-        check_value(value)
+        check_value(value, wanted.name)
         now = self.clock.now()
         limits.check(wanted.rate_limit, wanted.budgets)
         return VirtualKey(
@@ -132,11 +132,12 @@ def hint(value: str) -> str:
     return value[:HINT_CHARACTERS] + "…"
 
 
-def check_value(value: str) -> None:
-    """Raises WeakVirtualKey."""
+def check_value(value: str, name: str) -> None:
+    """`name` is the key's, for the sentence. Raises WeakVirtualKey."""
     if not _FORM.fullmatch(value):
         raise WeakVirtualKey(
-            "A virtual key is sk-bf- and at least 27 letters, digits, - or _; `bifrost keys create` makes one.",
+            f"The value of the virtual key {name} must be sk-bf- and at least 27 letters, digits, - or _, for example "
+            "sk-bf- and what `openssl rand -hex 20` prints.",
             param="value",
         )
 

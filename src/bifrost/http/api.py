@@ -160,15 +160,23 @@ async def _done(
         target = ",".join(map(str, request.path_params.values()))
         events.tell(operation.name, target=target, result="failure", code=error.code, members=members)
         raise
-    target = ",".join(map(str, request.path_params.values())) or str(getattr(given, "id", ""))
+    target = ",".join(map(str, request.path_params.values())) or _made(given)
     events.tell(operation.name, target=target, members=members)
     return given
 
 
+def _made(given: object) -> str:
+    """The id of what a request without one made; upstreams call theirs otherwise (contract §9)."""
+    return str(getattr(given, "id", "") or getattr(given, "mcp_client_id", ""))
+
+
 def _members(taken: list[msgspec.Struct]) -> str:
-    """The names of the members that were sent, as far as a type can tell, and never what is in them."""
+    """The names of the members that were sent with anything but their default, and never what is in them."""
     return ",".join(
-        name for command in taken for name in command.__struct_fields__ if getattr(command, name) is not msgspec.UNSET
+        member.name
+        for command in taken
+        for member in msgspec.structs.fields(command)
+        if getattr(command, member.name) != member.default
     )
 
 

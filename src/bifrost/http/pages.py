@@ -29,7 +29,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 """The same in text, in an attribute and in a URL."""
 
 _ERRORS = {
-    "invalid_client": ("This application is not known here", "Remove the server in the application and add it again."),
+    "invalid_client": (
+        "This application is not known here",
+        "Try again. If it stays like this, remove the server in the application and add it again.",
+    ),
     "invalid_redirect_uri": (
         "This sign-in cannot go back to its application",
         "It asked to return to an address that it did not register. Remove the server there and add it again.",

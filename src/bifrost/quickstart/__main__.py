@@ -36,7 +36,7 @@ async def run(directory: Path, port: int) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
         async with stack.running(directory, port) as running:
-            print(guide(running.url, running.key, str(directory / "config.json")), flush=True)
+            print(guide(running.url, running.key, str(directory / "config.json"), str(directory / "data")), flush=True)
             print(await running.first_end(), file=sys.stderr, flush=True)
     except asyncio.CancelledError:
         print("\nStopped.", flush=True)

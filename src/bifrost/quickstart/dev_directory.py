@@ -58,7 +58,10 @@ def _lock(handle: int, directory: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UnusableDirectory(f"Another run uses {directory}: stop it, or choose another with --dir.") from None
+        raise UnusableDirectory(
+            f"Another run uses {directory}: stop it, or run a second one with a directory of its own: "
+            f".venv/bin/python -m bifrost.quickstart --port 9090 --dir {directory}-2"
+        ) from None
 
 
 def prepare(directory: Path) -> DevDirectory:

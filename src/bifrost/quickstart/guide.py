@@ -3,7 +3,7 @@
 import json
 
 
-def guide(url: str, key: str, config: str) -> str:
+def guide(url: str, key: str, config: str, data: str) -> str:
     """The text printed when the gateway is up; `key` is shown because it is the one thing the reader must copy."""
     cursor = json.dumps({"mcpServers": {"bifrost": {"url": url}}})
     vscode = json.dumps({"name": "bifrost", "type": "http", "url": url}, separators=(",", ":"))
@@ -32,4 +32,5 @@ Two of the sample services, diary and recipes, ask everybody for an account of t
 and sign in there with any name.
 
 Then ask the assistant to add a note, or see every step of a sign-in: make demo
+Keys and administrators of this gateway: BIFROST_DATA_DIR={data} .venv/bin/bifrost keys list
 """

@@ -152,7 +152,10 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     allowed_networks: Annotated[
         tuple[str, ...],
-        Meta(description="Private networks in which upstreams' authorization servers may stand, e.g. 10.0.0.0/8."),
+        Meta(
+            description="Private networks, e.g. 10.0.0.0/8, in which upstreams that the management API adds and the "
+            "authorization servers of all upstreams may stand."
+        ),
     ] = ()
     allowed_app_schemes: Annotated[
         tuple[str, ...], Meta(description="Redirect URI schemes without a dot, besides the known clients' ones.")

@@ -49,6 +49,17 @@ def test_no_keys_is_said_in_words(bifrost: Commands) -> None:
     assert "bifrost keys create" in ended.out
 
 
+def test_no_keys_is_said_with_the_storage_that_was_looked_at(bifrost: Commands) -> None:
+    """Ours: somebody in the wrong directory sees that it is the wrong one."""
+    assert " in data/bifrost.db. " in bifrost.run("keys", "list").out
+
+
+def test_a_storage_url_with_a_password_is_never_shown(bifrost: Commands) -> None:
+    """Ours: no secret in what is printed."""
+    config = bifrost.config(storage={"url": "postgresql://bifrost:pass-word@db.example.com/bifrost"})
+    assert keys.storage_in_words(config) == "the PostgreSQL database"
+
+
 @pytest.mark.parametrize(
     ("allowed", "shown"),
     [

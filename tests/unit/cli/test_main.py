@@ -44,5 +44,6 @@ def test_wrong_usage_is_2_and_shows_the_right_one(bifrost: Commands, arguments: 
 
 
 def test_the_version_is_one_line(bifrost: Commands) -> None:
-    """Contract §11."""
+    """Contract §11, and the option that most programs have."""
     assert bifrost.run("version") == (0, f"bifrost {__version__}\n", "")
+    assert bifrost.run("--version") == (0, f"bifrost {__version__}\n", "")
