@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from bifrost.identity.callers import Callers
 from tests.support.gateway import ADMIN_TOKEN, KEY_ID, VIRTUAL_KEY, upstream
 from tests.support.mcp_client import Conversation, McpClient, gateway_on_a_port, messages
 from tests.support.servers import until
@@ -130,3 +131,22 @@ async def test_a_call_may_last_longer_than_the_credential_it_began_with(
             await asyncio.sleep(0.3)
             assert not call.done()
             call.cancel()
+
+
+async def test_whoever_cannot_be_judged_any_more_is_not_let_in_any_longer(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §6: a fault of ours ends what is open; else nobody would ask again whether it is allowed."""
+    with talking(OLDER) as server:
+        sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            client = McpClient(http, OLDER)
+            await client.open()
+            running = [
+                asyncio.create_task(streamed(client, "tools/call", {"name": "up-slow"})),
+                asyncio.create_task(heard(client)),
+            ]
+            await until(lambda: bool(server.requests("tools/call")) and server.listeners >= 1)
+            monkeypatch.setattr(Callers, "authenticate", None)
+            said, _ = await asyncio.wait_for(asyncio.gather(*running), 20)
+            assert said[-1]["error"]["code"] == -32603

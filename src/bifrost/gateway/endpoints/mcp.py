@@ -250,6 +250,9 @@ class McpEndpoint:
                 return None  # that says nothing about the credential
             except DomainError as error:
                 return self.render(request, error, OPERATION)
+            except Exception:
+                log.exception("caller_not_judged")  # nobody would ask again, so it ends (contract §6)
+                return self.render(request, Unexpected(), OPERATION)
             same = now.may_the_same_as(call.caller) and there.within == call.endpoint.within
             return None if same else self.render(request, AccessChanged(), OPERATION)
 
