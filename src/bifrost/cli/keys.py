@@ -62,15 +62,21 @@ def _create(chosen: argparse.Namespace) -> int:
         mcp_configs=tuple(chosen.allow),
     )
 
-    async def create(keys: VirtualKeys) -> tuple[VirtualKey, str]:
-        made = await keys.create(wanted)
-        events.tell("virtual_key_create", target=made[0].id)
-        return made
+    async def create(gateway: Gateway) -> tuple[VirtualKey, str, set[str]]:
+        # read first: what fails after the key was made would take its only showing along
+        stored = {upstream.name for upstream in await gateway.upstreams.all()}
+        key, value = await gateway.virtual_keys.create(wanted)
+        events.tell("virtual_key_create", target=key.id)
+        return key, value, stored
 
-    key, value = _with_keys(chosen.config, create)
+    key, value, stored = with_gateway(chosen.config, create)
     print(f"Created the virtual key {key.name} ({key.id}). Its value, shown this once:\n\n    {value}\n")
     if not key.mcp_configs:
         print("It reaches only upstreams that are open to all keys; name others with --allow.")
+    known = stored | {upstream.name for upstream in load(chosen.config).mcp.client_configs}
+    for name in dict.fromkeys(config.mcp_client_name for config in key.mcp_configs):
+        if name not in known:
+            print(f"There is no upstream named {name} yet; the key may use it as soon as there is one.")
     return 0
 
 

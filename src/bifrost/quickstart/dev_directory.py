@@ -60,7 +60,7 @@ def _lock(handle: int, directory: Path) -> None:
     except BlockingIOError:
         raise UnusableDirectory(
             f"Another run uses {directory}: stop it, or run a second one with a directory of its own: "
-            f".venv/bin/python -m bifrost.quickstart --port 9090 --dir {directory}-2"
+            f".venv/bin/python -m bifrost.quickstart --port 9191 --dir {directory}-2"
         ) from None
 
 

@@ -75,6 +75,15 @@ def test_a_key_may_use_what_it_was_allowed(bifrost: Commands, allowed: tuple[str
     assert _line(bifrost, "ann")[-1] == shown
 
 
+def test_a_name_that_no_upstream_has_is_said(bifrost: Commands) -> None:
+    """Ours: a slip of the pen is seen at once, and an upstream that is added later needs no new key."""
+    config = bifrost.config(mcp={"client_configs": [{"name": "notes", "connection_string": "http://127.0.0.1:1/mcp"}]})
+    made = bifrost.run("keys", "create", "ann", "--config", config, "--allow", "notes", "--allow", "notess")
+    assert made.code == 0
+    assert "no upstream named notess yet" in made.out
+    assert "named notes yet" not in made.out
+
+
 @pytest.mark.parametrize("allowed", ["docs:", ":read", "", "docs:read,,write", "docs:,"])
 def test_a_permission_that_is_half_written_gives_nothing(bifrost: Commands, allowed: str) -> None:
     """Contract §7: a filter fails closed; an empty list of tools must not mean all of them."""
