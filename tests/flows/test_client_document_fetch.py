@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bifrost.authserver import client_documents
 from bifrost.authserver.errors import ClientUnreachable
@@ -181,8 +182,8 @@ async def test_an_answer_that_is_too_long_or_too_slow_is_given_up(
     assert message == ClientUnreachable().message
 
 
-async def test_a_refusal_tells_nothing_of_the_network(running: TestGateway) -> None:
-    """TC-104: refused by a rule, closed, not resolvable or not TLS: the same words, never the reason."""
+async def test_a_refusal_tells_nothing_of_the_network_and_the_log_says_why(running: TestGateway) -> None:
+    """TC-104: refused by a rule, closed, not resolvable or not TLS: the same words, and the reason in the log alone."""
 
     async def answer(writer: asyncio.StreamWriter, _path: str) -> None:
         await write(writer, b"{}", status="500 No")
@@ -194,11 +195,16 @@ async def test_a_refusal_tells_nothing_of_the_network(running: TestGateway) -> N
             "http://127.0.0.1:9/client.json",
             "https://nowhere.invalid/client.json",
         ]
-        said = {
-            await refused(running, OAuthClient(running.http, {"client_id": url, "redirect_uris": [LOOPBACK_URI]}))
-            for url in urls
-        }
+        with capture_logs() as lines:
+            said = {
+                await refused(running, OAuthClient(running.http, {"client_id": url, "redirect_uris": [LOOPBACK_URI]}))
+                for url in urls
+            }
     assert said == {ClientUnreachable().message}
+    reasons = {line["client_id"]: line["reason"] for line in lines if line["event"] == "client_document_unreachable"}
+    assert list(reasons) == urls
+    assert reasons[urls[0]] == "status 500"
+    assert len(set(reasons.values())) == len(urls), "each says something else"
 
 
 async def test_nothing_that_a_client_says_of_itself_is_fetched(running: TestGateway) -> None:

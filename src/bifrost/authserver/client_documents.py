@@ -143,6 +143,7 @@ class ClientDocuments:
         if answer.status in HTTP_GONE:
             raise ClientRefused("There is no client id metadata document at this client_id (any more).")
         if answer.status != HTTP_OK:
+            log.info("client_document_unreachable", client_id=url, reason=f"status {answer.status}")
             raise ClientUnreachable
         if not client_id_metadata.is_json(answer.headers.get("Content-Type", "")):
             raise _NotADocumentError("What stands at this client_id is not JSON by its Content-Type.")
@@ -154,13 +155,18 @@ class ClientDocuments:
         )
 
     async def _asked(self, url: str, *, known: bool) -> Fetched:
-        """One error for whatever keeps a document from being read, so that it tells nothing of the network."""
+        """One error for whatever keeps a document from being read, so that it tells nothing of the network.
+
+        Whoever runs the gateway finds the cause in the log.
+        """
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 return await self._fetching.fetch(
                     url, known=known, headers={"Accept": "application/json"}, max_bytes=client_id_metadata.MAX_BYTES
                 )
         except (OutsideUrlRefused, OutsideUnreachable, TimeoutError) as error:
+            cause = error.__cause__ or error
+            log.info("client_document_unreachable", client_id=url, reason=f"{type(cause).__name__}: {cause}")
             raise ClientUnreachable from error
 
     def _read(self, body: bytes, url: str, host: str) -> Client:
