@@ -88,12 +88,13 @@ class Streams:
 
     async def open(self, stream: Stream) -> None:
         """Raises RpcError: too many are open."""
-        own = sum(1 for other in self._open if other.call.principal == stream.call.principal)
-        if len(self._open) >= MAX_STREAMS or own >= MAX_STREAMS_OF_ONE_PRINCIPAL:
-            raise RpcError(jsonrpc.SERVER_ERROR, "Too many streams are open.")
         reached = await self.catalog.reached(stream.call)
         if self._enabled is None:
             self._enabled = by_id(await self.catalog.upstreams.enabled())
+        # counted last: who opens many at once would have them all before one of them counts
+        own = sum(1 for other in self._open if other.call.principal == stream.call.principal)
+        if len(self._open) >= MAX_STREAMS or own >= MAX_STREAMS_OF_ONE_PRINCIPAL:
+            raise RpcError(jsonrpc.SERVER_ERROR, "Too many streams are open.")
         self._open.add(stream)
         of_a_session = stream.subscription is None
         self.presence.comes(stream.session, stream.call.principal, known_elsewhere=of_a_session)

@@ -1,5 +1,7 @@
-"""What goes to other processes is bounded."""
+"""What goes to other processes is bounded, and so are streams."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -7,8 +9,13 @@ from msgspec import Raw
 
 from bifrost.gateway import streams
 from bifrost.gateway.letter_limits import LetterLimits
+from bifrost.gateway.models import Call
+from bifrost.gateway.stream import Stream
 from bifrost.gateway.streams import NEWS_LETTERS, Streams
 from bifrost.protocol import mcp
+from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams.links.base import Peer
+from bifrost.upstreams.models import Upstream
 from tests.support.clock import FakeClock
 from tests.unit.upstreams.links._peer import peer
 
@@ -39,3 +46,32 @@ async def test_an_upstream_that_does_not_stop_talking_fills_no_table(clock: Fake
     assert letters.posted[-1] == ("s_2", streams.NEWS), "and what is large stays here"
     one.overheard(peer(session="s_1"), mcp.LOG_MESSAGE, {"data": Raw(b"1")})
     assert letters.posted[-1] == ("s_1", streams.NEWS)
+
+
+class _Catalog:
+    """It has to be asked, and meanwhile others come."""
+
+    def __init__(self) -> None:
+        self.upstreams = self
+
+    async def reached(self, _call: Call) -> list[Upstream]:
+        return await self.enabled()
+
+    async def enabled(self) -> list[Upstream]:
+        await asyncio.sleep(0)
+        return []
+
+    def peers_of(self, _session: str) -> list[Peer]:
+        return []
+
+
+async def test_who_opens_many_streams_at_once_has_no_more_than_who_opens_them_one_by_one(clock: FakeClock) -> None:
+    """Contract §10: they are counted when nothing is waited for any more."""
+    catalog, letters = _Catalog(), _Letters()
+    letters.shared = False
+    one = Streams(*(cast("Any", part) for part in (catalog, catalog, None, letters, LetterLimits(clock))))
+    call = cast("Call", SimpleNamespace(principal="anna"))
+    opening = [one.open(Stream(call, f"s_{number}")) for number in range(100)]
+    refused = [error for error in await asyncio.gather(*opening, return_exceptions=True) if error]
+    assert len(refused) == 100 - streams.MAX_STREAMS_OF_ONE_PRINCIPAL
+    assert {type(error) for error in refused} == {RpcError}
