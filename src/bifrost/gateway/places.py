@@ -64,10 +64,13 @@ class Places:
         if taken:
             self._taken[upstream.id] = taken
         if by < 0:
-            for freed in self._waiting.get(upstream.id, ()):
-                if not freed.done():
-                    freed.set_result(None)
-                    break
+            self._tell_next(upstream)
+
+    def _tell_next(self, upstream: Upstream) -> None:
+        for freed in self._waiting.get(upstream.id, ()):
+            if not freed.done():
+                freed.set_result(None)
+                break
 
     def _is_full(self, upstream: Upstream) -> bool:
         return 0 < upstream.max_concurrent_calls <= self._taken.get(upstream.id, 0)
@@ -86,6 +89,10 @@ class Places:
         waiting.append(freed)
         try:
             await freed
+        except BaseException:
+            if freed.done() and not freed.cancelled():  # it came too late for this one
+                self._tell_next(upstream)
+            raise
         finally:
             waiting.remove(freed)
             if not waiting:

@@ -95,3 +95,16 @@ async def test_whoever_gives_up_waiting_is_in_nobodys_way(monkeypatch: pytest.Mo
             with pytest.raises(UpstreamFull, match="not lost"):
                 await places.awaited(single)
     await places.awaited(single)
+
+
+@pytest.mark.anyio
+async def test_a_place_that_comes_too_late_for_one_goes_to_the_next() -> None:
+    """Ours: whoever is told of it and goes away at that moment does not take it from those who still wait."""
+    places, two = Places(), upstream(id="one", max_concurrent_calls=2)
+    with places.taken(two):
+        with places.taken(two):
+            first, second = (asyncio.create_task(places.awaited(two)) for _ in range(2))
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait_for(second, 1)
+        assert first.cancelled()
