@@ -172,6 +172,23 @@ async def test_a_subscription_that_outlasts_its_session_is_none(sqlite_url: str,
             assert server.listeners == 0
 
 
+@pytest.mark.parametrize("revision", [OLDER, MODERN])
+async def test_a_uri_that_is_remembered_has_a_measure(sqlite_url: str, tmp_path: Path, revision: str) -> None:
+    """Ours: a session may have many, for days, and an upstream may take any; one that is read may be of any length."""
+    with talking(OLDER) as server:
+        sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
+        async with gateway_on_a_port(sqlite_url, tmp_path, **sections) as http:
+            client, uri = McpClient(http, revision), "notes:///by-id/" + "1" * 2_048
+            await client.open()
+            if revision == OLDER:
+                said = await client.request("resources/subscribe", {"uri": uri})
+            else:
+                said = await client.request("subscriptions/listen", {"notifications": {"resourceSubscriptions": [uri]}})
+            assert said.error is not None
+            assert said.error["code"] == -32602
+            assert not server.requests("resources/subscribe")
+
+
 async def test_an_upstream_that_is_moved_is_heard_where_it_is_now(sqlite_url: str, tmp_path: Path) -> None:
     """Contract §9: an administrator's change holds for what is open, and nobody goes back to where it was."""
     with talking(OLDER) as before, talking(OLDER) as now:

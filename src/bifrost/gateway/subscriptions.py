@@ -23,6 +23,9 @@ from bifrost.upstreams.sessions import UpstreamSessions
 MAX_URIS = 64
 """Of one session or subscription."""
 
+MAX_URI_CHARACTERS = 2_048
+"""Of each of them: they are remembered for as long as a session can last, and an upstream may take any."""
+
 _FILTERS = {
     "toolsListChanged": TOOLS.changed,
     "promptsListChanged": PROMPTS.changed,
@@ -82,6 +85,9 @@ class Subscriptions:
 
     async def _route(self, call: Call, params: dict[str, Raw], method: str) -> tuple[Peer, Route]:
         """Raises RpcError: nobody has it for this caller, or it would be told to everybody or to none."""
+        if len(jsonrpc.text(params.get("uri")) or "") > MAX_URI_CHARACTERS:
+            said = f"A URI that is subscribed to has at most {MAX_URI_CHARACTERS:,} characters."
+            raise RpcError(jsonrpc.INVALID_PARAMS, said)
         route = await self.reading.resource_route(call, params, method)
         peer = self.forward.peer(call, route)
         if not peer.session:
@@ -179,6 +185,11 @@ def _uris(raw: Raw | None) -> list[str]:
         uris = jsonrpc.value(raw) if raw is not None else []
     except (ValueError, RecursionError):
         uris = None
-    if not isinstance(uris, list) or len(uris) > MAX_URIS or not all(isinstance(uri, str) for uri in uris):
-        raise RpcError(jsonrpc.INVALID_PARAMS, f"{_URIS} is a list of at most {MAX_URIS} URIs.")
+    if not isinstance(uris, list) or len(uris) > MAX_URIS or not all(map(_can_be_kept, uris)):
+        said = f"{_URIS} is a list of at most {MAX_URIS} URIs, each of at most {MAX_URI_CHARACTERS:,} characters."
+        raise RpcError(jsonrpc.INVALID_PARAMS, said)
     return uris
+
+
+def _can_be_kept(uri: object) -> bool:
+    return isinstance(uri, str) and len(uri) <= MAX_URI_CHARACTERS
