@@ -10,6 +10,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,7 +100,7 @@ class Forward:
                 route.method,
                 {**params, route.param: route.key} if route.param else params,
                 seconds=route.seconds,
-                requester=_Overhearing(requester, peer, self.places, self.overheard),
+                requester=_Overhearing(requester, peer, self.places.lent(route.upstream), self.overheard),
                 fields=fields,
             )
 
@@ -171,7 +172,9 @@ class Forward:
 class _Overhearing(msgspec.Struct, frozen=True):
     requester: Requester
     peer: Peer
-    places: Places
+    lent: AbstractContextManager[None]
+    """Its place, while it waits for a person."""
+
     overheard: Callable[[Peer, str, dict[str, Raw]], None]
 
     async def notify(self, method: str, params: dict[str, Raw]) -> None:
@@ -180,7 +183,7 @@ class _Overhearing(msgspec.Struct, frozen=True):
         await self.requester.notify(method, params)
 
     async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
-        with self.places.lent(self.peer.upstream):
+        with self.lent:
             return await self.requester.ask(method, params)
 
 

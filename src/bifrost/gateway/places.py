@@ -39,8 +39,11 @@ class Places:
         return _Moved(self, upstream, 1)
 
     def lent(self, upstream: Upstream) -> AbstractContextManager[None]:
-        """While the request waits for a person. It gets its place back, also when others have taken all meanwhile."""
-        return _Moved(self, upstream, -1)
+        """For one request, around each time that it waits for a person; at the same time, too: it has but one place.
+
+        It gets its place back, also when others have taken all meanwhile.
+        """
+        return _Lent(self, upstream)
 
     def returned(self, upstream: Upstream) -> AbstractContextManager[None]:
         """Around what one request goes on with after it has asked a person: it was let in before, and is again."""
@@ -112,3 +115,22 @@ class _Moved:
 
     def __exit__(self, *_why: object) -> None:
         self._places.move(self._upstream, -self._by)
+
+
+class _Lent:
+    """From when the first of those that are inside at a time came until the last of them has left."""
+
+    __slots__ = ("_inside", "_places", "_upstream")
+
+    def __init__(self, places: Places, upstream: Upstream) -> None:
+        self._places, self._upstream, self._inside = places, upstream, 0
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        if self._inside == 1:
+            self._places.move(self._upstream, -1)
+
+    def __exit__(self, *_why: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._places.move(self._upstream, 1)

@@ -44,6 +44,18 @@ def test_who_waits_for_a_person_has_lent_the_place_and_gets_it_back() -> None:
     places.check(single)
 
 
+def test_a_request_that_asks_several_things_at_once_lends_the_one_place_that_it_has() -> None:
+    """Ours: an upstream may ask 32 things in one call, and is given no more calls for that."""
+    places, single = Places(), upstream(id="one", max_concurrent_calls=1)
+    with places.taken(single):
+        lent = places.lent(single)
+        with lent, lent, places.taken(single), pytest.raises(UpstreamFull):
+            places.check(single)
+        with pytest.raises(UpstreamFull):
+            places.check(single)
+    places.check(single)
+
+
 def test_what_was_let_in_before_goes_on_however_many_there_are() -> None:
     """Ours: its person has answered; and it counts, so that nobody new gets in."""
     places, single = Places(), upstream(id="one", max_concurrent_calls=1)
