@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bifrost.authserver.limits import Limit
-from tests.flows._documents import KEYS_URL, URL, SigningKey, published
+from bifrost.http.client import Fetched, OutboundClient
+from tests.flows._documents import KEYS_URL, URL, SigningKey, ask, client_of, document, published
 from tests.flows._tokens import error_of
 from tests.support import oauth
 from tests.support.clock import FakeClock
@@ -262,23 +263,61 @@ async def test_keys_that_cannot_be_fetched_log_nobody_out(running: TestGateway, 
 async def test_nobody_can_aim_this_server_at_a_host_by_the_addresses_of_keys(
     running: TestGateway, web: Web, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A75, TC-095: fetches of keys count with those of documents, for their host; a known set goes on being used."""
-    monkeypatch.setattr("bifrost.authserver.client_assertions.FETCHES", Limit(name="t", per_minute=8, in_all=False))
+    """A75, TC-095: fetches of keys count with those of documents, for their host, whatever the port."""
+    monkeypatch.setattr("bifrost.authserver.fetching.FETCHES", Limit(name="t", per_minute=8, in_all=False))
     headers = {"Cache-Control": "no-store"}
     for number in range(40):
-        url = f"https://victim.example/{number}.json"
+        url = f"https://victim.example:{number + 1}/keys.json"
         web.publish(url, key.jwks)
         client = proven(
             web,
             running,
             key,
-            client_id=f"https://app.example.com/{number}.json",
+            client_id=f"https://app-{number}.example.com/client.json",
             jwks=None,
             jwks_uri=url,
             headers=headers,
         )
         await client.redeem("bfac_x", **key.form(client_id=client.client_id))
-    assert len([url for url in web.fetched if url.startswith("https://victim.example/")]) == 8
+    assert len([url for url in web.fetched if "victim" in url]) == 8
+
+
+async def test_clients_that_are_invented_on_a_host_keep_no_allowed_one_from_its_keys(
+    running: TestGateway, web: Web, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A75, TC-095: what strangers may have fetched from a host is used up by them alone."""
+    monkeypatch.setattr("bifrost.authserver.fetching.FETCHES", Limit(name="t", per_minute=8, in_all=False))
+    client = proven(web, running, key, jwks=None, jwks_uri=KEYS_URL)
+    web.publish(KEYS_URL, key.jwks)
+    code = await code_for(running, client)
+    invented = [document(client_id=f"https://app.example.com/{number}.json") for number in range(8)]
+    assert [(await ask(running, client_of(running.http, one))).status_code for one in invented] == [400] * 7 + [429]
+    answer = await client.redeem(code, **key.form())
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_stranger_who_names_the_keys_of_an_allowed_client_is_not_waited_for(
+    running: TestGateway, web: Web, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A75, TC-095: also when both are after the same keys at the same moment."""
+    client = proven(web, running, key, jwks=None, jwks_uri=KEYS_URL)
+    web.publish(KEYS_URL, key.jwks)
+    code = await code_for(running, client)
+    stranger_id = "https://stranger.example/client.json"
+    stranger = proven(web, running, key, client_id=stranger_id, jwks=None, jwks_uri=KEYS_URL)
+    asked, answer = asyncio.Event(), OutboundClient.fetch
+
+    async def slow_at_first(outside: OutboundClient, url: str, **given: Any) -> Fetched:
+        if url == KEYS_URL and not asked.is_set():
+            asked.set()
+            await asyncio.Event().wait()
+        return await answer(outside, url, **given)
+
+    monkeypatch.setattr(OutboundClient, "fetch", slow_at_first)
+    waiting = asyncio.create_task(stranger.redeem("bfac_x", **key.form(client_id=stranger_id)))
+    await asked.wait()
+    assert (await client.redeem(code, **key.form())).status_code == 200
+    waiting.cancel()
 
 
 async def test_key_sets_in_memory_are_bounded(
@@ -301,7 +340,9 @@ async def test_key_sets_in_memory_are_bounded(
     assert web.fetched.count("https://keys.example/1.json") == 2, "it was forgotten"
 
 
-@pytest.mark.parametrize("url", ["http://keys.example/jwks.json", "https://127.0.0.1/../x y"])
+@pytest.mark.parametrize(
+    "url", ["http://keys.example/jwks.json", "https://127.0.0.1/../x y", "https://[::1", "https://[x]/"]
+)
 async def test_keys_are_fetched_by_the_same_guarded_client(
     running: TestGateway, web: Web, key: SigningKey, url: str
 ) -> None:

@@ -36,11 +36,11 @@ def client_parts(parts: Foundation) -> ClientParts:
     store, schemes = parts.client_store, parts.settings.app_schemes
     limits = Limits(parts.counters, parts.clock, parts.ring)
     sealed = SealedClients(parts.ring, schemes)
-    fetching = Fetching(parts.acquaintances, parts.strangers)
-    documents = ClientDocuments(fetching, store, policy, schemes, limits, parts.clock)
+    fetching = Fetching(parts.acquaintances, parts.strangers, limits)
+    documents = ClientDocuments(fetching, store, policy, schemes, parts.clock)
     clients = Clients(sealed, documents, store, configured.blocked_redirect_hosts)
     audiences = (issuer, issuer + metadata.TOKEN, issuer + metadata.PAR)
-    assertions = ClientAssertions(fetching, store, audiences, limits, parts.clock)
+    assertions = ClientAssertions(fetching, store, audiences, parts.clock)
     registrations = Limit(name="registrations", per_minute=configured.registrations_per_minute)
     return ClientParts(
         register=Register(sealed, limits, registrations, parts.clock, configured.blocked_redirect_hosts),

@@ -4,12 +4,10 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
 from bifrost.authserver.client_documents import (
-    FETCHES,
     MAX_FRESH_SECONDS,
     MIN_FRESH_SECONDS,
     fresh_seconds,
@@ -17,7 +15,6 @@ from bifrost.authserver.client_documents import (
 from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import AssertionsTooMany, ClientUnreachable
 from bifrost.authserver.fetching import Fetching
-from bifrost.authserver.limits import Limits
 from bifrost.authserver.models import Client, UsedAssertion
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Invalid, TooMany
@@ -55,16 +52,13 @@ class _KeySet:
 
 
 class ClientAssertions:
-    def __init__(
-        self, fetching: Fetching, store: ClientStore, audiences: tuple[str, ...], limits: Limits, clock: Clock
-    ) -> None:
+    def __init__(self, fetching: Fetching, store: ClientStore, audiences: tuple[str, ...], clock: Clock) -> None:
         """`audiences`: any one of these an assertion may be for: the issuer, the token endpoint, and that for pushed
         requests (RFC 7523 §3, RFC 9126 §2).
         """
         self._fetching = fetching
         self._store = store
         self._audiences = audiences
-        self._limits = limits
         self._clock = clock
         self._sets: OrderedDict[str, _KeySet] = OrderedDict()
         self._flights: SingleFlight[_KeySet] = SingleFlight()
@@ -137,19 +131,17 @@ class ClientAssertions:
         if known and not stale and not unseen:
             self._sets.move_to_end(client.jwks_uri)
             return known.keys
-        fetched = await self._flights.do(client.jwks_uri, lambda: self._fetched_or(client, known))
+        # a stranger may name the keys of anybody: nobody who is allowed waits with it, or fails with it
+        uri, allowed = client.jwks_uri, await self._store.client(client.client_id) is not None
+        fetched = await self._flights.do((uri, allowed), lambda: self._fetched_or(uri, known, allowed=allowed))
         return fetched.keys
 
-    async def _fetched_or(self, client: Client, known: _KeySet | None) -> _KeySet:
+    async def _fetched_or(self, uri: str, known: _KeySet | None, *, allowed: bool) -> _KeySet:
         """The set as it is now, or the last good one while its host does not answer."""
-        uri = client.jwks_uri
         try:
-            allowed = await self._store.client(client.client_id) is not None
-            # with the documents of that host: nobody can aim this server at it by many keys either
-            await self._limits.admit(FETCHES, urlsplit(uri).netloc.lower())
             answer = await self._fetching.fetch(
                 uri,
-                known=allowed,
+                allowed=allowed,
                 headers={"Accept": "application/jwk-set+json, application/json"},
                 max_bytes=MAX_JWKS_BYTES,
             )

@@ -16,7 +16,6 @@ import structlog
 from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import ClientRefused, ClientUnreachable
 from bifrost.authserver.fetching import Fetching
-from bifrost.authserver.limits import KNOWN_HOSTS, Limit, Limits
 from bifrost.authserver.models import Client, ClientRecord
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Invalid, TooMany
@@ -34,8 +33,6 @@ RETRY_SECONDS = 30
 STALE_SECONDS = 30 * 24 * 3_600
 """How old the last good copy may become while its host does not answer."""
 MAX_COPIES = 1_000
-FETCHES = Limit(name="client_documents", per_minute=300, in_all=False)
-"""From one host, so that nobody can aim this server at it; no error is remembered, so a limit has to do."""
 HTTP_OK, HTTP_GONE = 200, (404, 410)
 
 _MAX_AGE = re.compile(r"max-age=\"?([0-9]{1,10})\"?")
@@ -73,14 +70,12 @@ class ClientDocuments:
         store: ClientStore,
         policy: DocumentPolicy,
         app_schemes: Collection[str],
-        limits: Limits,
         clock: Clock,
     ) -> None:
         self._fetching = fetching
         self._store = store
         self._policy = policy
         self._app_schemes = app_schemes
-        self._limits = limits
         self._clock = clock
         self._copies: OrderedDict[str, ClientRecord] = OrderedDict()
         self._flights: SingleFlight[Client] = SingleFlight()
@@ -102,7 +97,7 @@ class ClientDocuments:
         copy = max(known, key=lambda one: one.fresh_until, default=None)
         if copy is None or copy.fresh_until <= self._clock.now():
             allowed = any(one.id for one in known)
-            copy = await self._fetched_or_kept(url, host, copy, known=allowed or host in KNOWN_HOSTS)
+            copy = await self._fetched_or_kept(url, host, copy, allowed=allowed)
             if allowed:
                 await self._store.renew_document(copy)
         self._copies[url] = copy
@@ -111,9 +106,9 @@ class ClientDocuments:
             self._copies.popitem(last=False)
         return copy.client
 
-    async def _fetched_or_kept(self, url: str, host: str, kept: ClientRecord | None, *, known: bool) -> ClientRecord:
+    async def _fetched_or_kept(self, url: str, host: str, kept: ClientRecord | None, *, allowed: bool) -> ClientRecord:
         try:
-            copy = await self._fetched(url, host, known=known)
+            copy = await self._fetched(url, host, allowed=allowed)
         except (ClientUnreachable, TooMany, _NotADocumentError) as error:
             return self._usable_still(url, kept, error)
         if kept and kept.client != copy.client:
@@ -137,9 +132,8 @@ class ClientDocuments:
         uris = tuple(uri for uri in record.client.redirect_uris if not redirect_uri.refusal(uri, self._app_schemes))
         return replace(record, client=replace(record.client, redirect_uris=uris)) if uris else None
 
-    async def _fetched(self, url: str, host: str, *, known: bool) -> ClientRecord:
-        await self._limits.admit(FETCHES, host)
-        answer = await self._asked(url, known=known)
+    async def _fetched(self, url: str, host: str, *, allowed: bool) -> ClientRecord:
+        answer = await self._asked(url, allowed=allowed)
         if answer.status in HTTP_GONE:
             raise ClientRefused("There is no client id metadata document at this client_id (any more).")
         if answer.status != HTTP_OK:
@@ -154,7 +148,7 @@ class ClientDocuments:
             fresh_until=now + fresh_seconds(answer.headers) * SECOND,
         )
 
-    async def _asked(self, url: str, *, known: bool) -> Fetched:
+    async def _asked(self, url: str, *, allowed: bool) -> Fetched:
         """One error for whatever keeps a document from being read, so that it tells nothing of the network.
 
         Whoever runs the gateway finds the cause in the log.
@@ -162,7 +156,7 @@ class ClientDocuments:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 return await self._fetching.fetch(
-                    url, known=known, headers={"Accept": "application/json"}, max_bytes=client_id_metadata.MAX_BYTES
+                    url, allowed=allowed, headers={"Accept": "application/json"}, max_bytes=client_id_metadata.MAX_BYTES
                 )
         except (OutsideUrlRefused, OutsideUnreachable, TimeoutError) as error:
             cause = error.__cause__ or error
