@@ -101,6 +101,8 @@ class Clients:
 
 def unblocked(uris: tuple[str, ...], blocked_hosts: Collection[str]) -> tuple[str, ...]:
     """Those that lead elsewhere."""
+    if not blocked_hosts:
+        return uris
     return tuple(uri for uri in uris if not hosts.is_listed(redirect_uri.target(uri).label, blocked_hosts))
 
 

@@ -32,7 +32,8 @@ class Register:
         kept = unblocked(metadata.redirect_uris, self.blocked_hosts)
         if not kept:
             raise OAuthError(oauth.INVALID_REDIRECT_URI, BLOCKED, param="redirect_uris")
-        metadata = replace(metadata, redirect_uris=kept)
+        if kept != metadata.redirect_uris:
+            metadata = replace(metadata, redirect_uris=kept)
         subject, known = limits.subject(metadata.client_name, *metadata.redirect_uris)
         await self.limits.admit(self.limit, subject, known=known)
         client_id, secret = self.clients.register(metadata)

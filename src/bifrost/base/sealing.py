@@ -2,12 +2,13 @@
 
 The first key of the ring seals; every key opens, so a ring rotates by putting a new key in front. Each use has a key
 of its own, derived from the ring's key and the name of the use. A ring may have a source that tells when its keys have
-changed; it is asked before anything is sealed, and when something was sealed with a key that the ring does not know.
+changed; it is asked before anything is sealed that is kept, and when something was sealed with a key that the ring does not know.
 """
 
 import base64
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -22,6 +23,7 @@ KEY_BYTES = 32
 KEY_ID_BYTES = 4
 NONCE_BYTES = 12
 MAC_BYTES = 24
+LOOK_SECONDS = 0.1
 RECENT_MACS = 4_096
 """A cookie comes with every step of a flow, and to tell whether it was made here costs as much as a statement."""
 
@@ -41,6 +43,7 @@ class KeyRing:
     def __init__(self, keys: Sequence[bytes], changed: Callable[[], Sequence[bytes] | None] = lambda: None) -> None:
         """`changed` gives the keys of today when they are others than before, else None."""
         self._changed = changed
+        self._looked_at = -LOOK_SECONDS
         self._use(keys)
 
     def __repr__(self) -> str:
@@ -64,6 +67,7 @@ class KeyRing:
         self._sealing_id = self._ids[0]
 
     def _refresh(self) -> None:
+        self._looked_at = time.monotonic()
         changed = self._changed()
         if changed is not None:
             self._use(changed)
@@ -93,8 +97,12 @@ class KeyRing:
             raise SealBrokenError from error
 
     def seal_name(self, plain: bytes, *, use: str) -> str:
-        """AES-SIV (RFC 5297), deterministic: the same bytes give the same name, as client ids want it."""
-        self._refresh()
+        """AES-SIV (RFC 5297), deterministic: the same bytes give the same name, as client ids want it.
+
+        A new key in front is noticed a moment later than by `seal`: no row waits for a name to be sealed anew.
+        """
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._refresh()
         siv = _siv(self._keys[self._sealing_id], use).encrypt(plain, None)
         return encode(decode(self._sealing_id) + siv)
 
