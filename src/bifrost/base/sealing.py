@@ -2,7 +2,8 @@
 
 The first key of the ring seals; every key opens, so a ring rotates by putting a new key in front. Each use has a key
 of its own, derived from the ring's key and the name of the use. A ring may have a source that tells when its keys have
-changed; it is asked before anything is sealed that is kept, and when something was sealed with a key that the ring does not know.
+changed; it is asked before anything that is kept is sealed, and when something was sealed with a key that the ring
+does not know.
 """
 
 import base64
