@@ -42,6 +42,8 @@ class Upstreams:
     _by_name: dict[str, Upstream] = field(default_factory=dict)
     _by_slug: dict[str, Upstream] = field(default_factory=dict)
     _listed_at: int = -MAX_AGE_MILLISECONDS
+    _looks: int = 0
+    """How often this process had a reason to look again."""
 
     async def configure(self, wanted: NewUpstream, config_mac: str) -> None:
         """Make it as the configuration says, unless it was changed otherwise since. Raises UpstreamInvalid."""
@@ -69,6 +71,7 @@ class Upstreams:
     def look_again(self) -> None:
         """After a change by this process, which then feels it at once."""
         self._listed_at = self.clock.now() - MAX_AGE_MILLISECONDS
+        self._looks += 1
 
     def made(self, wanted: NewUpstream, upstream_id: str) -> Upstream:
         """A new upstream, its secrets sealed for it. Raises UpstreamInvalid for a program that may not be started.
@@ -144,14 +147,17 @@ class Upstreams:
         return self.clock.now() - self._listed_at >= MAX_AGE_MILLISECONDS
 
     async def _list(self) -> None:
-        now = self.clock.now()
+        now, looks = self.clock.now(), self._looks
         known = {upstream.id: upstream for upstream in self._listed}
         found = [upstream for upstream in await self.store.upstreams() if not upstream.disabled]
         # one that is as it was stays the same object, so that comparing it costs nothing
         self._listed = [known[one.id] if known.get(one.id) == one else one for one in found]
         self._by_name = {upstream.name: upstream for upstream in self._listed}
         self._by_slug = {upstream.endpoint_slug: upstream for upstream in self._listed}
-        self._listed_at = now
+        if looks == self._looks:
+            self._listed_at = now
+        else:
+            self._listed_at = now - MAX_AGE_MILLISECONDS  # what was read may be from before the change
 
     async def all(self) -> list[Upstream]:
         """Every upstream, disabled ones included, by name, as the database has them now."""

@@ -1,5 +1,6 @@
 """The registry: what an upstream may look like, and how fresh the list is."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -138,6 +139,29 @@ async def test_a_change_of_this_process_is_felt_at_once(upstreams: Upstreams) ->
     assert await upstreams.enabled() == []
     await upstreams.configure(WANTED, "mac")
     assert [upstream.name for upstream in await upstreams.enabled()] == ["notes"]
+
+
+@pytest.mark.anyio
+async def test_a_list_that_was_under_way_when_this_process_changed_something_is_not_kept(
+    upstreams: Upstreams, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §6: it may be from before the change, and may come after one that is not."""
+    goes_on = asyncio.Event()
+
+    async def slow() -> list[Upstream]:
+        found = list(kept.listed.values())
+        await goes_on.wait()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "upstreams", slow)
+        before = asyncio.create_task(upstreams.enabled())
+        await asyncio.sleep(0)
+    await upstreams.configure(WANTED, "mac")
+    assert [one.name for one in await upstreams.enabled()] == ["notes"]
+    goes_on.set()
+    assert await before == []
+    assert [one.name for one in await upstreams.enabled()] == ["notes"]
 
 
 @pytest.mark.anyio
