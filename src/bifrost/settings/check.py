@@ -6,7 +6,8 @@ from bifrost.base.key_file import KeyFileError, ring_from_text
 from bifrost.http.addresses import AllowedNetworks
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.public_urls import is_loopback
-from bifrost.settings.models import ConfigurationError, Settings
+from bifrost.protocol import hosts
+from bifrost.settings.models import ClientSettings, ConfigurationError, Settings
 from bifrost.storage.database import is_postgresql_url
 from bifrost.upstreams.transports.stdio.command import is_command_path
 
@@ -29,6 +30,7 @@ def check(settings: Settings) -> None:
             "change everything. Make one, for example with: openssl rand -hex 32"
         )
     _check_storage(settings)
+    _check_hosts(settings.client)
     _check_unique("mcp.client_configs", "name", [entry.name for entry in settings.mcp.client_configs])
     slugs = [entry.endpoint_slug or entry.name.lower() for entry in settings.mcp.client_configs]
     _check_unique("mcp.client_configs", "endpoint_slug", slugs)
@@ -67,6 +69,17 @@ def _check_public_urls(urls: tuple[str, ...]) -> None:
             raise ConfigurationError(f"server.public_urls: {url} must be https; plain http is for loopback only.")
     if len({url.partition(":")[0] for url in urls}) > 1:
         raise ConfigurationError("server.public_urls must be all https, or all loopback.")
+
+
+def _check_hosts(client: ClientSettings) -> None:
+    for name in ("client_id_metadata_allowed_hosts", "client_id_metadata_blocked_hosts", "blocked_redirect_hosts"):
+        applications = name == "blocked_redirect_hosts"
+        for listed in getattr(client, name):
+            if not hosts.may_stand(listed, applications=applications):
+                raise ConfigurationError(
+                    f"client.{name}: {listed!r} is not a host; write example.com, or *.example.com for all below it, "
+                    f"without scheme, port and path{', or name:// for an application' if applications else ''}."
+                )
 
 
 def _check_virtual_mcps(settings: Settings, taken: list[str]) -> None:

@@ -258,6 +258,12 @@ def test_a_postgresql_url_that_cannot_be_read_is_refused_without_repeating_it(ur
     [
         ({"server": {"trusted_proxies": ["10.0.0.1/33"]}}, ("server.trusted_proxies",)),
         ({"server": {"trusted_proxies": ["proxy.example"]}}, ("server.trusted_proxies",)),
+        ({"client": {"blocked_redirect_hosts": ["a.example", "https://b.example"]}}, ("https://b.example", "name://")),
+        (
+            {"client": {"client_id_metadata_blocked_hosts": ["b.example:443"]}},
+            ("blocked_hosts", "without scheme, port"),
+        ),
+        ({"client": {"client_id_metadata_allowed_hosts": ["cursor://"]}}, ("client_id_metadata_allowed_hosts",)),
         ({"encryption_keys": ["secret-too-short"]}, ("encryption_keys", "32 bytes")),
         ({"encryption_keys": ["A" * 43, "secret-not-base64!!"]}, ("encryption_keys", "32 bytes")),
         (_key(id="a") | {"x": None}, ("x",)),
