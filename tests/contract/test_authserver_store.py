@@ -43,7 +43,7 @@ async def _submit(store: SqlAuthServerStore, flow_id: str, now: int) -> bool:
 
 
 async def _deny(store: SqlAuthServerStore, flow_id: str, now: int) -> bool:
-    return await store.deny_flow(flow_id, now)
+    return await store.deny_flow(flow_id, now) is not None
 
 
 async def _choose(store: SqlAuthServerStore, flow_id: str, now: int) -> bool:

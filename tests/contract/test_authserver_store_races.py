@@ -90,7 +90,7 @@ async def test_of_parallel_submits_and_denials_exactly_one_wins(
         return given.id if done else None
 
     async def deny(flow_id: str) -> str | None:
-        return "denied" if await next(processes).deny_flow(flow_id, NOW) else None
+        return "denied" if await next(processes).deny_flow(flow_id, NOW) is not None else None
 
     tries = [(pending.id, act) for pending in flows for act in (submit, deny) * (AT_ONCE // 2)]
     outcomes = await together(act(flow_id) for flow_id, act in tries)

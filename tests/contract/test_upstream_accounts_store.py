@@ -286,7 +286,8 @@ async def test_what_a_flow_connected_goes_to_its_identity_or_nowhere(
     if ending == "submit":
         assert await authserver.submit_flow(pending.id, given, code_of(given), NOW)
     else:
-        assert await authserver.deny_flow(pending.id, NOW)
+        taken = await authserver.deny_flow(pending.id, NOW)
+        assert [one.tokens.access_token for one in taken or ()] == ["connected"], "the services are told of it"
     held = {credential.upstream_id: credential.tokens.access_token for credential in await store.credentials_of(ANN)}
     assert held == {"up_2": before.tokens.access_token} | ({"up_1": "connected"} if ending == "submit" else {})
     assert await store.credentials_of(Owner("flow", pending.id)) == []
@@ -390,7 +391,7 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "browser_gave_consent": lambda: connect.browser_gave_consent(BROWSER, KEY, NOW),
     }
     methods = {name for kind in (SqlUpstreamOAuthStore, SqlConnectStore) for name in vars(kind) if name[0] != "_"}
-    part_of_another = {"move_credentials", "drop_credentials", "sweep", "opened"}
+    part_of_another = {"move_credentials", "take_credentials", "sweep", "opened"}
     assert methods - part_of_another == set(calls)
     await database.close()
     for call in calls.values():

@@ -62,7 +62,7 @@ def authorization_server(
     pushed = PushedRequests(SqlPushedStore(parts.database), authorize, clock, requires_par, parties.pushes)
     life = administration.life
     remembered = Remembered(parts.consents, identities, clock)
-    consent = Consent(store, clients, identities, remembered, parts.credentials, life, config, clock)
+    consent = Consent(store, clients, identities, remembered, life, config, clock)
     signing_in = administration.admin_sign_ins.sign_ins
     asking = Asking(signing_in.discovery, signing_in.probe, parts.vault, clock)
     services = Services(parts.upstreams, parts.virtual_mcps, identities, parts.credentials, asking)

@@ -35,9 +35,7 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.base.events import Event
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth, redirect_uri, scope
-from bifrost.upstreams.accounts import Owner
 from bifrost.upstreams.credential_life import CredentialLife
-from bifrost.upstreams.oauth.refresh import Credentials
 
 log = structlog.get_logger()
 
@@ -48,7 +46,6 @@ class Consent:
     clients: Clients
     identities: Identities
     remembered: Remembered
-    credentials: Credentials
     life: CredentialLife
     config: AuthServerConfig
     clock: Clock
@@ -141,8 +138,8 @@ class Consent:
         offered = await self.remembered.offer(flow, client, person)
         if offered is not None:
             await self.remembered.forget_for(offered, client.client_id)
-        connected = await self.credentials.held(Owner("flow", flow.id))
-        if not await self.store.deny_flow(flow.id, self.clock.now()):
+        connected = await self.store.deny_flow(flow.id, self.clock.now())
+        if connected is None:
             raise FlowNotFound
         if flow.identity is not None:  # of whoever said no before that nobody knows more than a log does
             who = f"{flow.identity.kind}:{flow.identity.id}"

@@ -17,6 +17,7 @@ from bifrost.authserver.models import (
     StoredCode,
 )
 from bifrost.identity.models import Identity
+from bifrost.upstreams.accounts import Credential
 
 
 class AuthServerStore(Protocol):
@@ -47,8 +48,11 @@ class AuthServerStore(Protocol):
         """
         ...
 
-    async def deny_flow(self, flow_id: str, now: int) -> bool:
-        """Consume the flow. Of parallel calls, submits included, exactly one wins."""
+    async def deny_flow(self, flow_id: str, now: int) -> list[Credential] | None:
+        """Consume the flow, and delete and give what was connected in it; None when it is over.
+
+        Of parallel calls, submits included, exactly one wins.
+        """
         ...
 
     async def authorization_code(self, code_hash: str) -> StoredCode | None: ...

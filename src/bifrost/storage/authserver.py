@@ -34,7 +34,7 @@ from bifrost.storage.counters import SqlCounterStore
 from bifrost.storage.database import Connection, Database, Row, members, queries
 from bifrost.storage.remembered import Remembered
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
-from bifrost.upstreams.accounts import Owner
+from bifrost.upstreams.accounts import Credential, Owner
 
 SWEPT_AT_ONCE = 500
 """Rows in one transaction of the sweeper; some milliseconds."""
@@ -146,12 +146,11 @@ class SqlAuthServerStore:
         )
         return finished is not None
 
-    async def deny_flow(self, flow_id: str, now: int) -> bool:
+    async def deny_flow(self, flow_id: str, now: int) -> list[Credential] | None:
         async with self._database.transaction(unmarked=True) as connection:
             if await self._queries.finish_flow(connection, id=flow_id, now=now) is None:
-                return False
-            await self._accounts.drop_credentials(connection, Owner("flow", flow_id))
-        return True
+                return None
+            return await self._accounts.take_credentials(connection, Owner("flow", flow_id))
 
     async def authorization_code(self, code_hash: str) -> StoredCode | None:
         row = await self._one("authorization_code", code_hash=code_hash)

@@ -171,12 +171,13 @@ class SqlUpstreamOAuthStore:
 
     async def move_credentials(self, connection: Connection, source: Owner, target: Owner, now: int) -> None:
         """Inside the transaction of a submit: what the flow connected becomes the identity's, sealed anew for it."""
-        taken = self._queries.take_credentials(connection, owner_kind=source.kind, owner_id=source.id)
-        for row in [row async for row in taken]:
-            await self._keep(connection, replace(self.opened(row), owner=target), now)
+        for credential in await self.take_credentials(connection, source):
+            await self._keep(connection, replace(credential, owner=target), now)
 
-    async def drop_credentials(self, connection: Connection, owner: Owner) -> None:
-        await self._queries.forget_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)
+    async def take_credentials(self, connection: Connection, owner: Owner) -> list[Credential]:
+        """Inside a transaction: delete all that this owner has, and give it."""
+        taken = self._queries.take_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)
+        return [self.opened(row) async for row in taken]
 
     async def sweep(self, connection: Connection, before: int) -> None:
         await self._queries.sweep_sign_ins(connection, before=before)
