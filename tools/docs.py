@@ -60,7 +60,7 @@ options of the command line. Without any of them it listens on loopback with a S
 * A key that is not listed here is an error that names the nearest one. `$schema` is ignored.
 * A string `env.NAME` is replaced by the environment variable `NAME`; one that is not set is an error. Secrets are best
   given like this.
-* `BIFROST_SECTION__KEY` sets one key: `BIFROST_SERVER__PORT=9090`. Where a list of addresses or keys is expected, the
+* `BIFROST_SECTION__KEY` sets one key: `BIFROST_SERVER__PORT=9090`. Where a list of addresses, hosts or keys is expected, the
   value may be separated by commas; any other list or object is written as JSON.
 * Upstreams and virtual keys are made from the file when they are not in the database yet, and follow later edits of the
   file, until one is changed in another way, for example by `bifrost keys revoke`: then the database wins. Taking an

@@ -35,7 +35,7 @@ EXTENSIONS = "extensions"
 MAX_ROUNDS = 16
 """Of questions that one request of an older client may lead to."""
 
-Entry = Literal["new", "with answers", "again"]
+Admission = Literal["new", "with answers", "again"]
 """How a request comes to its place: like any other; with what a person has answered, so that it waits for one; or it
 goes on with what was let in before."""
 
@@ -86,7 +86,7 @@ class Forward:
         )
 
     async def _request(
-        self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any], entry: Entry = "new"
+        self, requester: Requester, peer: Peer, route: Route, params: Mapping[str, Any], entry: Admission = "new"
     ) -> Raw:
         fields = route.fields
         if route.mirrored:
@@ -126,7 +126,7 @@ class Forward:
         state = self.states.opened(call, route, params)
         if state and state.held:
             return await self._resume(call, route, params, state)
-        entry: Entry = "with answers" if state else "new"
+        entry: Admission = "with answers" if state else "new"
         sent = _with_state(params, state)
         if askable(call.client.capabilities) and not (await self.sessions.facts(peer)).stateless:
             return await self._hold(call, peer, route, sent, entry)
@@ -139,7 +139,7 @@ class Forward:
         sealed = self.states.seal(call, route, params, upstream_state=jsonrpc.text(members.get(REQUEST_STATE)))
         return jsonrpc.raw({**members, REQUEST_STATE: sealed})
 
-    async def _hold(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any], entry: Entry) -> Raw:
+    async def _hold(self, call: Call, peer: Peer, route: Route, params: Mapping[str, Any], entry: Admission) -> Raw:
         held = self.held.begin(
             call.principal,
             call.caller.identity,

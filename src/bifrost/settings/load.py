@@ -13,7 +13,16 @@ from bifrost.settings.check import check
 from bifrost.settings.models import ConfigurationError, Settings
 
 ENVIRONMENT_PREFIX = "BIFROST_"
-_LISTS = ("public_urls", "trusted_proxies", "allowed_origins", "encryption_keys", "stdio_allowed_commands")
+_LISTS = (
+    "public_urls",
+    "trusted_proxies",
+    "allowed_origins",
+    "encryption_keys",
+    "stdio_allowed_commands",
+    "client_id_metadata_allowed_hosts",
+    "client_id_metadata_blocked_hosts",
+    "blocked_redirect_hosts",
+)
 _LATER = {"identity": "signing in with an OpenID provider", "server.tls": "serving TLS itself"}
 
 

@@ -1,6 +1,5 @@
 """The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -27,6 +26,7 @@ from bifrost.base.clock import SECOND
 from bifrost.identity.models import Identity
 from bifrost.protocol import scope
 from bifrost.storage import database as db
+from bifrost.storage import steps
 from bifrost.storage.audit import SqlAuditStore
 from bifrost.storage.clients import SqlClientStore
 from bifrost.storage.consents import SqlConsentStore
@@ -35,9 +35,6 @@ from bifrost.storage.database import Connection, Database, Row, members, queries
 from bifrost.storage.remembered import Remembered
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.upstreams.accounts import Credential, Owner
-
-SWEPT_AT_ONCE = 500
-"""Rows in one transaction of the sweeper; some milliseconds."""
 
 
 class SqlAuthServerStore:
@@ -250,20 +247,11 @@ class SqlAuthServerStore:
     async def sweep(self, before: int) -> None:
         """Delete what expired before this time, and what a flow connected that nobody finished."""
         for what in ("pending_flows", "access_tokens", "refresh_tokens", "grants", "key_guesses"):
-            # in small steps, each a transaction, so that nobody waits long for the one before
-            while await self._swept(f"sweep_{what}", before):
-                pass
+            await steps.delete(self._database, getattr(self._queries, f"sweep_{what}"), before)
         async with self._database.transaction() as connection:
             await self._accounts.sweep(connection, before)
             await self._consents.sweep(connection, before)
             await self._counters.sweep(connection, before)
-
-    async def _swept(self, query: str, before: int) -> bool:
-        """One step; whether there may be more."""
-        await asyncio.sleep(0)  # it is everybody else's turn
-        async with self._database.transaction() as connection:
-            deleted = getattr(self._queries, query)(connection, before=before, limit=SWEPT_AT_ONCE)
-            return len([row async for row in deleted]) == SWEPT_AT_ONCE
 
     async def _given_for(self, claim: Callable[[Connection], Awaitable[object]], tokens: NewTokens) -> bool:
         """Write the tokens for what is claimed, or nothing: it was claimed before, or the grant was revoked.

@@ -98,6 +98,8 @@ def test_the_file_is_named_by_the_argument_or_else_by_the_environment(tmp_path: 
         ("BIFROST_SERVER__HOST", "::1", "server.host", "::1"),
         ("BIFROST_SERVER__TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.1", "server.trusted_proxies",
          ("10.0.0.0/8", "192.0.2.1")),
+        ("BIFROST_CLIENT__BLOCKED_REDIRECT_HOSTS", "evil.example, evil-app",
+         "client.blocked_redirect_hosts", ("evil.example", "evil-app")),
         ("BIFROST_CLIENT__ACCESS_TOKEN_TTL", "3600", "client.access_token_ttl", 3_600),
         ("BIFROST_CLIENT__ENFORCE_AUTH_ON_INFERENCE", "true", "client.enforce_auth_on_inference", True),
         ("BIFROST_CLIENT__ENFORCE_AUTH_ON_INFERENCE", "false", "client.enforce_auth_on_inference", False),
