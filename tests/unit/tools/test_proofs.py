@@ -136,7 +136,7 @@ def test_the_page_is_written_and_then_up_to_date(project: Project, capsys: pytes
     assert proofs.main([]) == 0
     assert proofs.main(["--check"]) == 0
     page = (project.root / "docs" / "page.md").read_text()
-    assert "2 rows; 0 have no test and say why." in page
+    assert "2 rows; every one has a test." in page
     assert (
         "| TC-901 P0 | One thing \\| another. | `tests/flows/test_it.py::test_one` (running gateway) | shown. |" in page
     )
