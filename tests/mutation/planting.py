@@ -94,11 +94,18 @@ def _signature(text: str, where: str) -> str:
 
 
 def _constants_into(module: types.ModuleType, mutant: Mutant, root: Path) -> bool:
-    """The constants of the mutant in every module that has them; not when one was needed while modules were loaded."""
+    """The constants of the mutant in every module that has them.
+
+    Not when one was needed while modules were loaded, and not when they cannot be made without the rest of the module:
+    that nothing could be planted is nothing that a test has noticed.
+    """
     fresh = types.ModuleType(module.__name__)
     tree = ast.parse(mutant.text)
     plain: list[ast.stmt] = [one for one in tree.body if isinstance(one, ast.Assign | ast.Import | ast.ImportFrom)]
-    exec(compile(ast.Module(plain, []), "constants", "exec"), vars(fresh))  # noqa: S102 - our own source
+    try:
+        exec(compile(ast.Module(plain, []), "constants", "exec"), vars(fresh))  # noqa: S102 - our own source
+    except Exception:  # noqa: BLE001 - one is made of a function or a class, or of nothing that there is
+        return False
     stored = [name for one in plain if isinstance(one, ast.Assign) for name in ast.walk(one) if _is_stored(name)]
     assigned = {name.id for name in stored if isinstance(name, ast.Name)}
     changed = {name for name in assigned if vars(fresh)[name] != vars(module).get(name)}

@@ -1,6 +1,7 @@
 """Sealing: what is bound to what, and what breaks it."""
 
 import re
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -244,6 +245,12 @@ def test_base64url_without_padding_goes_there_and_back(raw: bytes) -> None:
     assert "=" not in encode(raw)
 
 
+@pytest.mark.parametrize(("raw", "text"), [(b"\x001", "ADE"), (b"\x00\x001", "AAAx"), (b"\xc7\x1c\x71", "xxxx")])
+def test_only_the_padding_is_left_out_of_base64url(raw: bytes, text: str) -> None:
+    """RFC 4648 §5: whatever the last character is."""
+    assert encode(raw) == text
+
+
 @given(st.binary(max_size=400))
 def test_what_is_sealed_with_a_secret_opens_with_it(plain: bytes) -> None:
     """Contract §6: the successor pair is kept under a key derived from the presented token."""
@@ -269,3 +276,14 @@ def test_no_text_makes_opening_with_a_secret_fail_in_another_way(text: str) -> N
 def test_a_mac_that_is_no_ascii_is_just_none_of_ours() -> None:
     """Ours: whatever comes from outside can be compared."""
     assert not KeyRing([b"k" * 32]).made("data", "é", use="test")
+
+
+def test_long_texts_of_strangers_are_not_kept_once_they_are_judged() -> None:
+    """Ours: a cookie comes back at every step, but what anybody sends at length takes no memory afterwards."""
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert not RING.made(f"{number:0>10000}", "no mac", use="test")
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

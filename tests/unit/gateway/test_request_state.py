@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from bifrost.base.sealing import KeyRing
 from bifrost.gateway import request_state
-from bifrost.gateway.request_state import REQUEST_STATE, RequestStates
+from bifrost.gateway.request_state import INPUT_RESPONSES, REQUEST_STATE, RequestStates
 from bifrost.protocol import jsonrpc
 from bifrost.protocol.jsonrpc import RpcError
 from tests.support.clock import FakeClock
@@ -64,6 +64,11 @@ def test_arguments_that_cannot_be_read_or_in_two_ways_fit_themselves_only(given:
     """Nobody can say that an upstream reads them as the gateway does."""
     assert _fits(given, given)
     assert not _fits(given, sent)
+
+
+def test_the_members_have_the_names_that_both_sides_know() -> None:
+    """2026-07-28, multi-round-trip requests."""
+    assert (INPUT_RESPONSES, REQUEST_STATE) == ("inputResponses", "requestState")
 
 
 def test_a_request_without_a_state_has_none() -> None:

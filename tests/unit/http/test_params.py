@@ -210,3 +210,23 @@ async def test_a_form_has_a_largest_size() -> None:
     """Contract §3's 64 KiB hold for forms as well."""
     with pytest.raises(TooLarge):
         await params.form(request(FORM, method="POST", body=b"a=" + quote_plus("x" * MAX_FORM_BYTES).encode()))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("query", "name"), [(b"code=s3cret", "code"), (b"x=1&token=s3cret", "token"), (b"token=1&code=2", "code")]
+)
+async def test_a_secret_in_the_url_is_refused_whatever_the_body_says(query: bytes, name: str) -> None:
+    """Contract §6, OAuth 2.1 §2.4.1: the answer names the parameter and never its value."""
+    with pytest.raises(Invalid, match="never in the URL") as caught:
+        await params.secret_form(request(FORM, method="POST", query=query, body=b"code=body"), ("code", "token"))
+    assert caught.value.param == name
+    assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("query", [b"", b"token=", b"client_id=x", b"Token=x"])
+async def test_without_a_secret_in_the_url_the_form_of_the_body_is_what_counts(query: bytes) -> None:
+    """RFC 6749 §3.2: unknown parameters are ignored; an empty value is none."""
+    sent = request(FORM, method="POST", query=query, body=b"token=body")
+    assert (await params.secret_form(sent, ("code", "token"))).get("token") == "body"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bifrost.base.errors import Invalid
 from bifrost.http import strict_json
-from bifrost.http.strict_json import MAX_DEPTH, MAX_DIGITS
+
+MAX_DEPTH, MAX_DIGITS = 16, 32
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=10)
 JSON = st.recursive(

@@ -82,6 +82,12 @@ def test_what_is_not_json_is_a_parse_error(raw: bytes) -> None:
     assert caught.value.code == jsonrpc.PARSE_ERROR
 
 
+def test_the_codes_are_those_that_everybody_knows() -> None:
+    """JSON-RPC 2.0 §5.1."""
+    assert (jsonrpc.PARSE_ERROR, jsonrpc.INVALID_REQUEST, jsonrpc.METHOD_NOT_FOUND) == (-32700, -32600, -32601)
+    assert (jsonrpc.INVALID_PARAMS, jsonrpc.INTERNAL_ERROR, jsonrpc.SERVER_ERROR) == (-32602, -32603, -32000)
+
+
 @pytest.mark.parametrize("opening", [b"[", b'{"params":{"a":', b'{"jsonrpc":"2.0","method":"m","params":{"a":['])
 def test_deep_nesting_is_refused_like_any_other_bad_body(opening: bytes) -> None:
     """A body of brackets must not become a fault of ours."""
@@ -175,6 +181,17 @@ def test_half_a_surrogate_pair_of_a_server_is_the_replacement_character(text: by
     """RFC 8259 §8.2; an escaped backslash before `ud83d` makes no escape of it."""
     found = jsonrpc.decode_leniently(b'{"jsonrpc":"2.0","id":1,"result":{"a":"' + text + b'"}}')
     assert jsonrpc.value(found.result) == {"a": read}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spelling", ["\\u{:04x}", "\\u{:04X}"])
+def test_every_half_is_replaced_and_every_pair_is_left_however_it_is_spelled(spelling: str) -> None:
+    """RFC 8259 §7, §8.2: upper and lower case mean the same; text around them stays."""
+    for high, low in zip(range(0xD800, 0xDC00), range(0xDFFF, 0xDBFF, -1), strict=True):
+        one, other = spelling.format(high), spelling.format(low)
+        text = f"{one} {other} {one}{other}{one}x{other}{other}"
+        found = jsonrpc.decode_leniently(f'{{"jsonrpc":"2.0","id":1,"result":"{text}"}}'.encode())
+        pair = chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
+        assert jsonrpc.value(found.result) == f"\ufffd \ufffd {pair}\ufffdx\ufffd\ufffd"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

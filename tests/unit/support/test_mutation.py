@@ -55,6 +55,15 @@ def test_a_change_that_no_test_notices_is_told_by_its_line(tmp_path: Path) -> No
     assert "0 not noticed" not in done.stdout
 
 
+def test_what_could_not_be_planted_has_not_been_noticed(tmp_path: Path) -> None:
+    """A module that has a table of its functions: no test looks at the number below it, whatever is tried first."""
+    _project(tmp_path, "planted_table", BELOW, code=f"{CODE}\n\nEVERY = (allowed,)\nSPARE = 7\n")
+    done = _run(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 not noticed" in done.stdout
+    assert "planted_table.py:9 : `7` becomes `8`" in done.stdout
+
+
 def test_a_default_that_is_changed_is_changed_for_those_who_leave_it_out(tmp_path: Path) -> None:
     """Defaults are made when a function is defined: its code alone does not have them."""
     _project(tmp_path, "planted_default", "", code="def allowed(count, limit=3):\n    return count < limit\n")
