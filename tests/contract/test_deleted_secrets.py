@@ -90,7 +90,7 @@ async def test_closing_leaves_nothing_that_was_deleted(sqlite_url: str) -> None:
     async with opened(sqlite_url) as database:
         accounts = await _filled(database)
         sealed = await _sealed(database)
-        await accounts.forget_credentials(Owner("vk", "vk-1"))
+        await SqlHeldStore(database, accounts).take(owner=Owner("vk", "vk-1"))
     assert _found(sqlite_url, [sealed["vk-1"]]) == 0
     assert _found(sqlite_url, sealed.values()) == PEOPLE - 1
 
@@ -107,7 +107,7 @@ async def test_a_log_that_somebody_reads_is_emptied_when_they_have_finished(
         reader = other.committed_rows()
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM upstream_credentials").fetchall()
-        await accounts.forget_credentials(Owner("vk", "vk-1"))
+        await SqlHeldStore(database, accounts).take(owner=Owner("vk", "vk-1"))
         await asyncio.sleep(0.5)
         assert _found(sqlite_url, [sealed]) == 1
         reader.execute("COMMIT")

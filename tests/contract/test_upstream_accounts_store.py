@@ -192,8 +192,6 @@ async def test_a_credential_belongs_to_one_owner_at_one_upstream(store: SqlUpstr
     again = await _kept(store, tokens=TokenSet(access_token="new"))
     assert (again.state, again.reason, again.more_scope, again.tokens.access_token) == ("active", "", "", "new")
     assert again.version > first.version
-    await store.forget_credentials(ANN)
-    assert await store.credentials_of(ANN) == []
     assert len(await store.credentials_of(BOB)) == 1
 
 
@@ -384,7 +382,6 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "client_key": store.client_key,
         "keep_client_key": lambda: store.keep_client_key(b"k"),
         "settle": lambda: store.settle(held, "orphaned", NOW),
-        "forget_credentials": lambda: store.forget_credentials(ANN),
         "add_connect_session": lambda: connect.add_connect_session(session, NOW),
         "connect_session": lambda: connect.connect_session("con_1"),
         "prove_connect_session": lambda: connect.prove_connect_session("con_1", BROWSER, NOW),

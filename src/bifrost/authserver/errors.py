@@ -46,13 +46,6 @@ class UnknownClient(NotFound):
     default_code = "client_not_found"
 
 
-class AuthorizationServerOff(NotFound):
-    """`mcp_server_auth_mode` is `headers`."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no authorization server here: this gateway takes virtual keys only.")
-
-
 class WrongBrowser(Denied):
     """The browser does not carry the secret of the flow's browser. Says nothing about the flow."""
 

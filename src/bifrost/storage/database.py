@@ -72,10 +72,6 @@ class Database(Protocol):
         """
         ...
 
-    async def check_writable(self) -> None:
-        """Find out within about a second whether writing is possible; nothing is written. Raises StorageUnavailable."""
-        ...
-
     def migration_lock(self) -> AbstractAsyncContextManager[Connection]:
         """A transaction that only one process at a time can hold."""
         ...

@@ -18,7 +18,6 @@ from bifrost.storage.postgresql_driver import DRIVER
 
 POOL_SIZE = 10
 CONNECT_SECONDS = 5
-CHECK_SECONDS = 1
 STATEMENT_MILLISECONDS = 10_000
 LOCK_MILLISECONDS = 5_000
 MIGRATION_LOCK = 0x42_69_66_72
@@ -117,12 +116,6 @@ class PostgresqlDatabase:
         if changes > self._marked_changes:
             self._mark, self._marked_changes = mark, changes
         return mark
-
-    async def check_writable(self) -> None:
-        with _failures_translated():
-            async with asyncio.timeout(CHECK_SECONDS), self.read() as connection:
-                if await connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
-                    raise StorageUnavailable(reason="the database is read-only")
 
     @asynccontextmanager
     async def migration_lock(self) -> AsyncIterator[Connection]:

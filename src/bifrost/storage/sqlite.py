@@ -21,9 +21,6 @@ from bifrost.storage.sqlite_driver import DRIVER, CommittedRows, SqliteConnectio
 BUSY_TIMEOUT_MILLISECONDS = 5_000
 """How long a transaction waits before it begins: for others of this process and for other processes together."""
 
-CHECK_MILLISECONDS = 1_000
-"""How long `check_writable` waits."""
-
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.000_5, 0.02
 """Between two looks at another process's lock; a transaction holds it for some tenths of a millisecond."""
 
@@ -160,10 +157,6 @@ class SqliteDatabase:
         return _Transaction(self, self._busy_milliseconds, unmarked=unmarked)
 
     statement = transaction
-
-    async def check_writable(self) -> None:
-        async with _Transaction(self, min(CHECK_MILLISECONDS, self._busy_milliseconds), unmarked=True):
-            pass
 
     async def begin(self, milliseconds: int) -> sqlite3.Connection:
         """The turn of this process and then the file's lock, in so much time altogether. Raises StorageUnavailable."""

@@ -165,10 +165,6 @@ class SqlUpstreamOAuthStore:
         async with self._database.transaction() as connection:
             await self._queries.settle(connection, **_version(credential), was=credential.state, state=state, now=now)
 
-    async def forget_credentials(self, owner: Owner) -> None:
-        async with self._database.transaction() as connection:
-            await self._queries.forget_credentials(connection, owner_kind=owner.kind, owner_id=owner.id)
-
     async def move_credentials(self, connection: Connection, source: Owner, target: Owner, now: int) -> None:
         """Inside the transaction of a submit: what the flow connected becomes the identity's, sealed anew for it."""
         for credential in await self.take_credentials(connection, source):

@@ -100,9 +100,6 @@ WHERE upstream_id = :upstream_id AND owner_kind = :owner_kind AND owner_id = :ow
   AND state = :was
 RETURNING version;
 
--- name: forget_credentials!
-DELETE FROM upstream_credentials WHERE owner_kind = :owner_kind AND owner_id = :owner_id;
-
 -- name: take_credentials
 DELETE FROM upstream_credentials WHERE owner_kind = :owner_kind AND owner_id = :owner_id
 RETURNING upstream_id, owner_kind, owner_id, kind, header_names, target, sealed, state, lasting, reason, more_scope, version;

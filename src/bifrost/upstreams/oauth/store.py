@@ -65,5 +65,3 @@ class UpstreamOAuthStore(Protocol):
 
     async def settle(self, credential: Credential, state: CredentialState, now: int) -> None:
         """Write the state that it has now, unless the row was changed meanwhile."""
-
-    async def forget_credentials(self, owner: Owner) -> None: ...
