@@ -25,7 +25,7 @@ from bifrost.settings import (
     environment,
 )
 from bifrost.storage.database import Database, queries
-from bifrost.storage.migrate import migrate
+from bifrost.storage.migrate import NewerSchemaError, migrate
 from bifrost.upstreams.models import NewUpstream, OAuthConfig, StdioConfig
 from bifrost.upstreams.registry import Upstreams
 from bifrost.upstreams.transports.stdio.command import AllowedCommands
@@ -73,7 +73,10 @@ def database(settings: Settings) -> Database:
 async def prepare(settings: Settings, opened: Database, clock: Clock, ring: KeyRing) -> None:
     """Open, migrate, and check that the keys are this database's. Raises ConfigurationError, StorageUnavailable."""
     await opened.open()
-    await migrate(opened, clock)
+    try:
+        await migrate(opened, clock)
+    except NewerSchemaError as error:
+        raise ConfigurationError(str(error)) from error
     named = queries("installation", opened.driver)
     async with opened.transaction() as connection:
         await named.keep_installation_value(

@@ -147,6 +147,16 @@ async def test_a_database_of_another_key_ring_is_refused(database_url: str, tmp_
     await _prepare(settings, RING)
 
 
+async def test_a_database_that_a_newer_version_changed_is_refused(database_url: str, tmp_path: Path) -> None:
+    """Architecture: migrations go forward only, so an older version would use tables that it does not know."""
+    settings = _settings(database_url, tmp_path)
+    await _prepare(settings, RING)
+    async with opened(database_url) as newer, newer.transaction() as connection:
+        await newer.run_script(connection, "INSERT INTO schema_migrations VALUES (9999, '9999_later', 0);")
+    with pytest.raises(ConfigurationError, match=r"newer version .migration 9999;.*the backup from before the update"):
+        await _prepare(settings, RING)
+
+
 async def test_a_rotated_ring_opens_what_the_old_key_sealed(database_url: str, tmp_path: Path) -> None:
     """Contract §8: the ring rotates by a new key in front; the old one may not be dropped while it is needed."""
     settings = _settings(database_url, tmp_path)

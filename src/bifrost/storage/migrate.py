@@ -19,14 +19,23 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 log = structlog.get_logger()
 
 
+class NewerSchemaError(Exception):
+    """A newer version has changed this database in ways that this one does not know."""
+
+
 async def migrate(database: Database, clock: Clock) -> list[str]:
-    """Bring the schema up to date and return the names of what was applied. Raises StorageUnavailable."""
+    """Bring the schema up to date and return the names of what was applied.
+
+    Raises NewerSchemaError, StorageUnavailable.
+    """
     named = queries("installation", database.driver)
     applied = []
     async with database.migration_lock() as connection:
         await database.run_script(connection, _VERSIONS)
         known = {row["number"] async for row in named.applied_migrations(connection)}
-        for number, name, script in migrations(database.dialect):
+        ours = tuple(migrations(database.dialect))
+        _check_known(known, ours[-1][0])
+        for number, name, script in ours:
             if number in known:
                 continue
             await database.run_script(connection, script)
@@ -34,6 +43,15 @@ async def migrate(database: Database, clock: Clock) -> list[str]:
             applied.append(name)
             log.info("migration_applied", migration=name)
     return applied
+
+
+def _check_known(applied: set[int], newest: int) -> None:
+    """Raises NewerSchemaError."""
+    if max(applied, default=0) > newest:
+        raise NewerSchemaError(
+            f"The database was changed by a newer version (migration {max(applied)}; this one knows {newest}). Start "
+            "that version, or put back the backup from before the update."
+        )
 
 
 def migrations(dialect: str = "sqlite") -> Iterator[tuple[int, str, str]]:
