@@ -134,10 +134,17 @@ def _written(path: Path, keys: list[bytes]) -> Path:
     # a random name: what a killed start leaves must not be in the way of the next one, which may have its process id
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=_UNFINISHED, dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
+        _owned_as(path, descriptor)
         json.dump({"keys": [encode(key) for key in keys]}, file)
         file.flush()
         os.fsync(file.fileno())
     return Path(name)
+
+
+def _owned_as(path: Path, descriptor: int) -> None:
+    """By whom the file that it will replace is owned: root rotates, and the gateway's own user reads on."""
+    if path.exists() and os.geteuid() == 0:
+        os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
 
 
 def _settled(directory: Path) -> None:

@@ -300,3 +300,16 @@ def test_a_damaged_file_gets_no_new_key(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError):
         put_in_front(path)
     assert path.read_text() == "{"
+
+
+def test_a_key_file_that_root_changes_still_belongs_to_whom_it_belonged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §11: mode 0600, so the gateway's own user could not read what root has written for itself."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: given.append((user, group)))
+    put_in_front(path)
+    assert given == [(path.stat().st_uid, path.stat().st_gid)]
