@@ -1,9 +1,22 @@
-"""`bifrost db`: what an operator does with the database; now, what is to be done after a backup was put back."""
+"""`bifrost db`: a backup of the database, and what is to be done after one was put back."""
 
 import argparse
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
+from bifrost import bootstrap
 from bifrost.cli.opened import with_gateway
+from bifrost.cli.serve import load
+from bifrost.settings import ConfigurationError, Settings
+from bifrost.storage import sqlite_backup
+
+BACKUP = """\
+Copy the database and the key ring, as they are at one moment, into a new directory that only its owner can read. The
+gateway may go on running. Keep the copy as safe as the data directory itself: it opens everything. For SQLite; of
+PostgreSQL, pg_dump makes the copy.
+"""
 
 RESTORED = """\
 To be run after an older database was put back, before or while the gateway serves. The backup does not know which
@@ -14,12 +27,63 @@ of the backup; look through them for what was revoked since.
 
 
 def add_to(commands: Any, with_config: argparse.ArgumentParser) -> None:
-    database = commands.add_parser("db", help="what is to be done after a backup was put back")
+    words = "back the database up, and what is to be done after a backup was put back"
+    database = commands.add_parser("db", help=words, description=f"{words[0].upper()}{words[1:]}.")
     actions = database.add_subparsers(title="actions", metavar="ACTION", required=True)
+    backup = actions.add_parser(
+        "backup", parents=[with_config], help="copy the database and the key ring", description=BACKUP
+    )
+    backup.add_argument("directory", type=Path, help="where to put them; it must not exist yet")
+    backup.set_defaults(run=_backup)
     restored = actions.add_parser(
         "restored", parents=[with_config], help="end everything that a backup would bring to life", description=RESTORED
     )
     restored.set_defaults(run=_restored)
+
+
+def _backup(chosen: argparse.Namespace) -> int:
+    """Raises ConfigurationError, StorageUnavailable."""
+    loaded = load(chosen.config)
+    kind, _, path = loaded.storage_url.partition(":///")
+    if kind != "sqlite":
+        raise ConfigurationError(
+            "The database is PostgreSQL's: make the copy with pg_dump, and keep the encryption keys with it "
+            f"({_where_keys_are(loaded)})."
+        )
+    source, directory = Path(path), chosen.directory
+    try:
+        directory.mkdir(mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"The directory {directory} cannot be made: {error.strerror}.") from error
+    try:
+        sqlite_backup.copy(source, directory / source.name)
+        # afterwards: a key that was put in front meanwhile is in the file, and those before it stay there
+        copied = [source.name, *_key_file_copied(loaded, directory)]
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
+    print(f"Copied {' and '.join(copied)} to {directory}.")
+    if loaded.encryption_keys:
+        print("The encryption keys come from the configuration: without them nobody can use the copy.")
+    return 0
+
+
+def _key_file_copied(loaded: Settings, directory: Path) -> list[str]:
+    """Raises ConfigurationError."""
+    if loaded.encryption_keys:
+        return []
+    file = Path(loaded.data_dir, bootstrap.KEY_FILE)
+    try:
+        descriptor = os.open(directory / file.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as copied:
+            copied.write(file.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"The key file {file} cannot be copied: {error.strerror}.") from error
+    return [file.name]
+
+
+def _where_keys_are(loaded: Settings) -> str:
+    return "encryption_keys" if loaded.encryption_keys else str(Path(loaded.data_dir, bootstrap.KEY_FILE))
 
 
 def _restored(chosen: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from bifrost import __version__
 from bifrost.base.errors import DomainError
 from bifrost.cli import admin, check_config, db, keys, serve
 from bifrost.settings import ConfigurationError
+from bifrost.storage.database import StorageUnavailable
 
 _VERSION = f"bifrost {__version__}"
 DESCRIPTION = "One MCP address for many tool servers, guarded by its own OAuth 2.1 authorization server."
@@ -31,9 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = chosen.run(chosen)
     except (ConfigurationError, DomainError) as error:
-        print(f"bifrost: {error}", file=sys.stderr)
+        print(f"bifrost: {_sentence(error)}", file=sys.stderr)
         return 1
     return code
+
+
+def _sentence(error: ConfigurationError | DomainError) -> str:
+    """To whoever runs the command, what the database said is worth more than that a request may be sent again."""
+    if isinstance(error, StorageUnavailable) and error.reason:
+        return (
+            f"The database cannot be used: {error.reason}. It is the one that storage.url or the data directory names."
+        )
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
