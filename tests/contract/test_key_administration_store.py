@@ -23,6 +23,7 @@ from bifrost.upstreams.models import Upstream
 from tests.contract._stores import (
     NOW,
     VAULT,
+    approval_of,
     authserver_store,
     code_of,
     flow,
@@ -167,6 +168,33 @@ async def test_a_value_is_retired_for_ever_when_it_is_rotated_away_or_deleted(
     with pytest.raises(VirtualKeyTaken):
         await store.reconfigure_virtual_key(_key(), HASH, "another mac")
     assert await store.virtual_key_by_hash(HASH) is None
+
+
+@pytest.mark.parametrize("by", ["rotation", "configuration"])
+async def test_who_showed_the_value_of_before_has_to_show_the_new_one(
+    store: SqlGovernanceStore, admin: SqlKeyAdministrationStore, database: Database, by: str
+) -> None:
+    """Ours: in a consent that is open, at a link and in a browser; what was given and connected stays."""
+    await _with_upstream(database)
+    await store.add_virtual_key(_key(), HASH, "mac")
+    identity, pending = Identity("vk", "vk-1"), flow()
+    await _hang_on(database, identity)
+    grants = authserver_store(database)
+    await grants.add_pending_flow(pending)
+    await grants.choose_identity(pending.id, identity, NOW)
+    finished, given = flow(), grant(identity=identity)
+    await grants.add_pending_flow(finished)
+    await grants.choose_identity(finished.id, identity, NOW)
+    assert await grants.submit_flow(finished.id, given, code_of(given), NOW, approval=approval_of(identity))
+    assert await store.reconfigure_virtual_key(_key(description="as before"), HASH, "second mac")
+    assert (len(await _kept(database)), len(await rows(database, "known_browsers"))) == (4, 1)
+    if by == "rotation":
+        assert await admin.rotate_virtual_key("vk-1", OTHER_HASH, "sk-bf-abcd…", NOW)
+    else:
+        assert await store.reconfigure_virtual_key(_key(), OTHER_HASH, "third mac")
+    assert await _kept(database) == ["grants", "upstream_credentials"]
+    assert await rows(database, "known_browsers") == []
+    assert len(await rows(database, "remembered_consents")) == 1
 
 
 async def test_a_changed_key_is_the_databases(store: SqlGovernanceStore, admin: SqlKeyAdministrationStore) -> None:

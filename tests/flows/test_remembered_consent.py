@@ -301,7 +301,7 @@ async def test_a_key_that_may_not_be_used_any_more_is_not_offered(
 async def test_a_key_with_a_new_value_has_to_be_shown_again(
     sqlite_url: str, tmp_path: Path, web: Web, clock: FakeClock
 ) -> None:
-    """Ours: a key is given a new value because somebody else may know the old one."""
+    """Ours: a key is given a new value because somebody else may know the old one; both may begin alike."""
     entry, client = {"id": "vk-2", "name": "rotated", "value": OTHER_KEY}, published(web, httpx2.AsyncClient())
     first = running_gateway(sqlite_url, tmp_path, clock=clock, governance={"virtual_keys": [entry]})
     async with first as running, running.browser() as browser:
@@ -309,7 +309,7 @@ async def test_a_key_with_a_new_value_has_to_be_shown_again(
         await oauth.approve(browser, await begin(browser, client), key=OTHER_KEY)
         assert await short(browser, client)
         person = browser.cookies[PERSON]
-    entry = {**entry, "value": OTHER_KEY.replace("other", "newer")}
+    entry = {**entry, "value": OTHER_KEY.replace("0123456789", "9876543210")}
     second = running_gateway(sqlite_url, tmp_path, clock=clock, governance={"virtual_keys": [entry]})
     async with second as running, running.browser() as browser:
         client.http = running.http

@@ -44,10 +44,13 @@ class SqlGovernanceStore:
             )
             if owner is not None:
                 raise VirtualKeyTaken(f"The value of the virtual key {key.name!r} is still that of {owner!r}.")
+            before = await self._queries.value_before(connection, name=key.name, value_hash=value_hash)
             # nothing is written to a key that was changed otherwise, so its old value in the file is no mistake
             changed = await self._queries.reconfigure_virtual_key(connection, **_row(key, value_hash, config_mac))
             if changed is not None and await self._queries.retired(connection, value_hash=value_hash):
                 raise VirtualKeyTaken(f"The value of the virtual key {key.name!r} was retired; give it another.")
+            if changed is not None and before != value_hash:
+                await forget_proofs(self._queries, connection, changed["id"])
         return changed is not None
 
     def virtual_key_by_hash(self, value_hash: str) -> Found:
@@ -109,6 +112,16 @@ def virtual_key_of(row: Row) -> VirtualKey:
         "budgets": msgspec.json.decode(values["budgets"], type=tuple[Budget, ...]),
     }
     return VirtualKey(**(values | decoded))
+
+
+async def forget_proofs(named: Queries, connection: Connection, key_id: str) -> None:
+    """Whoever showed a value that the key has no more has to show the new one: in a consent, at a link, in a browser.
+
+    The flows first: for a submit that is under way this waits, and forgets its browser next.
+    """
+    await named.leave_pending_flows(connection, id=key_id)
+    await named.delete_connect_sessions_of_key(connection, id=key_id)
+    await named.delete_browsers_of_key(connection, id=key_id)
 
 
 async def forget_key(named: Queries, connection: Connection, key_id: str) -> None:

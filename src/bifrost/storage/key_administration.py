@@ -6,7 +6,7 @@ from dataclasses import asdict
 from bifrost.governance.errors import VirtualKeyTaken
 from bifrost.governance.models import KeyChanges, VirtualKey, VirtualMcp
 from bifrost.storage.database import Connection, Database, is_taken, queries
-from bifrost.storage.governance import SqlGovernanceStore, encoded, forget_key, virtual_key_of
+from bifrost.storage.governance import SqlGovernanceStore, encoded, forget_key, forget_proofs, virtual_key_of
 from bifrost.storage.virtual_mcps import SqlVirtualMcpStore
 
 _IN_JSON = ("mcp_configs", "virtual_mcps", "rate_limit", "budgets")
@@ -50,6 +50,7 @@ class SqlKeyAdministrationStore:
             row = await self._queries.rotate_virtual_key(
                 connection, id=key_id, value_hash=value_hash, value_hint=value_hint, now=now
             )
+            await forget_proofs(self._queries, connection, key_id)
         return virtual_key_of(row)
 
     async def delete_virtual_key(self, key_id: str, now: int) -> VirtualKey | None:

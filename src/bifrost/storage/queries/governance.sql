@@ -17,6 +17,11 @@ SELECT other.name FROM virtual_keys other JOIN virtual_keys mine ON other.id <> 
 WHERE mine.name = :name AND mine.config_mac <> '' AND mine.config_mac <> :config_mac
   AND other.value_hash = :value_hash;
 
+-- name: value_before$
+-- Of the key that `reconfigure_virtual_key` changes.
+SELECT value_hash FROM virtual_keys WHERE name = :name OR value_hash = :value_hash
+ORDER BY CASE WHEN name = :name THEN 0 ELSE 1 END LIMIT 1;
+
 -- name: reconfigure_virtual_key^
 -- The entry of this name; or the one with its value, which has then got another name in the file.
 UPDATE virtual_keys SET
