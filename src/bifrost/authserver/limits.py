@@ -23,7 +23,8 @@ from bifrost.protocol import redirect_uri
 
 WINDOW_SECONDS = 60
 IN_ALL = 5
-"""All together may ask this many times as often as one; those of `KNOWN_HOSTS` do not count there."""
+"""All together may ask this many times as often as one. Those of `KNOWN_HOSTS` do not count there: each of them may ask
+so much more often, and all of them together so much more often again, because anybody can name their hosts."""
 OWN_SHARE = 4
 """A process counts for itself up to this part of a limit."""
 MAX_COUNTERS = 20_000
@@ -74,12 +75,13 @@ class Limits:
         """Count one more. Raises TooMany."""
         if not limit.per_minute:
             return
-        together = self._named(limit, None) if limit.in_all and not known else ""
+        together = self._named(limit, "known" if known else "all") if limit.in_all else ""
+        most = limit.per_minute * (IN_ALL if known else 1)
         # who is refused for its own sake does not use up what is there for all
         admitted = (
             not (together and self._counter(together).full)
-            and await self._admits(self._named(limit, subject), limit.per_minute * (IN_ALL if known else 1))
-            and (not together or await self._admits(together, limit.per_minute * IN_ALL))
+            and await self._admits(self._named(limit, f"one {subject}"), most)
+            and (not together or await self._admits(together, most * IN_ALL))
         )
         if not admitted:
             log.warning("limit_reached", limit=limit.name, subject=subject[:MAX_LOGGED_CHARACTERS])
@@ -87,7 +89,7 @@ class Limits:
 
     def refuse_if_full(self, limit: Limit, subject: str) -> None:
         """Without counting. Raises TooMany."""
-        if self._counter(self._named(limit, subject)).full:
+        if self._counter(self._named(limit, f"one {subject}")).full:
             raise self._refusal()
 
     async def _admits(self, bucket: str, most: int) -> bool:
@@ -109,10 +111,9 @@ class Limits:
         except StorageFault:
             return counter.own
 
-    def _named(self, limit: Limit, subject: str | None) -> str:
-        """The bucket of this minute for one subject, or for all of them together."""
-        one = "all" if subject is None else f"one {subject}"
-        return self._ring.mac(f"{self._minute()} {limit.name} {one}", use=_USE)
+    def _named(self, limit: Limit, whose: str) -> str:
+        """The bucket of this minute for `one …`, or for `all` or all `known` ones together."""
+        return self._ring.mac(f"{self._minute()} {limit.name} {whose}", use=_USE)
 
     def _minute(self) -> int:
         return self._clock.now() // (WINDOW_SECONDS * SECOND)

@@ -102,6 +102,15 @@ async def test_known_hosts_have_a_wider_limit_of_their_own(clock: FakeClock, cou
     assert await admitted(process, 500, "claude claude.ai", known=True) == 100
 
 
+async def test_inventing_names_on_a_known_host_does_not_help_for_long_either(
+    clock: FakeClock, counters: Counters
+) -> None:
+    """Contract §3, TC-086: everything has a bucket for all; what is written for them does not grow without end."""
+    process = Limits(counters, clock, RING)
+    assert sum([await admitted(process, 1, f"name {number} claude.ai", known=True) for number in range(600)]) == 500
+    assert await admitted(process, 20, "somebody else") == 20
+
+
 async def test_without_the_database_each_process_goes_on_by_itself(clock: FakeClock) -> None:
     """Ours: registering needs no database, and its limit needs none either."""
     assert await admitted(Limits(Counters(down=True), clock, RING), 100) == 20
