@@ -28,6 +28,7 @@ so much more often, and all of them together so much more often again, because a
 OWN_SHARE = 4
 """A process counts for itself up to this part of a limit."""
 MAX_COUNTERS = 20_000
+"""In memory at a time; the one that was used least lately goes first, so that what counts all together never does."""
 MAX_NAME_CHARACTERS = 64
 MAX_LOGGED_CHARACTERS = 128
 _USE = "request_counter"
@@ -124,6 +125,7 @@ class Limits:
             self._window = window
             self._counters.clear()
         counter = self._counters.setdefault(bucket, _Counter())
+        self._counters.move_to_end(bucket)
         if len(self._counters) > MAX_COUNTERS:
             self._counters.popitem(last=False)
         return counter

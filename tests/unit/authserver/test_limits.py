@@ -102,6 +102,20 @@ async def test_known_hosts_have_a_wider_limit_of_their_own(clock: FakeClock, cou
     assert await admitted(process, 500, "claude claude.ai", known=True) == 100
 
 
+async def test_a_flood_of_subjects_does_not_push_out_the_counter_of_all(
+    clock: FakeClock, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §3: what is forgotten first is what nobody has asked for lately."""
+    monkeypatch.setattr(limits, "MAX_COUNTERS", 10)
+    process, wrong = Limits(counters, clock, RING), Limit(name="failures", per_minute=30, in_all=False)
+    taken = 0
+    for number in range(300):
+        taken += await admitted(process, 1, f"name {number}")
+        await admitted(process, 5, f"nobody {number}", wrong)
+        await admitted(process, 5, f"nobody {number}'s friend", wrong)
+    assert taken == 100
+
+
 async def test_inventing_names_on_a_known_host_does_not_help_for_long_either(
     clock: FakeClock, counters: Counters
 ) -> None:
