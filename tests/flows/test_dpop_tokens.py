@@ -160,7 +160,7 @@ async def test_what_was_used_is_forgotten_when_it_is_too_old(
     """docs/storage.md."""
     await bound(running, key)
     assert len(await running.rows("used_proofs")) == 1
-    clock.advance(seconds=301)
+    clock.advance(seconds=361)
     await running.gateway.sweeper.sweep()
     assert await running.rows("used_proofs") == []
 

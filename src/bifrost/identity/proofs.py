@@ -18,6 +18,8 @@ from bifrost.protocol.jws import JwsError
 
 NONCE_SECONDS = 300
 """A nonce is good in the period it was given in, and in the next one."""
+SLACK_SECONDS = 60
+"""How much the clocks of two processes may differ before one forgets what the other would still take."""
 _USE = "dpop_nonce"
 
 log = structlog.get_logger()
@@ -63,7 +65,7 @@ class Proofs:
 
     async def sweep(self, _before: int) -> None:
         """Called every minute: a proof that is too old to be used needs no remembering. Raises StorageUnavailable."""
-        await self.store.drop_proofs(self.clock.now())
+        await self.store.drop_proofs(self.clock.now() - SLACK_SECONDS * SECOND)
 
     def checked(self, sent: SentProofs, access_token: str = "") -> Proof:
         """A proof that is right; whether it was used before, `spend` finds out. Raises ProofRefused, NonceNeeded."""

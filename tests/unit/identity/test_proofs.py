@@ -7,7 +7,7 @@ import pytest
 from bifrost.base.errors import Unauthenticated
 from bifrost.base.sealing import KeyRing
 from bifrost.identity.errors import NonceNeeded, ProofRefused
-from bifrost.identity.proofs import NONCE_SECONDS, Proofs, SentProofs
+from bifrost.identity.proofs import NONCE_SECONDS, SLACK_SECONDS, Proofs, SentProofs
 from bifrost.protocol.dpop import WINDOW_SECONDS
 from tests.support.clock import FakeClock
 from tests.support.dpop import ProofKey
@@ -78,10 +78,25 @@ async def test_a_proof_is_good_once_and_remembered_as_long_as_it_could_be(clock:
             await one.key_of(sent(proof))
         clock.advance(seconds=WINDOW_SECONDS - 1)
         await one.sweep(0)
-    await one.sweep(0)
-    assert kept.proofs == {}
     with pytest.raises(ProofRefused, match="iat"):
         await one.key_of(sent(proof))
+    clock.advance(seconds=SLACK_SECONDS)
+    await one.sweep(0)
+    assert kept.proofs == {}
+
+
+async def test_a_replica_whose_clock_is_ahead_forgets_nothing_that_another_would_take(
+    clock: FakeClock, key: ProofKey
+) -> None:
+    """RFC 9449 §11.1: once over all replicas, whose clocks are never quite the same."""
+    kept, ahead, proof = Kept(), FakeClock(), key.proof(URL)
+    behind = proofs(clock, kept)
+    assert await behind.key_of(sent(proof))
+    clock.advance(seconds=WINDOW_SECONDS - 5)
+    ahead.advance(seconds=WINDOW_SECONDS + 5)
+    await proofs(ahead, kept).sweep(0)
+    with pytest.raises(ProofRefused, match="used before"):
+        await behind.key_of(sent(proof))
 
 
 async def test_two_keys_may_use_one_id(clock: FakeClock, key: ProofKey) -> None:
