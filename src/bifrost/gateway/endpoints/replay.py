@@ -63,10 +63,11 @@ class Recording:
     async def after(self, number: int) -> AsyncIterator[tuple[str, bytes]]:
         """Event ids and messages from there on, also those still to come."""
         while True:
-            for count, message in [*self._events.items()]:
-                if count > number:
-                    number = count
-                    yield f"{self.id}.{count}", message
+            following = [(count, message) for count, message in self._events.items() if count > number]
+            for number, message in following:  # noqa: PLR1704 - it goes on from there
+                yield f"{self.id}.{number}", message
+            if following:
+                continue  # others may have come while these were sent
             if self.finished_at is not None:
                 return
             self._news.clear()

@@ -37,6 +37,18 @@ async def test_the_rest_of_a_stream_is_what_came_after_the_event_and_what_still_
     assert await reading == [b"two", b"three"]
 
 
+async def test_what_comes_while_the_rest_is_sent_is_part_of_it() -> None:
+    """2025-11-25, transports: above all the answer, which is the last thing before the end."""
+    recording = Recordings(FakeClock()).begin("s", primes=True)
+    rest = recording.after(0)
+    recording.add(b"one")
+    assert (await anext(rest))[1] == b"one"
+    recording.add(b"two")
+    recording.add(b"the answer")
+    recording.finished()
+    assert [message async for _, message in rest] == [b"two", b"the answer"]
+
+
 @pytest.mark.parametrize(
     "event_id", ["", "x", "x.1", ".1", "{id}", "{id}.", "{id}.x", "{id}.-1", "{id}.99999999999", "{id}.²"]
 )
