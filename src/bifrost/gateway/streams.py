@@ -68,7 +68,9 @@ class Streams:
     shown: Callable[[str, str, str], str] = field(default=lambda _session, _upstream_id, uri: uri)
     """By which URI a session knows an upstream's."""
 
-    _open: set[Stream] = field(default_factory=set)
+    _open: dict[Stream, None] = field(default_factory=dict)
+    """The newest last."""
+
     _enabled: Enabled | None = None
     """Upstreams as they were configured at the last look."""
 
@@ -95,7 +97,7 @@ class Streams:
         own = sum(1 for other in self._open if other.call.principal == stream.call.principal)
         if len(self._open) >= MAX_STREAMS or own >= MAX_STREAMS_OF_ONE_PRINCIPAL:
             raise RpcError(jsonrpc.SERVER_ERROR, "Too many streams are open.")
-        self._open.add(stream)
+        self._open[stream] = None
         of_a_session = stream.subscription is None
         self.presence.comes(stream.session, stream.call.principal, known_elsewhere=of_a_session)
         for upstream in reached:
@@ -106,7 +108,7 @@ class Streams:
 
     def leave(self, stream: Stream) -> None:
         if stream in self._open:
-            self._open.discard(stream)
+            del self._open[stream]
             self.presence.goes(stream.session)
         self._leave_watches(stream, ())
 
@@ -120,7 +122,7 @@ class Streams:
 
     def of_session(self, session: str) -> Stream | None:
         """The newest one: an older client that opens a second means to go on with that."""
-        return next((one for one in reversed([*self._open]) if one.session == session), None) if session else None
+        return next((one for one in reversed(self._open) if one.session == session), None) if session else None
 
     def end_session(self, session: str) -> None:
         self.attended.end(session)

@@ -75,3 +75,17 @@ async def test_who_opens_many_streams_at_once_has_no_more_than_who_opens_them_on
     refused = [error for error in await asyncio.gather(*opening, return_exceptions=True) if error]
     assert len(refused) == 100 - streams.MAX_STREAMS_OF_ONE_PRINCIPAL
     assert {type(error) for error in refused} == {RpcError}
+
+
+async def test_a_session_that_opened_a_second_stream_goes_on_with_that(clock: FakeClock) -> None:
+    """2025-11-25, transports: each message goes on one stream; the one before may be a connection that died unnoticed."""
+    catalog, letters = _Catalog(), _Letters()
+    letters.shared = False
+    one = Streams(*(cast("Any", part) for part in (catalog, catalog, None, letters, LetterLimits(clock))))
+    call = cast("Call", SimpleNamespace(principal="anna"))
+    for _ in range(streams.MAX_STREAMS_OF_ONE_PRINCIPAL):
+        newest = Stream(call, "s_1")
+        await one.open(newest)
+        assert one.of_session("s_1") is newest
+    one.leave(newest)
+    assert one.of_session("s_1") not in (newest, None)
