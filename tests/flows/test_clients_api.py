@@ -216,6 +216,17 @@ async def test_a_limited_client_gets_no_more_than_its_limit(
     assert (await tokens_of(running, client))["scope"] == "mcp:read mcp:write"
 
 
+async def test_grants_of_another_are_not_counted(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """Contract §9: nor those of one that is called by this one's id."""
+    gateway = configured(sqlite_url, tmp_path, entry(), clock=clock)
+    async with gateway as running, running.administrator() as administrator:
+        await tokens_of(running, hand_made(running))
+        (row,) = await listed(administrator)
+        clock.advance(seconds=1)
+        await tokens_of(running, await oauth.register(running.http, client_name="A friend of n8n"))
+        assert (await administrator.get(f"{CLIENTS}/{row['id']}")).json()["grants"] == 1
+
+
 async def test_people_see_the_name_that_an_administrator_gave(
     running: TestGateway, administrator: httpx2.AsyncClient
 ) -> None:

@@ -87,6 +87,10 @@ class ClientRegistry:
         """Those with a row, whoever was allowed last first."""
         return await self.store.clients(search, limit, offset, self.clock.now())
 
+    async def grants_of(self, record: ClientRecord) -> int:
+        """How many it has now."""
+        return await self.store.living_grants(record.client.client_id, self.clock.now())
+
     async def one(self, row_id: str) -> ClientRecord:
         """Raises UnknownClient."""
         record = await self.store.client_by_row(row_id)

@@ -35,6 +35,10 @@ class ClientStore(Protocol):
 
     async def clients(self, search: str, limit: int, offset: int, now: int) -> ClientPage: ...
 
+    async def living_grants(self, client_id: str, now: int) -> int:
+        """How many it has."""
+        ...
+
     async def change_client(self, row_id: str, change: ClientChange, now: int) -> ClientRecord | None:
         """As it is afterwards. The grants that the change forbids are revoked in the same transaction."""
         ...

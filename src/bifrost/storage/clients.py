@@ -59,6 +59,10 @@ class SqlClientStore:
         grants = {row["client_id"]: row.pop("grants") for row in rows}
         return ClientPage(clients=tuple(_record(row) for row in rows), total=total, grants=grants)
 
+    async def living_grants(self, client_id: str, now: int) -> int:
+        async with self._database.read() as connection:
+            return int(await self._queries.living_grants(connection, client_id=client_id, now=now))
+
     async def add_client(self, record: ClientRecord, config_mac: str) -> bool:
         async with self._database.transaction() as connection:
             return await self._queries.add_client(connection, **_defined(record, config_mac), id=record.id) is not None

@@ -151,8 +151,7 @@ class ClientsApi:
         await self.registry.remove(request.path_params["id"])
 
     async def _with_grants(self, record: ClientRecord) -> ShownClient:
-        page = await self.registry.page(record.client.client_id, 1, 0)
-        return _shown(record, page.grants.get(record.client.client_id, 0))
+        return _shown(record, await self.registry.grants_of(record))
 
 
 def _shown(record: ClientRecord, grants: int) -> ShownClient:

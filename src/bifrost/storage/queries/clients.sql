@@ -18,6 +18,9 @@ WHERE :search = '' OR lower(c.label) LIKE :pattern ESCAPE '\' OR lower(c.client_
    OR c.client_id = :search
 ORDER BY COALESCE(c.consented_at, c.created_at) DESC, c.id LIMIT :limit OFFSET :offset;
 
+-- name: living_grants$
+SELECT count(*) FROM grants WHERE client_id = :client_id AND revoked_at IS NULL AND expires_at > :now;
+
 -- name: client_count$
 SELECT count(*) FROM oauth_clients
 WHERE :search = '' OR lower(label) LIKE :pattern ESCAPE '\' OR lower(client_name) LIKE :pattern ESCAPE '\'
