@@ -230,6 +230,23 @@ async def test_another_endpoint_is_shown_again(sqlite_url: str, tmp_path: Path, 
         assert await short(browser, client)
 
 
+async def test_what_was_allowed_at_one_endpoint_is_not_allowed_at_another(
+    sqlite_url: str, tmp_path: Path, web: Web
+) -> None:
+    """Contract §5: reading here and writing there is not writing here, which nobody was ever shown."""
+    entry = {"name": "notes", "connection_string": "http://127.0.0.1:9/mcp", "tools_to_execute": ["*"]}
+    upstreams = {"client_configs": [{**entry, "allow_on_all_virtual_keys": True}]}
+    async with running_gateway(sqlite_url, tmp_path, mcp=upstreams) as running, running.browser() as browser:
+        client, slug = published(web, running.http), f"{ISSUER}/mcp/notes"
+        await allowed(browser, client, scope="mcp:read")
+        await allowed(browser, client, resource=slug)
+        assert await short(browser, client, resource=slug)
+        assert not await short(browser, client)
+        await allowed(browser, client)
+        assert await short(browser, client)
+        assert await short(browser, client, resource=slug, scope="mcp:read")
+
+
 async def test_a_person_may_look_at_everything_again(
     running: TestGateway, web: Web, browser: httpx2.AsyncClient
 ) -> None:

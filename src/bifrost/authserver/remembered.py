@@ -106,12 +106,25 @@ def covers(known: RememberedConsent, asked: RememberedConsent) -> bool:
 
 
 def joined(known: RememberedConsent | None, given: RememberedConsent) -> RememberedConsent:
-    """What was allowed in all: scopes and resources add up, the client is as it was shown the last time."""
+    """What was allowed in all: scopes or resources add up, the client is as it was shown the last time.
+
+    Never both: what was allowed at one endpoint would then be allowed at another, and nobody was shown that.
+    """
     if known is None:
         return given
-    words = {*known.scope.split(" "), *given.scope.split(" ")}
+    words = [set(consent.scope.split(" ")) for consent in (known, given)]
+    resources = [set(consent.resources) for consent in (known, given)]
+    if words[0] != words[1] and resources[0] != resources[1] and not _within(words, resources):
+        return given
     return replace(
         given,
-        scope=" ".join(word for word in scope.SUPPORTED if word in words),
-        resources=tuple(sorted({*known.resources, *given.resources})),
+        scope=" ".join(word for word in scope.SUPPORTED if word in set.union(*words)),
+        resources=tuple(sorted(set.union(*resources))),
+    )
+
+
+def _within(words: list[set[str]], resources: list[set[str]]) -> bool:
+    """Whether one of two consents is a part of the other in every way."""
+    return all(one <= other for one, other in (words, resources)) or all(
+        one >= other for one, other in (words, resources)
     )
