@@ -10,6 +10,7 @@ import structlog
 from bifrost.authserver.client_documents import (
     MAX_FRESH_SECONDS,
     MIN_FRESH_SECONDS,
+    RETRY_SECONDS,
     fresh_seconds,
 )
 from bifrost.authserver.client_store import ClientStore
@@ -40,15 +41,19 @@ MAX_ID_CHARACTERS = 512
 MAX_SETS = 1_000
 """Key sets in memory at a time; the one that was used least lately goes first. Anybody may publish some."""
 REFETCH_SECONDS = 30
-"""How soon a key set is fetched again because of a key id that it did not have."""
+"""How soon a key set is asked for again because of a key id that it did not have."""
 HTTP_OK = 200
 
 log = structlog.get_logger()
 
 
 class _KeySet:
-    def __init__(self, keys: tuple[Jwk, ...], fetched_at: int, fresh_until: int) -> None:
-        self.keys, self.fetched_at, self.fresh_until = keys, fetched_at, fresh_until
+    def __init__(self, keys: tuple[Jwk, ...], asked_at: int, fresh_until: int) -> None:
+        self.keys, self.asked_at, self.fresh_until = keys, asked_at, fresh_until
+
+    def not_answered(self, now: int) -> None:
+        """They go on for a while: nobody waits at every request for a host that does not answer."""
+        self.asked_at, self.fresh_until = now, max(self.fresh_until, now + RETRY_SECONDS * SECOND)
 
 
 class ClientAssertions:
@@ -127,7 +132,7 @@ class ClientAssertions:
         now = self._clock.now()
         stale = known is None or known.fresh_until <= now
         # a client that has changed its key signs with an id that we have not seen
-        unseen = known and not jws.candidates(header, known.keys) and known.fetched_at + REFETCH_SECONDS * SECOND <= now
+        unseen = known and not jws.candidates(header, known.keys) and known.asked_at + REFETCH_SECONDS * SECOND <= now
         if known and not stale and not unseen:
             self._sets.move_to_end(client.jwks_uri)
             return known.keys
@@ -152,6 +157,7 @@ class ClientAssertions:
             log.warning("client_keys_unreachable", jwks_uri=uri, reason=str(error))
             if known is None:
                 raise ClientUnreachable from error
+            known.not_answered(self._clock.now())
             return known
         now = self._clock.now()
         fresh = min(MAX_FRESH_SECONDS, max(MIN_FRESH_SECONDS, fresh_seconds(answer.headers)))
