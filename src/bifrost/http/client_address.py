@@ -1,5 +1,6 @@
 """The address of the client: the peer's, unless the peer is a configured proxy (contract §1)."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -10,6 +11,11 @@ Network = IPv4Network | IPv6Network
 
 KNOWN_HOPS = 1_024
 """Hosts of which it is kept whether they are proxies: it is nearly always the same few that are asked for."""
+
+MAX_CHARACTERS = 64
+"""Of a hop: an address has no more, and what is none becomes a name in tables and logs."""
+
+_WITH_PORT = re.compile(r"(?P<v4>[0-9.]+)(?::[0-9]+)?|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]+)?")
 
 
 class TrustedProxies:
@@ -23,7 +29,7 @@ class TrustedProxies:
         peer = request.client.host if request.client else ""
         hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
         while hops and self._trusts(peer):
-            peer = hops.pop()
+            peer = _address(hops.pop())
         return peer
 
     def _judged(self, host: str) -> bool:
@@ -32,3 +38,9 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def _address(hop: str) -> str:
+    """Without the port, which some proxies write too: every connection of a client would be a client of its own."""
+    match = _WITH_PORT.fullmatch(hop)
+    return (match["v4"] or match["v6"]) if match else hop[:MAX_CHARACTERS]

@@ -30,6 +30,10 @@ def test_nobody_is_believed_unless_configured(forwarded: str) -> None:
         (["6.6.6.6, 198.51.100.1, 10.1.2.3, 10.4.5.6"], "198.51.100.1"),
         (["10.9.9.9, 10.1.2.3"], "10.9.9.9"),
         (["2001:db8::5"], "2001:db8::5"),
+        (["198.51.100.1:54321"], "198.51.100.1"),
+        (["198.51.100.1:54321, 10.1.2.3:443"], "198.51.100.1"),
+        (["[2001:db8::5]:54321"], "2001:db8::5"),
+        (["[2001:db8::5]"], "2001:db8::5"),
         ([" 198.51.100.1 ,"], "198.51.100.1"),
         ([], PEER),
         ([""], PEER),
@@ -55,6 +59,7 @@ def test_a_proxy_on_ipv6_is_known_by_its_network() -> None:
 def test_a_hop_that_is_no_address_ends_the_search() -> None:
     """It cannot be one of our proxies."""
     assert address([PEER], "198.51.100.1, unknown") == "unknown"
+    assert len(address([PEER], "x" * 4_000)) == 64, "and fills no table"
 
 
 def test_without_a_peer_there_is_no_address() -> None:
