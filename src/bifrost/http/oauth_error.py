@@ -1,10 +1,10 @@
 """OAuth's JSON error (RFC 6749 §5.2) for the token and registration endpoints."""
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from bifrost.base import errors
-from bifrost.http import status
+from bifrost.http import encoded, status
 from bifrost.protocol import dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
@@ -15,9 +15,9 @@ _CODES: dict[type[errors.DomainError], str] = {
 }
 
 
-def render(_request: Request, error: errors.DomainError, _operation: str) -> JSONResponse:
+def render(_request: Request, error: errors.DomainError, _operation: str) -> Response:
     """The renderer of the token and registration surface."""
-    headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **status.headers(error)}
+    headers = status.headers(error)
     if isinstance(error, OAuthError):
         code, http_status = error.code, error.status
         if error.basic:
@@ -31,4 +31,5 @@ def render(_request: Request, error: errors.DomainError, _operation: str) -> JSO
     else:
         code = next((word for kind, word in _CODES.items() if isinstance(error, kind)), oauth.INVALID_REQUEST)
         http_status = status.of(error)[0]
-    return JSONResponse({"error": code, "error_description": error.message}, http_status, headers)
+    fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return encoded.not_stored({"error": code, "error_description": error.message}, http_status, fields)

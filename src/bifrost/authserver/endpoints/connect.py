@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from bifrost.authserver.browser import COOKIE, Browser, BrowserSecrets, csrf_token
 from bifrost.authserver.connect import FLOW, SESSION, SESSION_SECONDS, Connect, Connecting, ConnectSession
@@ -22,7 +22,7 @@ from bifrost.authserver.errors import (
 from bifrost.authserver.services import Service, Services
 from bifrost.base import ids
 from bifrost.base.errors import Invalid
-from bifrost.http import cookies, params
+from bifrost.http import cookies, encoded, params
 from bifrost.http.client import OutsideUnreachable, OutsideUrlRefused
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.pages import Pages
@@ -41,6 +41,9 @@ START = "/api/oauth/per-user/connect/start"
 HEADERS = "/api/oauth/per-user/connect/headers"
 DISCONNECT = "/api/oauth/per-user/connect/disconnect"
 SERVICES_PAGE = "/oauth/consent/mcps"
+
+DOCUMENT_SECONDS = 3_600
+"""How long others may keep what we say of ourselves as a client."""
 
 CANNOT_BEGIN = (SignInImpossible, UpstreamUnavailable, OutsideUrlRefused, OutsideUnreachable)
 """What keeps a sign-in from beginning; the person comes back to the page that they came from."""
@@ -133,18 +136,15 @@ class ConnectEndpoints:
 
     async def client_id_document(self, _request: Request) -> Response:
         """What upstreams' authorization servers read about us."""
-        document = self.connect.sign_ins.registrations.document()
-        return JSONResponse(document, headers={"Cache-Control": "public, max-age=3600"})
+        return encoded.public(self.connect.sign_ins.registrations.document(), DOCUMENT_SECONDS)
 
     async def signed_client_id_document(self, _request: Request) -> Response:
         """The same, for those that want a signature (RFC 7523)."""
-        document = self.connect.sign_ins.registrations.signed_document()
-        return JSONResponse(document, headers={"Cache-Control": "public, max-age=3600"})
+        return encoded.public(self.connect.sign_ins.registrations.signed_document(), DOCUMENT_SECONDS)
 
     async def client_keys(self, _request: Request) -> Response:
         """What our signatures are checked with (RFC 7517)."""
-        keys = await self.connect.sign_ins.registrations.key.jwks()
-        return JSONResponse(keys, headers={"Cache-Control": "public, max-age=3600"})
+        return encoded.public(await self.connect.sign_ins.registrations.key.jwks(), DOCUMENT_SECONDS)
 
     async def link(self, identity: Identity, upstream_id: str = "") -> str:
         """An absolute link for a person who lacks a connection; it carries no secret.

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from bifrost.authserver.endpoints.client_auth import SECRETS, basic_credentials
-from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.introspect import ADMINISTRATOR, Introspect, ResourceServer
 from bifrost.authserver.limits import Limit, Limits
 from bifrost.authserver.models import AccessTokenRow, RefreshTokenRow
 from bifrost.base.clock import SECOND
 from bifrost.base.errors import Unauthenticated
-from bifrost.http import params
+from bifrost.http import encoded, params
 from bifrost.http.client_address import TrustedProxies
 from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
@@ -44,7 +43,7 @@ class IntrospectEndpoint:
         if token is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter token is missing.", param="token")
         row = await self.introspect.active(token, asking)
-        return JSONResponse(self._body(row) if row else {"active": False}, headers=NO_STORE)
+        return encoded.not_stored(self._body(row) if row else {"active": False})
 
     async def _asking(self, request: Request) -> ResourceServer:
         """A registered resource server by Basic, or an administrator by a bearer token. Raises OAuthError, TooMany."""

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bifrost.authserver.signing_keys import PUBLISHED_SECONDS, SigningKeys
-from bifrost.http.encoded import EncodedJson
+from bifrost.http import encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +17,4 @@ class Jwks:
         found = await self.keys.key_set()
         # an empty set is about to change: the first token makes the keys
         age = PUBLISHED_SECONDS if found["keys"] else 0
-        return EncodedJson(msgspec.json.encode(found), fields=((b"cache-control", b"public, max-age=%d" % age),))
+        return encoded.public(found, age)

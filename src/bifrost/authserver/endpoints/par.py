@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from bifrost.authserver.endpoints.client_auth import SECRETS, ClientAuth
 from bifrost.authserver.endpoints.request_keys import RequestKeys
-from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.pushed import LIVES_SECONDS, PushedRequests
-from bifrost.http import params
+from bifrost.http import encoded, params
 from bifrost.http.params import Parameters
 from bifrost.protocol import oauth
 from bifrost.protocol.oauth import OAuthError
@@ -31,4 +30,4 @@ class ParEndpoint:
         key = self.keys.of(request)
         query = self.requests.query_of(client, form, key.jkt)
         name = await self.requests.push(client, query, Parameters(query.encode()), key)
-        return JSONResponse({"request_uri": name, "expires_in": LIVES_SECONDS}, 201, NO_STORE)
+        return encoded.not_stored({"request_uri": name, "expires_in": LIVES_SECONDS}, 201)

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bifrost.authserver.register import Register
 from bifrost.base.errors import Invalid
-from bifrost.http import body, strict_json
-from bifrost.http.encoded import NO_STORE, EncodedJson
+from bifrost.http import body, encoded, strict_json
 from bifrost.protocol import oauth
 from bifrost.protocol.oauth import OAuthError
 
@@ -28,4 +26,4 @@ class RegisterEndpoint:
             raise OAuthError(oauth.INVALID_CLIENT_METADATA, error.message) from error
         if not isinstance(metadata, dict):
             raise OAuthError(oauth.INVALID_CLIENT_METADATA, "The body must be a JSON object.")
-        return EncodedJson(msgspec.json.encode(await self.register.register(metadata)), 201, (NO_STORE,))
+        return encoded.not_stored(await self.register.register(metadata), 201)

@@ -6,9 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bifrost.authserver.endpoints.client_auth import SECRETS, ClientAuth
-from bifrost.authserver.endpoints.token import NO_STORE
 from bifrost.authserver.revoke import Revoke
-from bifrost.http import params
+from bifrost.http import encoded, params
 from bifrost.protocol import oauth
 from bifrost.protocol.oauth import OAuthError
 
@@ -27,4 +26,6 @@ class RevokeEndpoint:
         if token is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter token is missing.", param="token")
         await self.revoke.revoke(client, token)
-        return Response(status_code=200, headers=NO_STORE)
+        answer = Response()
+        answer.raw_headers.extend(encoded.NO_STORE)
+        return answer

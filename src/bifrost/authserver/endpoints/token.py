@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,12 +12,8 @@ from bifrost.authserver.grants.base import TokenGrant
 from bifrost.authserver.models import Client, TokenResponse
 from bifrost.authserver.request_key import RequestKey
 from bifrost.http import encoded, params
-from bifrost.http.encoded import EncodedJson
 from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
-
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_NO_STORE = (encoded.NO_STORE, (b"pragma", b"no-cache"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ class TokenEndpoint:
         if grant_type not in client.grant_types:
             raise OAuthError(oauth.UNAUTHORIZED_CLIENT, "The client did not register this grant type.")
         key = self._key(request, client)
-        return EncodedJson(msgspec.json.encode(_body(await grant.redeem(client, form, key))), fields=_NO_STORE)
+        return encoded.not_stored(_body(await grant.redeem(client, form, key)))
 
     def _key(self, request: Request, client: Client) -> RequestKey:
         """What the tokens will be bound to. Raises OAuthError."""
