@@ -17,7 +17,7 @@ from bifrost.authserver.client_store import ClientStore
 from bifrost.authserver.errors import AssertionsTooMany, ClientUnreachable
 from bifrost.authserver.fetching import Fetching
 from bifrost.authserver.models import Client, UsedAssertion
-from bifrost.base.clock import SECOND, Clock
+from bifrost.base.clock import SECOND, SLACK_SECONDS, Clock
 from bifrost.base.errors import Invalid, TooMany
 from bifrost.base.ids import hash_secret
 from bifrost.base.singleflight import SingleFlight
@@ -34,8 +34,6 @@ MAX_REMEMBERED = 10_000
 minutes. Anybody may publish a client with keys, and each of its assertions is a row."""
 LEEWAY_SECONDS = 60
 """How much the client's clock may differ from ours."""
-SLACK_SECONDS = 60
-"""How much the clocks of two processes may differ before one forgets what the other would still take."""
 MAX_JWKS_BYTES = 64 * 1_024
 MAX_ID_CHARACTERS = 512
 MAX_SETS = 1_000

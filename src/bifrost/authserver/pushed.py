@@ -12,15 +12,12 @@ from bifrost.authserver.limits import Limit
 from bifrost.authserver.models import Client
 from bifrost.authserver.request_key import RequestKey
 from bifrost.base import ids
-from bifrost.base.clock import SECOND, Clock
+from bifrost.base.clock import SECOND, SLACK_SECONDS, Clock
 from bifrost.protocol import dpop, oauth
 from bifrost.protocol.oauth import OAuthError
 
 LIVES_SECONDS = 90
 """Between pushing and opening the browser (RFC 9126 §2.2 suggests 5 to 600)."""
-
-SLACK_SECONDS = 60
-"""How much the clocks of two processes may differ before one takes away what the other still takes."""
 
 MAX_CHARACTERS = 8_192
 """Of all parameters together; anybody may push."""

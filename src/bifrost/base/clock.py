@@ -6,6 +6,9 @@ from typing import Protocol
 SECOND = 1_000
 """One second in the unit every stored time has: milliseconds since the Unix epoch (UTC)."""
 
+SLACK_SECONDS = 60
+"""How much the clocks of two processes may differ before one takes away what the other would still take."""
+
 
 class Clock(Protocol):
     def now(self) -> int:
