@@ -42,14 +42,14 @@ class Presence:
 
     def comes(self, session: str, principal: str, *, known_elsewhere: bool = True) -> None:
         """`known_elsewhere`: it is a session, and no subscription that is here alone."""
-        self._uses.begins(session)
+        self._uses.of(session).begins()
         if not (known_elsewhere and self.letters.shared):
             return
         if self.limits.has_room(principal, LETTERS):  # else they hear of it a little later
             self.letters.post(session, PRESENT, {_SESSIONS: [session]})
 
     def goes(self, session: str) -> None:
-        self._uses.ends(session)
+        self._uses.of(session).ends()
 
     def is_here(self, session: str) -> bool:
         """Whether a stream of it is open in this process."""

@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(eq=False, slots=True)
 class Use:
-    """How one thing is used; a `with` block of it is one use."""
+    """How one thing is used; a `with` block of it is one use, and so is what begins and ends elsewhere."""
 
     clock: Clock
     running: int = 0
@@ -21,9 +21,15 @@ class Use:
     """When the last use ended; from when it counts, if there was none."""
 
     def __enter__(self) -> None:
-        self.running += 1
+        self.begins()
 
     def __exit__(self, *_why: object) -> None:
+        self.ends()
+
+    def begins(self) -> None:
+        self.running += 1
+
+    def ends(self) -> None:
         self.running -= 1
         self.ended_at = self.clock.now()
 
@@ -39,14 +45,6 @@ class Uses(Generic[K]):
         if use is None:
             use = self._uses[key] = Use(self.clock)
         return use
-
-    def begins(self, key: K) -> None:
-        self.of(key).running += 1
-
-    def ends(self, key: K) -> None:
-        use = self.of(key)
-        use.running -= 1
-        use.ended_at = self.clock.now()
 
     def runs(self, key: K) -> bool:
         """Whether it is in use now."""
