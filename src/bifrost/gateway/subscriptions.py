@@ -142,12 +142,12 @@ class Subscriptions:
         """The open stream, and the filter as it is honoured from now on. Raises RpcError, InsufficientScope."""
         asked = jsonrpc.object_members(params.get("notifications"))
         honoured: dict[str, Any] = {name: True for name in _FILTERS if bytes(asked.get(name, b"")) == b"true"}
+        uris = _asked_uris(asked.get(_URIS))
         routes = [
-            await self.reading.resource_route(call, {"uri": jsonrpc.raw(uri)}, mcp.RESOURCES_SUBSCRIBE)
-            for uri in _uris(asked.get(_URIS))
+            await self.reading.resource_route(call, {"uri": jsonrpc.raw(uri)}, mcp.RESOURCES_SUBSCRIBE) for uri in uris
         ]
-        if routes:
-            honoured[_URIS] = _uris(asked.get(_URIS))
+        if uris:
+            honoured[_URIS] = uris
         stream = Stream(
             call.by(Client(version=mcp.MODERN)),
             ids.new_id("l_"),
@@ -156,7 +156,7 @@ class Subscriptions:
         )
         await self.streams.open(stream)
         if routes:
-            names = zip(routes, honoured[_URIS], strict=True)
+            names = zip(routes, uris, strict=True)
             self._held[stream.session] = {(route.upstream.id, route.key): uri for route, uri in names}
         try:
             await self._listen(stream, routes)
@@ -179,7 +179,7 @@ class Subscriptions:
         self.end(stream.session)
 
 
-def _uris(raw: Raw | None) -> list[str]:
+def _asked_uris(raw: Raw | None) -> list[str]:
     """Raises RpcError."""
     try:
         uris = jsonrpc.value(raw) if raw is not None else []
