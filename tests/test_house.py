@@ -91,6 +91,7 @@ COVERED_BY_STORIES = {
     "authserver/endpoints/revoke.py": "tests/flows/test_revocation.py",
     "authserver/endpoints/token.py": "tests/flows/test_token_endpoint.py",
     "governance/key_administration.py": "tests/flows/test_virtual_keys_api.py",
+    "governance/named_upstreams.py": "tests/flows/test_virtual_keys_api.py",
     "governance/endpoints/virtual_mcps.py": "tests/flows/test_virtual_mcps_api.py",
     "governance/virtual_mcps.py": "tests/flows/test_virtual_mcps_api.py",
     "governance/endpoints/virtual_keys.py": "tests/flows/test_virtual_keys_api.py",

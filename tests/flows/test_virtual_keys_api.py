@@ -10,13 +10,21 @@ import pytest
 
 from tests.support import oauth
 from tests.support.clock import FakeClock
-from tests.support.gateway import KEY_ID, VIRTUAL_KEY, TestGateway, running_gateway
+from tests.support.gateway import KEY_ID, VIRTUAL_KEY, TestGateway, running_gateway, upstream
 
 pytestmark = pytest.mark.anyio
 
 KEYS = "/api/governance/virtual-keys"
 NOTES = {"mcp_client_name": "notes", "tools_to_execute": ["read"]}
 """What a key may use of an upstream."""
+
+
+@pytest.fixture
+async def running(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> AsyncIterator[TestGateway]:
+    """A gateway with the upstream that the keys here name."""
+    mcp = {"client_configs": [upstream("notes", "http://127.0.0.1:1/mcp", disabled=True)]}
+    async with running_gateway(sqlite_url, tmp_path, clock=clock, mcp=mcp) as started:
+        yield started
 
 
 @pytest.fixture
@@ -90,6 +98,7 @@ async def test_a_value_may_be_brought_along(running: TestGateway, admin: httpx2.
         ({"name": "a", "mcp_configs": [{}]}, "mcp_configs[0].mcp_client_name"),
         ({"name": "a", "mcp_configs": [{**NOTES, "tool": 1}]}, "mcp_configs[0].tool"),
         ({"name": "a", "mcp_configs": [NOTES, NOTES]}, "mcp_configs"),
+        ({"name": "a", "mcp_configs": [NOTES, {"mcp_client_name": "notess"}]}, "mcp_configs"),
         ({"name": "a", "description": "x" * 1_001}, "description"),
         ({"name": "a", "mcp_config": []}, "mcp_config"),
         ({"name": "a", "id": "chosen"}, "id"),
@@ -158,6 +167,22 @@ async def test_what_was_read_may_be_sent_back(admin: httpx2.AsyncClient) -> None
     address = f"{KEYS}/{made['id']}"
     shown = (await admin.get(address)).json()
     assert (await admin.put(address, json=shown)).json() == shown
+
+
+async def test_a_name_that_no_upstream_has_is_refused_but_for_one_that_the_key_has_already(
+    running: TestGateway, admin: httpx2.AsyncClient
+) -> None:
+    """Ours: a slip of the pen is seen at once; what was read may be sent back when its upstream is gone (contract §9)."""
+    made = await _made(admin, mcp_configs=[NOTES])
+    address, more = f"{KEYS}/{made['id']}", [NOTES, {"mcp_client_name": "notess"}, {"mcp_client_name": "tickets"}]
+    refused = (await admin.put(address, json={"mcp_configs": more})).json()["error"]
+    assert (refused["code"], refused["param"]) == ("mcp_client_unknown", "mcp_configs")
+    assert refused["message"] == "There is no MCP client named notess, tickets."
+    (notes,) = await running.rows("upstreams")
+    assert (await admin.delete(f"/api/mcp/client/{notes['id']}")).status_code < 300
+    kept = (await admin.put(address, json={"mcp_configs": [NOTES], "description": "changed"})).json()
+    assert (kept["mcp_configs"], kept["description"]) == ([NOTES], "changed")
+    assert (await admin.post(KEYS, json={"name": "bob", "mcp_configs": [NOTES]})).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from bifrost.authserver.models import AuthServerConfig
 from bifrost.base.clock import Clock
 from bifrost.base.sealing import KeyRing
 from bifrost.governance.limits import Limits
+from bifrost.governance.named_upstreams import NamedUpstreams
 from bifrost.governance.virtual_keys import VirtualKeys
 from bifrost.governance.virtual_mcps import VirtualMcps
 from bifrost.http.addresses import AllowedNetworks, is_public
@@ -98,6 +99,7 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
     outbound = _outbound(settings, public_urls)
     upstream_store, usage = SqlUpstreamStore(database), SqlUsageStore(database)
     upstreams = Upstreams(upstream_store, vault, clock, commands)
+    named = NamedUpstreams(_unknown(upstreams))
     administrator_store = SqlAdministratorStore(database)
     client_key = ClientKey(accounts, clock)
     token_client = TokenClient(outbound, client_key, clock)
@@ -113,8 +115,8 @@ def foundation(settings: Settings, clock: Clock, ring: KeyRing) -> Foundation:
         usage=usage,
         trail=Trail(SqlAuditStore(database), clock),
         limits=Limits(usage, clock),
-        virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock),
-        virtual_mcps=VirtualMcps(SqlVirtualMcpStore(database), clock, _unknown(upstreams)),
+        virtual_keys=VirtualKeys(SqlGovernanceStore(database), clock, named),
+        virtual_mcps=VirtualMcps(SqlVirtualMcpStore(database), clock, named),
         client_store=client_store,
         counters=SqlCounterStore(database),
         consents=SqlConsentStore(database),

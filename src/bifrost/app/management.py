@@ -78,7 +78,7 @@ def _session_operations(api: Api, sessions: AdministratorEndpoints) -> None:
 
 def _virtual_keys(parts: Foundation, upstreams: UpstreamAdministration) -> VirtualKeyEndpoints:
     store, accounts = SqlKeyAdministrationStore(parts.database), AccountsOfKeys(upstreams.life)
-    administration = KeyAdministration(store, accounts, parts.clock)
+    administration = KeyAdministration(store, accounts, parts.clock, parts.virtual_keys.named)
     return VirtualKeyEndpoints(parts.virtual_keys, administration, parts.limits)
 
 

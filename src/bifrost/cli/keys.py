@@ -65,7 +65,7 @@ def _create(chosen: argparse.Namespace) -> int:
     async def create(gateway: Gateway) -> tuple[VirtualKey, str, set[str]]:
         # read first: what fails after the key was made would take its only showing along
         stored = {upstream.name for upstream in await gateway.upstreams.all()}
-        key, value = await gateway.virtual_keys.create(wanted)
+        key, value = await gateway.virtual_keys.create(wanted, before_upstreams=True)
         events.tell("virtual_key_create", target=key.id)
         return key, value, stored
 

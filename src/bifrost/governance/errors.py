@@ -39,6 +39,12 @@ class VirtualMcpInvalid(Invalid):
     default_code = "virtual_mcp_invalid"
 
 
+class UnknownUpstreams(Invalid):
+    """A virtual key is to use upstreams that are not there; the message names them."""
+
+    default_code = "mcp_client_unknown"
+
+
 class WeakVirtualKey(Invalid):
     default_code = "virtual_key_invalid"
 

@@ -1,7 +1,7 @@
 """What an administrator does with virtual keys after they were made: find, change, rotate, delete."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -11,8 +11,9 @@ from bifrost.base.clock import Clock
 from bifrost.governance import limits
 from bifrost.governance.errors import UnknownVirtualKey
 from bifrost.governance.models import KeyChanges, VirtualKey
+from bifrost.governance.named_upstreams import NamedUpstreams
 from bifrost.governance.store import KeyAdministrationStore
-from bifrost.governance.virtual_keys import check_virtual_mcps, hint
+from bifrost.governance.virtual_keys import check_upstreams, check_virtual_mcps, hint
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class KeyAdministration:
     store: KeyAdministrationStore
     accounts: KeyAccounts
     clock: Clock
+    named: NamedUpstreams = field(default_factory=NamedUpstreams)
 
     async def search(self, text: str, *, limit: int, offset: int) -> tuple[list[VirtualKey], int]:
         """A page of the keys whose id, name or description holds this text, and how many they are altogether."""
@@ -45,8 +47,10 @@ class KeyAdministration:
     async def change(self, key_id: str, changes: KeyChanges) -> VirtualKey:
         """The key as it is then; from now on the configuration file does not change it any more.
 
-        Raises UnknownVirtualKey, VirtualKeyTaken, InvalidLimit, UnknownVirtualMcp.
+        Raises UnknownVirtualKey, VirtualKeyTaken, InvalidLimit, UnknownVirtualMcp, UnknownUpstreams.
         """
+        if changes.mcp_configs:
+            await check_upstreams(self.named, changes.mcp_configs, (await self.get(key_id)).mcp_configs)
         limits.check(changes.rate_limit, changes.budgets or ())
         if changes.virtual_mcps:
             check_virtual_mcps(changes.virtual_mcps, await self.store.stored_virtual_mcps())

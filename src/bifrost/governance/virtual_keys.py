@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -10,8 +10,15 @@ import structlog
 from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.governance import limits
-from bifrost.governance.errors import UnknownVirtualKey, UnknownVirtualMcp, VirtualKeyTaken, WeakVirtualKey
+from bifrost.governance.errors import (
+    UnknownUpstreams,
+    UnknownVirtualKey,
+    UnknownVirtualMcp,
+    VirtualKeyTaken,
+    WeakVirtualKey,
+)
 from bifrost.governance.models import Budget, McpConfig, RateLimit, VirtualKey, VirtualMcp
+from bifrost.governance.named_upstreams import NamedUpstreams
 from bifrost.governance.store import GovernanceStore
 
 HINT_CHARACTERS = 10
@@ -41,12 +48,15 @@ class NewVirtualKey:
 class VirtualKeys:
     store: GovernanceStore
     clock: Clock
+    named: NamedUpstreams = field(default_factory=NamedUpstreams)
 
-    async def create(self, wanted: NewVirtualKey) -> tuple[VirtualKey, str]:
-        """The key and, this once, its value.
+    async def create(self, wanted: NewVirtualKey, *, before_upstreams: bool = False) -> tuple[VirtualKey, str]:
+        """The key and, this once, its value; `before_upstreams`: it may name some that are not there yet.
 
-        Raises WeakVirtualKey, InvalidLimit, UnknownVirtualMcp, VirtualKeyTaken.
+        Raises WeakVirtualKey, InvalidLimit, UnknownVirtualMcp, UnknownUpstreams, VirtualKeyTaken.
         """
+        if not before_upstreams:
+            await check_upstreams(self.named, wanted.mcp_configs)
         check_virtual_mcps(wanted.virtual_mcps, await self.store.stored_virtual_mcps() if wanted.virtual_mcps else ())
         value = wanted.value or ids.new_virtual_key()
         key = self._key(wanted, value)
@@ -58,7 +68,7 @@ class VirtualKeys:
     async def configure(self, wanted: NewVirtualKey, config_mac: str) -> None:
         """Make the key as the configuration says, unless it was changed otherwise since.
 
-        Raises WeakVirtualKey, InvalidLimit.
+        An upstream that it names may come later. Raises WeakVirtualKey, InvalidLimit.
         """
         key, value_hash = self._key(wanted, wanted.value), ids.hash_secret(wanted.value)
         if await self.store.add_virtual_key(key, value_hash, config_mac):
@@ -68,6 +78,10 @@ class VirtualKeys:
             changed = await self.store.find_virtual_key(key.name) or key
             events.tell("virtual_key_change", target=changed.id, name_of_key=key.name)
             log.info("virtual_key_changed", virtual_key_id=changed.id, name=key.name)
+        else:
+            return
+        if missing := await self.named.missing(key.mcp_configs):
+            log.warning("virtual_key_names_no_upstream", name=key.name, reason=missing)
 
     def _key(self, wanted: NewVirtualKey, value: str) -> VirtualKey:
         check_value(value, wanted.name)
@@ -125,6 +139,12 @@ def check_virtual_mcps(names: Sequence[str], known: Sequence[VirtualMcp]) -> Non
     for name in names:
         if all(one.name != name for one in known):
             raise UnknownVirtualMcp(f"There is no virtual MCP named {name[:100]}.", param="virtual_mcps")
+
+
+async def check_upstreams(named: NamedUpstreams, configs: Sequence[McpConfig], had: Sequence[McpConfig] = ()) -> None:
+    """Raises UnknownUpstreams."""
+    if missing := await named.missing(configs, had):
+        raise UnknownUpstreams(missing, param="mcp_configs")
 
 
 def hint(value: str) -> str:

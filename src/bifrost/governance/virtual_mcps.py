@@ -5,7 +5,6 @@ reaches anywhere: upstream, request headers, key and virtual MCP must all agree 
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,6 +13,7 @@ from bifrost.base import events, ids
 from bifrost.base.clock import Clock
 from bifrost.governance.errors import UnknownVirtualKey, UnknownVirtualMcp, VirtualMcpInvalid, VirtualMcpTaken
 from bifrost.governance.models import McpConfig, VirtualMcp, VirtualMcpChanges
+from bifrost.governance.named_upstreams import NamedUpstreams
 from bifrost.governance.store import VirtualMcpStore
 
 MAX_UPSTREAMS = 100
@@ -34,16 +34,11 @@ class NewVirtualMcp:
     disabled: bool = False
 
 
-async def _none_unknown(_names: tuple[str, ...]) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class VirtualMcps:
     store: VirtualMcpStore
     clock: Clock
-    unknown: Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]] = field(default=_none_unknown)
-    """Of these names of upstreams, those that no upstream has."""
+    named: NamedUpstreams = field(default_factory=NamedUpstreams)
 
     async def by_slug(self, slug: str) -> VirtualMcp | None:
         """The one that answers at /mcp/{slug}; a disabled one does not."""
@@ -62,7 +57,7 @@ class VirtualMcps:
     async def create(self, wanted: NewVirtualMcp) -> VirtualMcp:
         """Raises VirtualMcpInvalid, VirtualMcpTaken."""
         virtual_mcp = self._made(wanted)
-        await self._check_upstreams(virtual_mcp.mcp_configs)
+        await self._check_upstreams(wanted.mcp_configs)
         await self.store.add_virtual_mcp(virtual_mcp, "")
         log.info("virtual_mcp_created", virtual_mcp_id=virtual_mcp.id, name=virtual_mcp.name)
         return virtual_mcp
@@ -102,7 +97,7 @@ class VirtualMcps:
             _check_slug(changes.endpoint_slug)
         if changes.mcp_configs is not None:
             check_configs(changes.mcp_configs)
-            await self._check_upstreams(changes.mcp_configs)
+            await self._check_upstreams(changes.mcp_configs, (await self.get(virtual_mcp_id)).mcp_configs)
         changed = await self.store.change_virtual_mcp(virtual_mcp_id, changes, self.clock.now())
         virtual_mcp = _known(changed, virtual_mcp_id)
         log.info("virtual_mcp_changed", virtual_mcp_id=virtual_mcp.id, name=virtual_mcp.name)
@@ -147,10 +142,9 @@ class VirtualMcps:
             updated_at=now,
         )
 
-    async def _check_upstreams(self, configs: tuple[McpConfig, ...]) -> None:
-        unknown = await self.unknown(tuple(config.mcp_client_name for config in configs))
-        if unknown:
-            raise VirtualMcpInvalid(f"There is no MCP client named {unknown[0][:100]}.", param="mcp_configs")
+    async def _check_upstreams(self, configs: tuple[McpConfig, ...], had: tuple[McpConfig, ...] = ()) -> None:
+        if missing := await self.named.missing(configs, had):
+            raise VirtualMcpInvalid(missing, param="mcp_configs")
 
 
 def check_configs(configs: tuple[McpConfig, ...]) -> None:
