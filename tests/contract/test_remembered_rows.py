@@ -86,6 +86,23 @@ async def test_that_there_is_no_such_row_is_never_kept(database: Database) -> No
     assert await kept.row("key", reads) == "row"
 
 
+async def test_what_is_read_while_it_is_forgotten_is_not_kept(database: Database) -> None:
+    """Ours: signing keys that this process adds are seen by it, whoever is reading the keys at that moment."""
+    kept, began, goes_on = Remembered[str](database), asyncio.Event(), asyncio.Event()
+
+    async def slow() -> str:
+        began.set()
+        await goes_on.wait()
+        return "from before"
+
+    reading = asyncio.create_task(kept.row("key", slow))
+    await began.wait()
+    kept.forget("key")
+    goes_on.set()
+    assert await reading == "from before"
+    assert await kept.row("key", _Reads("from now")) == "from now"
+
+
 async def test_what_other_people_write_forgets_nothing(database: Database, other: Database) -> None:
     """Only changes that end something count: sign-ins and refreshes of others do not slow anybody down."""
     kept, reads = Remembered[str](database), _Reads()

@@ -23,6 +23,7 @@ class Remembered(Generic[T]):
         self._database = database
         self._monotonic = monotonic
         self._rows: OrderedDict[Hashable, tuple[int, float, T]] = OrderedDict()
+        self._forgotten = 0
 
     async def row(self, key: Hashable, read: Callable[[], Awaitable[T | None]]) -> T | None:
         """What is kept under `key`, or what `read` finds now. That there is nothing is never kept.
@@ -37,8 +38,9 @@ class Remembered(Generic[T]):
         if kept is not None and kept[0] == mark and now - kept[1] < MAX_AGE_SECONDS:
             return kept[2]
         self._rows.pop(key, None)
+        forgotten = self._forgotten
         found = await read()
-        if found is not None:
+        if found is not None and forgotten == self._forgotten:
             # the mark and the time are those from before: what changed while it was read makes it old at once
             self._rows[key] = (mark, now, found)
             if len(self._rows) > MAX_ROWS:
@@ -46,5 +48,9 @@ class Remembered(Generic[T]):
         return found
 
     def forget(self, key: Hashable) -> None:
-        """What this process has changed in a way of which no mark tells, for example a row that was added."""
+        """What this process has changed in a way of which no mark tells, for example a row that was added.
+
+        What is being read at this moment may be from before, and is not kept.
+        """
         self._rows.pop(key, None)
+        self._forgotten += 1
