@@ -68,13 +68,11 @@ COVERED_BY_STORIES = {
     "authserver/revoke.py": "tests/flows/test_revocation.py",
     "authserver/services.py": "tests/flows/test_consent.py",
     "authserver/signing_keys.py": "tests/flows/test_signing_keys.py",
-    "authserver/tokens.py": "tests/flows/test_token_endpoint.py",
     "authserver/grants/authorization_code.py": "tests/flows/test_token_endpoint.py",
     "authserver/grants/base.py": "tests/flows/test_resource_and_scope.py",
     "authserver/grants/refresh_token.py": "tests/flows/test_refresh.py",
     # HTTP of a slice: nothing is left of it without its application
     "authserver/endpoints/authorize.py": "tests/flows/test_authorization_success.py",
-    "authserver/endpoints/client_auth.py": "tests/flows/test_token_clients.py",
     "authserver/endpoints/clients_api.py": "tests/flows/test_clients_api.py",
     "authserver/endpoints/connect.py": "tests/flows/test_connecting.py",
     "authserver/endpoints/consent.py": "tests/flows/test_consent_pages.py",

@@ -227,8 +227,12 @@ async def test_a_client_of_another_kind_cannot_use_an_assertion(
 async def test_an_assertion_never_travels_in_the_url(running: TestGateway, web: Web, key: SigningKey) -> None:
     """Contract §6: secrets in the query are refused."""
     proven(web, running, key)
-    answer = await running.http.post(oauth.TOKEN, params=key.form(), data={"grant_type": "refresh_token"})
+    form = {"grant_type": "refresh_token", "refresh_token": "bfrt_x"}
+    proof = key.form()
+    in_url = {"client_assertion": proof["client_assertion"]}
+    answer = await running.http.post(oauth.TOKEN, params=in_url, data={**form, **proof})
     assert error_of(answer) == "invalid_request"
+    assert error_of(await running.http.post(oauth.TOKEN, data={**form, **proof})) == "invalid_grant", "it was not used"
 
 
 async def test_keys_are_read_from_their_address(

@@ -148,17 +148,19 @@ async def test_neither_a_clients_secret_nor_the_token_itself_may_ask(asked: Test
 
 
 async def test_what_is_not_an_introspection_request_is_refused(asked: TestGateway) -> None:
-    """RFC 7662 §2.1: a form by POST with one token; no page of another origin gets to ask."""
+    """RFC 7662 §2.1 and §4: a form by POST with one token, and no token in a URL; no page of another origin may ask."""
     assert error_of(await _answer(asked, {"token": ""})) == "invalid_request"
+    known = {"Authorization": basic("audit", SECRET)}
     twice = await asked.http.post(
         INTROSPECT,
         content="token=a&token=b",
-        headers={"Authorization": basic("audit", SECRET), "Content-Type": "application/x-www-form-urlencoded"},
+        headers={**known, "Content-Type": "application/x-www-form-urlencoded"},
     )
     assert error_of(twice) == "invalid_request"
+    in_url = await asked.http.post(f"{INTROSPECT}?token=a", data={"token": "a"}, headers=known)
+    assert error_of(in_url) == "invalid_request"
     assert (await asked.http.get(INTROSPECT, headers=ADMINISTRATOR)).status_code == 405
-    headers = {"Authorization": basic("audit", SECRET), "Origin": "https://page.test"}
-    answer = await _answer(asked, {"token": "bfat_x"}, headers)
+    answer = await _answer(asked, {"token": "bfat_x"}, {**known, "Origin": "https://page.test"})
     assert "access-control-allow-origin" not in answer.headers
 
 

@@ -91,22 +91,17 @@ def _presented(request: Request, form: Parameters) -> _Presented:
     if form.get("client_assertion") or form.get("client_assertion_type"):
         return _asserted(request, form)
     body_id, body_secret = form.get("client_id"), form.get("client_secret")
-    basic = _basic(request)
+    basic = basic_credentials(request)
     if basic is None:
         if body_id is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter client_id is missing.", param="client_id")
         return _Presented(body_id, body_secret, basic=False)
     if body_secret is not None:
         raise OAuthError(oauth.INVALID_REQUEST, "Send the client_secret in one way only.", param="client_secret")
-    if body_id not in (None, basic.client_id):
+    client_id, secret = basic
+    if body_id not in (None, client_id):
         raise OAuthError(oauth.INVALID_REQUEST, "Two different client_ids.", param="client_id")
-    return basic
-
-
-def basic_credentials(request: Request) -> tuple[str, str] | None:
-    """Name and secret of Basic; None without an Authorization header. Raises OAuthError when it cannot be read."""
-    presented = _basic(request)
-    return (presented.client_id, presented.secret or "") if presented else None
+    return _Presented(client_id, secret, basic=True)
 
 
 def _asserted(request: Request, form: Parameters) -> _Presented:
@@ -128,8 +123,11 @@ def _asserted(request: Request, form: Parameters) -> _Presented:
     return _Presented(claimed, None, basic=False, assertion=assertion)
 
 
-def _basic(request: Request) -> _Presented | None:
-    """RFC 6749 §2.3.1: both parts are form-urlencoded inside the base64."""
+def basic_credentials(request: Request) -> tuple[str, str] | None:
+    """Name and secret of Basic; None without an Authorization header. Raises OAuthError when it cannot be read.
+
+    RFC 6749 §2.3.1: both parts are form-urlencoded inside the base64.
+    """
     values = request.headers.getlist("authorization")
     if not values:
         return None
@@ -144,7 +142,7 @@ def _basic(request: Request) -> _Presented | None:
         raise broken from error
     if not separator or not client_id or not (client_id + client_secret).isprintable():
         raise broken  # RFC 6749 appendix A: no control characters, which not every database would take either
-    return _Presented(client_id, client_secret or None, basic=True)
+    return client_id, client_secret
 
 
 def _invalid_client(presented: _Presented, message: str) -> OAuthError:
