@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from bifrost import bootstrap, settings
+from bifrost import __version__, bootstrap, settings
 from bifrost.app import build
 from bifrost.base.clock import SystemClock
 from bifrost.http.server_protocol import LimitedProtocol
@@ -60,6 +60,14 @@ def run(chosen: argparse.Namespace) -> int:
     if notice:
         _say(notice)
     server = loaded.server
+    log.info(
+        "starting",
+        version=__version__,
+        host=server.host,
+        port=server.port,
+        workers=server.workers,
+        issuer=loaded.public_urls[0],
+    )
     options: dict[str, Any] = {
         "host": server.host,
         "port": server.port,
