@@ -1,6 +1,7 @@
-"""Writes docs/configuration.md from settings/, and docs/errors.md from the errors and the surfaces themselves.
+"""Writes docs/configuration.md from settings/, docs/errors.md from the errors and the surfaces themselves, and
+docs/audit-events.md from the names of events and the operations of the management API.
 
-python tools/docs.py            write both
+python tools/docs.py            write them
 python tools/docs.py --check    change nothing; exit 1 when one of them is not what would be written
 """
 
@@ -37,10 +38,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import bifrost
+from bifrost.app.authorization_server import authorization_server
+from bifrost.app.foundation import foundation
+from bifrost.app.management import management
+from bifrost.app.upstream_administration import upstream_administration
+from bifrost.base import events
+from bifrost.base.clock import SystemClock
 from bifrost.base.errors import DomainError
+from bifrost.base.sealing import KeyRing
 from bifrost.gateway.endpoints import mcp as mcp_endpoint
 from bifrost.gateway.endpoints import surface as mcp_surface
 from bifrost.http import gateway_error, oauth_error, status
+from bifrost.http.api import Operation
+from bifrost.http.pages import Pages
 from bifrost.http.surface import ORIGIN
 from bifrost.protocol import jsonrpc, mcp, oauth
 from bifrost.protocol.oauth import OAuthError
@@ -89,6 +99,14 @@ its cause is in the log only.
 The table shows every error in every form, though most are raised at one kind of address only.
 """
 
+AUDIT_EVENTS = """\
+# Events of the audit trail
+
+What `event` of a row of `GET /api/audit` can be, and what the filter of that name takes; any other name is refused
+([administration.md](administration.md#the-audit-trail)).
+
+"""
+
 _EXAMPLES: dict[str, Any] = {
     "upstream_id": "up_example",
     "upstream_name": "example",
@@ -105,7 +123,7 @@ _EXAMPLES: dict[str, Any] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write docs/configuration.md and docs/errors.md.")
+    parser = argparse.ArgumentParser(description="Write the pages of docs/ that are told by the code.")
     parser.add_argument("--check", action="store_true", help="change nothing, and exit 1 if anything would change")
     chosen = parser.parse_args(arguments)
     stale = [name for name, text in pages().items() if _read(DOCS / name) != text]
@@ -119,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def pages() -> dict[str, str]:
     """What every page should hold."""
-    return {"configuration.md": configuration(), "errors.md": errors()}
+    return {"configuration.md": configuration(), "errors.md": errors(), "audit-events.md": audit_events()}
 
 
 def _read(path: Path) -> str:
@@ -229,6 +247,31 @@ def _default(field: Field) -> str:
         return "must be given"
     default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
     return f"`{json.dumps(msgspec.to_builtins(default), ensure_ascii=False)}`"
+
+
+# ---- audit events ---------------------------------------------------------------------------------------------------
+
+
+def audit_events() -> str:
+    by_itself = [[f"`{name.value}`", name.meaning] for name in events.Name]
+    changes = sorted((one for one in _operations() if one.told), key=lambda one: one.name)
+    through_the_api = [[f"`{one.name}`", f"`{one.method} {one.path}`", one.summary] for one in changes]
+    return "".join(
+        (
+            NOTE,
+            AUDIT_EVENTS,
+            _table(("event", "what has happened"), by_itself),
+            "\n## Operations of the management API\n\nTold whatever came of them; `details.members` names what was sent.\n\n",
+            _table(("event", "operation", "what it does"), through_the_api),
+        )
+    )
+
+
+def _operations() -> list[Operation]:
+    settings = msgspec.convert({"data_dir": "", "storage": {"url": "sqlite:///"}}, Settings)
+    parts = foundation(settings, SystemClock(), KeyRing([bytes(32)]))
+    upstreams = upstream_administration(parts)
+    return management(parts, authorization_server(parts, Pages(), upstreams), upstreams).operations
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------

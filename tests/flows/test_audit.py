@@ -1,5 +1,6 @@
 """Who did what: an administrator reads it afterwards (contract §9, TC-178)."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support import oauth
 from tests.support.clock import FakeClock
 from tests.support.gateway import ADMIN_TOKEN, ISSUER, KEY_ID, VIRTUAL_KEY, TestGateway, running_gateway
 from tests.support.oauth_upstream import OAuthUpstream
+from tools import docs
 
 pytestmark = pytest.mark.anyio
 
@@ -291,6 +293,16 @@ async def test_a_bad_filter_is_named(admin: httpx2.AsyncClient, query: dict[str,
     """Contract §2: `error.param`."""
     answer = await admin.get(AUDIT, params=query)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+
+
+async def test_a_name_that_no_event_has_is_answered_with_the_names_that_there_are(admin: httpx2.AsyncClient) -> None:
+    """Ours: an empty list would say that it has never been; the same names are in docs/audit-events.md."""
+    refused = (await admin.get(AUDIT, params={"event": "consent_givn"})).json()["error"]["message"]
+    assert refused.startswith("There is no event named consent_givn; there are ")
+    listed = set(refused.partition("there are ")[2].rstrip(".").split(", "))
+    assert listed == set(re.findall(r"^\| `(\w+)` \|", docs.audit_events(), re.MULTILINE))
+    for event in ("consent_given", "virtual_key_rotate", "mcp_client_add"):
+        assert (await admin.get(AUDIT, params={"event": event})).status_code == 200
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])

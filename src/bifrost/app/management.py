@@ -19,6 +19,7 @@ from bifrost.authserver.endpoints.consents_api import ConsentsApi
 from bifrost.authserver.endpoints.held import HeldEndpoints
 from bifrost.authserver.identities import Identities
 from bifrost.authserver.remembered import Remembered
+from bifrost.base import events
 from bifrost.governance.endpoints.virtual_keys import VirtualKeyEndpoints
 from bifrost.governance.endpoints.virtual_mcps import VirtualMcpEndpoints
 from bifrost.governance.key_administration import KeyAdministration
@@ -43,9 +44,14 @@ def management(parts: Foundation, server: AuthorizationServer, upstreams: Upstre
     client_operations(api, ClientsApi(parts.clients))
     consent_operations(api, ConsentsApi(Remembered(parts.consents, _identities(parts), parts.clock)))
     held_operations(api, HeldEndpoints(server.life, server.connect, parts.clock))
-    _audit_operation(api, AuditEndpoint(parts.trail))
+    _audit_operation(api, AuditEndpoint(parts.trail, lambda: event_names(api)))
     _description(api, sessions)
     return api
+
+
+def event_names(api: Api) -> set[str]:
+    """Of everything that the audit trail may hold."""
+    return {name.value for name in events.Name} | {operation.name for operation in api.operations if operation.told}
 
 
 def set_up_page(parts: Foundation, pages: Pages) -> SetUpEndpoints:

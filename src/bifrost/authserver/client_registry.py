@@ -76,11 +76,11 @@ class ClientRegistry:
         record = self._record(wanted)
         client_id = record.client.client_id
         if await self.store.add_client(record, config_mac):
-            events.tell("oauth_client_create", target=record.id, client_id=client_id)
+            events.tell(events.Name.OAUTH_CLIENT_CREATE, target=record.id, client_id=client_id)
             log.info("client_created", client_id=client_id)
         elif await self.store.reconfigure_client(record, config_mac):
             known = await self.store.client(client_id) or record
-            events.tell("oauth_client_change", target=known.id, client_id=client_id)
+            events.tell(events.Name.OAUTH_CLIENT_CHANGE, target=known.id, client_id=client_id)
             log.info("client_changed", client_id=client_id)
 
     async def page(self, search: str, limit: int, offset: int) -> ClientPage:

@@ -166,7 +166,7 @@ class Connect:
             return False
         owner, tell_service = taken
         # before the service is told, which may take long: it is disconnected whether or not anybody waits for that
-        events.tell("upstream_disconnected", actor=f"{owner.kind}:{owner.id}", target=connecting.upstream.id)
+        events.tell(events.Name.UPSTREAM_DISCONNECTED, actor=f"{owner.kind}:{owner.id}", target=connecting.upstream.id)
         await tell_service()
         return True
 

@@ -143,7 +143,7 @@ class Consent:
             raise FlowNotFound
         if flow.identity is not None:  # of whoever said no before that nobody knows more than a log does
             who = f"{flow.identity.kind}:{flow.identity.id}"
-            events.tell("consent_denied", actor=who, target=flow.id, client=client.client_name)
+            events.tell(events.Name.CONSENT_DENIED, actor=who, target=flow.id, client=client.client_name)
         log.info("consent_denied", flow=flow.id)
         await self.life.tell(connected)
         return redirect.denied(flow, self.config.issuer)
@@ -188,7 +188,7 @@ class Consent:
 def _given(grant: Grant, client: Client, address: str) -> AuditRow:
     """It is written with the grant: none is ever given that the trail does not know of."""
     event = Event(
-        name="consent_given",
+        name=events.Name.CONSENT_GIVEN.value,
         actor=f"{grant.identity.kind}:{grant.identity.id}",
         target=grant.id,
         details={"client": client.client_name, "scope": grant.scope},

@@ -52,7 +52,9 @@ class Identities:
         now = self.clock.now()
         for bucket in buckets:
             if await self.store.key_guesses_locked(bucket, limit=MAX_KEY_FAILURES, now=now):
-                events.tell("virtual_keys_guessed", target=flow_id, result="failure", by=bucket.partition(":")[0])
+                events.tell(
+                    events.Name.VIRTUAL_KEYS_GUESSED, target=flow_id, result="failure", by=bucket.partition(":")[0]
+                )
 
     async def locked(self, flow_id: str) -> bool:
         return await self.store.key_guesses_locked(f"flow:{flow_id}", limit=MAX_KEY_FAILURES, now=self.clock.now())

@@ -11,7 +11,7 @@ import structlog
 from bifrost.base import events
 from bifrost.base.clock import Clock
 
-RESTORED = "database_restored"
+RESTORED = events.Name.DATABASE_RESTORED
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class Restored:
 
     async def end_everything(self) -> int:
         """How many grants have ended. Doing it again ends what was made since."""
-        ended = await self.store.end_everything(RESTORED, self.clock.now())
+        ended = await self.store.end_everything(RESTORED.value, self.clock.now())
         events.tell(RESTORED, grants=str(ended))
-        log.warning(RESTORED, grants=ended)
+        log.warning(RESTORED.value, grants=ended)
         return ended

@@ -32,11 +32,11 @@ class Revoke:
         if access is None or access.client_id != client.client_id:
             return
         if await self.store.end_access_token(token_hash, self.clock.now()):
-            events.tell("access_token_revoked", actor=f"client:{client.client_id}", target=access.grant_id)
+            events.tell(events.Name.ACCESS_TOKEN_REVOKED, actor=f"client:{client.client_id}", target=access.grant_id)
             log.info("access_token_revoked", grant=access.grant_id, client=client.client_name)
 
     async def _revoke_grant(self, client: Client, grant_id: str) -> None:
         """Told once, however often the token is given back."""
         if await self.store.revoke_grant(grant_id, "revoked_by_client", self.clock.now()):
-            events.tell("grant_revoked", actor=f"client:{client.client_id}", target=grant_id)
+            events.tell(events.Name.GRANT_REVOKED, actor=f"client:{client.client_id}", target=grant_id)
             log.info("grant_revoked", grant=grant_id, client=client.client_name)

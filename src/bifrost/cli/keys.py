@@ -66,7 +66,7 @@ def _create(chosen: argparse.Namespace) -> int:
         # read first: what fails after the key was made would take its only showing along
         stored = {upstream.name for upstream in await gateway.upstreams.all()}
         key, value = await gateway.virtual_keys.create(wanted, before_upstreams=True)
-        events.tell("virtual_key_create", target=key.id)
+        events.tell(events.Name.VIRTUAL_KEY_CREATE, target=key.id)
         return key, value, stored
 
     key, value, stored = with_gateway(chosen.config, create)
@@ -99,7 +99,7 @@ def _revoke(chosen: argparse.Namespace) -> int:
 
     async def revoke(gateway: Gateway) -> VirtualKey:
         key = await gateway.virtual_keys.revoke(chosen.key)
-        events.tell("virtual_key_revoke", target=key.id)
+        events.tell(events.Name.VIRTUAL_KEY_REVOKE, target=key.id)
         await gateway.life.access_changed(Owner("vk", key.id))
         return key
 

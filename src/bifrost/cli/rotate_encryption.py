@@ -7,6 +7,7 @@ from typing import Any
 
 from bifrost import bootstrap
 from bifrost.audit.trail import COMMAND_LINE, Trail
+from bifrost.base import events
 from bifrost.base.clock import SystemClock
 from bifrost.base.events import Event
 from bifrost.base.key_file import KeyFileError, put_in_front
@@ -93,7 +94,7 @@ async def _reseal(loaded: Settings) -> int:
 async def _told(database: Database, ring: KeyRing, totals: Totals) -> None:
     """In the audit trail, which names the key by its id."""
     done = Event(
-        name="encryption_rotated",
+        name=events.Name.ENCRYPTION_ROTATED.value,
         target=ring.ids[0],
         result="failure" if totals.contended else "success",
         details={"resealed": str(totals.resealed.total())},

@@ -39,7 +39,8 @@ def run(chosen: argparse.Namespace) -> int:
 
     async def rotate(keys: SigningKeys) -> SigningKey:
         key = await (keys.replace() if chosen.leaked else keys.rotate(force=chosen.force))
-        events.tell("signing_keys_replaced" if chosen.leaked else "signing_key_rotated", target=key.kid)
+        name = events.Name.SIGNING_KEYS_REPLACED if chosen.leaked else events.Name.SIGNING_KEY_ROTATED
+        events.tell(name, target=key.kid)
         return key
 
     key = with_gateway(chosen.config, lambda gateway: rotate(gateway.signing_keys))

@@ -72,11 +72,11 @@ class VirtualKeys:
         """
         key, value_hash = self._key(wanted, wanted.value), ids.hash_secret(wanted.value)
         if await self.store.add_virtual_key(key, value_hash, config_mac):
-            events.tell("virtual_key_create", target=key.id, name_of_key=key.name)
+            events.tell(events.Name.VIRTUAL_KEY_CREATE, target=key.id, name_of_key=key.name)
             log.info("virtual_key_created", virtual_key_id=key.id, name=key.name)
         elif await self.store.reconfigure_virtual_key(key, value_hash, config_mac):
             changed = await self.store.find_virtual_key(key.name) or key
-            events.tell("virtual_key_change", target=changed.id, name_of_key=key.name)
+            events.tell(events.Name.VIRTUAL_KEY_CHANGE, target=changed.id, name_of_key=key.name)
             log.info("virtual_key_changed", virtual_key_id=changed.id, name=key.name)
         else:
             return

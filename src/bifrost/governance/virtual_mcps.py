@@ -77,14 +77,14 @@ class VirtualMcps:
             if not await self._reconfigured(virtual_mcp, config_mac):
                 raise
             return
-        events.tell("virtual_mcp_create", target=virtual_mcp.id, name_of_virtual_mcp=virtual_mcp.name)
+        events.tell(events.Name.VIRTUAL_MCP_CREATE, target=virtual_mcp.id, name_of_virtual_mcp=virtual_mcp.name)
         log.info("virtual_mcp_created", virtual_mcp_id=virtual_mcp.id, name=virtual_mcp.name)
 
     async def _reconfigured(self, virtual_mcp: VirtualMcp, config_mac: str) -> bool:
         """Whether there is one of this name; as the configuration says, if the configuration may say it."""
         changed = await self.store.reconfigure_virtual_mcp(virtual_mcp, config_mac)
         if changed:
-            events.tell("virtual_mcp_change", target=changed, name_of_virtual_mcp=virtual_mcp.name)
+            events.tell(events.Name.VIRTUAL_MCP_CHANGE, target=changed, name_of_virtual_mcp=virtual_mcp.name)
             log.info("virtual_mcp_changed", virtual_mcp_id=changed, name=virtual_mcp.name)
         return changed is not None
 

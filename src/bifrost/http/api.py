@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from bifrost.base import events
 from bifrost.base.clock import SECOND
 from bifrost.base.errors import DomainError, NotFound, Unauthenticated
+from bifrost.base.events import Event
 from bifrost.http import commands, gateway_error
 from bifrost.http.public_urls import PublicUrls
 from bifrost.http.router import Route
@@ -47,6 +48,11 @@ class Operation:
     gives: type[msgspec.Struct] | None
     status: int
     open: bool
+
+    @property
+    def told(self) -> bool:
+        """Whether it is an event of the audit trail, whatever comes of it: every change that an administrator tries."""
+        return not self.open and self.method not in _SAFE_METHODS
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +156,19 @@ def render(request: Request, error: DomainError, operation: str) -> Response:
 async def _done(
     request: Request, operation: Operation, taken: list[msgspec.Struct]
 ) -> msgspec.Struct | Response | None:
-    """What the endpoint gives. Every change that an administrator tries is told, whatever comes of it."""
-    if operation.open or operation.method in _SAFE_METHODS:
+    """What the endpoint gives."""
+    if not operation.told:
         return await operation.endpoint(request, *taken)
     members = _members(taken)
     try:
         given = await operation.endpoint(request, *taken)
     except DomainError as error:
         target = ",".join(map(str, request.path_params.values()))
-        events.tell(operation.name, target=target, result="failure", code=error.code, members=members)
+        details = {"code": error.code, "members": members}
+        events.add(Event(name=operation.name, target=target, result="failure", details=details))
         raise
     target = ",".join(map(str, request.path_params.values())) or _made(given)
-    events.tell(operation.name, target=target, members=members)
+    events.add(Event(name=operation.name, target=target, details={"members": members}))
     return given
 
 

@@ -24,7 +24,7 @@ class AdminTokens:
         token = AdminToken(id=ids.new_id("adm_"), name=name, created_at=self.clock.now())
         if not await self.store.add_token(token, ids.hash_secret(value)):
             raise AdministratorTokenTaken(f"There is an administrator's token of this name already: {name}")
-        events.tell("administrator_token_create", target=token.id, name_of_token=name)
+        events.tell(events.Name.ADMINISTRATOR_TOKEN_CREATE, target=token.id, name_of_token=name)
         log.info("administrator_token_created", administrator=token.id, name=name)
         return token, value
 
@@ -36,6 +36,6 @@ class AdminTokens:
         token = await self.store.remove_token(id_or_name)
         if token is None:
             raise UnknownAdministratorToken(f"There is no administrator's token with the id or name {id_or_name}.")
-        events.tell("administrator_token_revoke", target=token.id, name_of_token=token.name)
+        events.tell(events.Name.ADMINISTRATOR_TOKEN_REVOKE, target=token.id, name_of_token=token.name)
         log.info("administrator_token_revoked", administrator=token.id, name=token.name)
         return token

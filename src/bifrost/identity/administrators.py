@@ -54,7 +54,7 @@ class Administrators:
         told = await self.store.count_guess(bucket, limit=MAX_WRONG_TOKENS, until=until, now=now)
         log.warning("administrator_refused", client_address=address)
         if told:  # a full bucket says it once: an address that goes on must not fill the trail
-            events.tell("administrator_refused", result="failure")
+            events.tell(events.Name.ADMINISTRATOR_REFUSED, result="failure")
         else:
             raise TooManyAdministratorGuesses(LOCK_SECONDS)
         raise AdministratorNeeded("This is not an administrator's token.")
@@ -91,7 +91,9 @@ class Administrators:
         """The administrator, the secret of a new session, and when it ends. Raises as `by_token` does."""
         administrator = await self.by_token(value, address=address)
         secret, expires_at = await self.begin_session(administrator)
-        events.tell("administrator_signed_in", actor=f"administrator:{administrator.id}", target=administrator.id)
+        events.tell(
+            events.Name.ADMINISTRATOR_SIGNED_IN, actor=f"administrator:{administrator.id}", target=administrator.id
+        )
         log.info("administrator_signed_in", administrator=administrator.id, client_address=address)
         return administrator, secret, expires_at
 

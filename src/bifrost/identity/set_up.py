@@ -44,7 +44,7 @@ class SetUp:
         """The secret of a new link, which replaces any other."""
         secret, now = ids.new_secret(ids.SETUP_LINK), self.clock.now()
         await self.store.new_link(ids.hash_secret(secret), now + LINK_SECONDS * SECOND, now)
-        events.tell("administrator_setup_link")
+        events.tell(events.Name.ADMINISTRATOR_SETUP_LINK)
         return secret
 
     async def check(self, secret: str) -> None:
@@ -63,7 +63,7 @@ class SetUp:
         token = AdminToken(id=token_id, name=f"{FIRST_TOKEN_NAME}-{token_id[4:10]}", created_at=now)
         if not await self.store.use_link(ids.hash_secret(secret), token, ids.hash_secret(value), now):
             raise SetUpLinkOver
-        events.tell("administrator_set_up", actor=f"administrator:{token.id}", target=token.id)
+        events.tell(events.Name.ADMINISTRATOR_SET_UP, actor=f"administrator:{token.id}", target=token.id)
         log.info("administrator_set_up", administrator=token.id, name=token.name)
         session, _ = await self.administrators.begin_session(token.administrator)
         return token, value, session

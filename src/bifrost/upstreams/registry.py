@@ -53,7 +53,7 @@ class Upstreams:
         if known is None:
             made = self.made(wanted, ids.new_id("up_"))
             if await self.store.add_upstream(made, config_mac, now):
-                events.tell("mcp_client_add", target=made.id, name_of_upstream=wanted.name)
+                events.tell(events.Name.MCP_CLIENT_ADD, target=made.id, name_of_upstream=wanted.name)
                 log.info("upstream_added", upstream=wanted.name, auth_type=wanted.auth_type)
             elif await self.store.named(wanted.name) is None:
                 raise UpstreamInvalid(
@@ -64,7 +64,9 @@ class Upstreams:
         else:
             upstream, change = self.changed(known, wanted)
             if await self.store.reconfigure_upstream(upstream, config_mac, change, now):
-                events.tell("mcp_client_change", target=upstream.id, name_of_upstream=wanted.name, change=change)
+                events.tell(
+                    events.Name.MCP_CLIENT_CHANGE, target=upstream.id, name_of_upstream=wanted.name, change=change
+                )
                 log.info("upstream_changed", upstream=wanted.name, auth_type=wanted.auth_type, change=change)
         self.look_again()
 

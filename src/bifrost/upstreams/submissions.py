@@ -70,7 +70,7 @@ class Submissions:
         credential = Credential(upstream_id=upstream.id, owner=owner, headers=given, target=target_of(upstream))
         if not await self.store.connected(credential, self.clock.now()):
             raise SignInRefused(ENDED)
-        events.tell("upstream_connected", actor=f"{owner.kind}:{owner.id}", target=upstream.id)
+        events.tell(events.Name.UPSTREAM_CONNECTED, actor=f"{owner.kind}:{owner.id}", target=upstream.id)
         log.info("upstream_connected", upstream=upstream.name, owner=owner.kind)
 
     async def _try(self, upstream: Upstream, identity: Identity, values: dict[str, str]) -> None:

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from bifrost.base.events import Event, heard, tell
+from bifrost.base.events import Event, Name, add, heard, tell
 
 pytestmark = pytest.mark.anyio
 
 
 def test_without_a_recorder_nothing_is_kept() -> None:
     """Ours: a use-case says what it does wherever it runs."""
-    tell("anything")
+    tell(Name.CONSENT_DENIED)
     with heard() as events:
         pass
     assert events == []
@@ -20,12 +20,12 @@ def test_without_a_recorder_nothing_is_kept() -> None:
 def test_a_recorder_hears_what_is_told_inside_in_its_order() -> None:
     """Ours."""
     with heard() as events:
-        tell("first", actor="vk:1", target="grant_1", client="a name")
-        tell("second", result="failure")
-    tell("third")
+        tell(Name.CONSENT_DENIED, actor="vk:1", target="grant_1", client="a name")
+        add(Event(name="virtual_key_rotate", result="failure"))
+    tell(Name.CONSENT_DENIED)
     assert events == [
-        Event(name="first", actor="vk:1", target="grant_1", details={"client": "a name"}),
-        Event(name="second", result="failure"),
+        Event(name="consent_denied", actor="vk:1", target="grant_1", details={"client": "a name"}),
+        Event(name="virtual_key_rotate", result="failure"),
     ]
 
 
@@ -44,4 +44,4 @@ async def test_two_requests_at_the_same_time_do_not_hear_each_other() -> None:
 
 async def _tells(name: str) -> None:
     await asyncio.sleep(0)
-    tell(name)
+    add(Event(name=name))

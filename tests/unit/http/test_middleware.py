@@ -149,10 +149,10 @@ async def test_what_happened_is_kept_before_anything_more_leaves(moment: str) ->
         body: Message = {"type": "http.response.body", "body": b"x"}
         for name, message in (("before", start), ("between", body)):
             if name == moment:
-                events.tell("thing_made", target="thing_1")
+                events.add(Event(name="thing_made", target="thing_1"))
             await send(message)
         if moment == "after":
-            events.tell("thing_made", target="thing_1")
+            events.add(Event(name="thing_made", target="thing_1"))
 
     kept: list[Any] = []
 

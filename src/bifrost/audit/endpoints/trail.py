@@ -1,6 +1,6 @@
 """`GET /api/audit` (contract §9)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -53,8 +53,14 @@ class AuditAnswer(Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class AuditEndpoint:
     trail: Trail
+    names: Callable[[], Collection[str]]
+    """Of all events that there are."""
 
     async def __call__(self, _request: Request, wanted: AuditQuery) -> AuditAnswer:
+        """Raises Invalid: an empty list would say that the event has never been."""
+        if wanted.event and wanted.event not in (names := self.names()):
+            known = ", ".join(sorted(names))
+            raise Invalid(f"There is no event named {wanted.event[:100]}; there are {known}.", param="event")
         wishes = AuditFilter(
             event=wanted.event,
             actor=wanted.actor,

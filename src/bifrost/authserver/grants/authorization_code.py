@@ -55,7 +55,7 @@ class AuthorizationCodeGrant:
                 raise OAuthError(oauth.INVALID_TARGET, "The code was issued for another resource.", param="resource")
         except OAuthError:
             if await self.store.count_failed_attempt(code.code_hash) == MAX_FAILED_ATTEMPTS:
-                events.tell("authorization_code_guessed", target=code.grant_id, result="failure")
+                events.tell(events.Name.AUTHORIZATION_CODE_GUESSED, target=code.grant_id, result="failure")
                 log.warning("authorization_code_guessed", grant=code.grant_id)
             raise
 
@@ -72,7 +72,7 @@ class AuthorizationCodeGrant:
     async def _replayed(self, code: AuthorizationCode) -> OAuthError:
         """OAuth 2.1 §7.5.2: a valid second use means that the code leaked, so everything it gave is taken back."""
         if await self.store.revoke_grant(code.grant_id, "authorization_code_replayed", self.clock.now()):
-            events.tell("authorization_code_replayed", target=code.grant_id, result="failure")
+            events.tell(events.Name.AUTHORIZATION_CODE_REPLAYED, target=code.grant_id, result="failure")
             log.warning("authorization_code_replayed", grant=code.grant_id)
         return _invalid_grant()
 

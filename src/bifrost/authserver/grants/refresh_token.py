@@ -20,7 +20,11 @@ from bifrost.base.clock import Clock
 from bifrost.protocol import oauth, scope
 from bifrost.protocol.oauth import OAuthError
 
-_ANOTHER_CLIENT = "another_client"
+_ANOTHER_CLIENT, _ANOTHER_KEY = "another_client", "another_key"
+_REUSED_BY = {
+    _ANOTHER_CLIENT: events.Name.REFRESH_TOKEN_REUSED_BY_ANOTHER_CLIENT,
+    _ANOTHER_KEY: events.Name.REFRESH_TOKEN_REUSED_BY_ANOTHER_KEY,
+}
 _NOT_VALID = "The refresh token is not valid: unknown, expired, revoked or not yours."
 
 log = structlog.get_logger()
@@ -63,7 +67,7 @@ class RefreshTokenGrant:
         if row.client_id != client.client_id:
             raise await self._foreign(row, _ANOTHER_CLIENT)
         if row.jkt not in ("", jkt):
-            raise await self._foreign(row, "another_key")
+            raise await self._foreign(row, _ANOTHER_KEY)
         granted = scope.narrowed(parameters.get("scope"), row.scope)
         if granted is None:
             raise OAuthError(oauth.INVALID_SCOPE, "The scope is wider than what was granted.", param="scope")
@@ -100,13 +104,13 @@ class RefreshTokenGrant:
         row = await self._living(token_hash)
         again = await self.store.replay_refresh_token(token_hash, self.rules, self.clock.now())
         if again is None:
-            raise await self._reused(row, "refresh_token_reused")
+            raise await self._reused(row, events.Name.REFRESH_TOKEN_REUSED)
         response = self.tokens.unseal(presented, again.sealed)
         if response.jkt != jkt:
-            raise await self._reused(row, "refresh_token_reused_by_another_key")
+            raise await self._reused(row, events.Name.REFRESH_TOKEN_REUSED_BY_ANOTHER_KEY)
         if _is_told(again.times):
             actor, times = f"client:{row.client_id}", str(again.times)
-            events.tell("refresh_token_replayed", actor=actor, target=row.grant_id, times=times)
+            events.tell(events.Name.REFRESH_TOKEN_REPLAYED, actor=actor, target=row.grant_id, times=times)
         log.info("refresh_token_replayed", grant=row.grant_id)
         return response
 
@@ -119,16 +123,20 @@ class RefreshTokenGrant:
             times = await self.store.count_presented_by_others(row.token_hash)
             if _is_told(times):
                 events.tell(
-                    "refresh_token_of_another", target=row.grant_id, result="failure", whose=whose, times=str(times)
+                    events.Name.REFRESH_TOKEN_OF_ANOTHER,
+                    target=row.grant_id,
+                    result="failure",
+                    whose=whose,
+                    times=str(times),
                 )
             log.warning("refresh_token_of_another", whose=whose, grant=row.grant_id)
             return _DeadTokenError() if whose == _ANOTHER_CLIENT else _invalid_grant()
-        return await self._reused(row, f"refresh_token_reused_by_{whose}")
+        return await self._reused(row, _REUSED_BY[whose])
 
-    async def _reused(self, row: RefreshTokenRow, reason: str) -> OAuthError:
-        if await self.store.revoke_grant(row.grant_id, reason, self.clock.now()):
+    async def _reused(self, row: RefreshTokenRow, reason: events.Name) -> OAuthError:
+        if await self.store.revoke_grant(row.grant_id, reason.value, self.clock.now()):
             events.tell(reason, target=row.grant_id, result="failure")
-            log.warning(reason, grant=row.grant_id)
+            log.warning(reason.value, grant=row.grant_id)
         return _DeadTokenError()
 
 

@@ -158,11 +158,15 @@ class SignIns:
             await self._complete(sign_in, callback)
         except (SignInRefused, SignInImpossible) as error:
             events.tell(
-                "upstream_sign_in_failed", actor=who, target=sign_in.upstream_id, result="failure", code=error.code
+                events.Name.UPSTREAM_SIGN_IN_FAILED,
+                actor=who,
+                target=sign_in.upstream_id,
+                result="failure",
+                code=error.code,
             )
             log.warning("upstream_sign_in_failed", upstream=sign_in.upstream_id, reason=error.code)
             return sign_in, error.code
-        events.tell("upstream_connected", actor=who, target=sign_in.upstream_id)
+        events.tell(events.Name.UPSTREAM_CONNECTED, actor=who, target=sign_in.upstream_id)
         log.info("upstream_connected", upstream=sign_in.upstream_id, owner=sign_in.owner.kind)
         return sign_in, CONNECTED
 
