@@ -107,3 +107,25 @@ async def test_an_upstream_that_fails_when_it_is_listened_to_is_listened_to_agai
             async with http.stream("GET", "/mcp", headers=client.headers("", {})):
                 await client.request("tools/call", {"name": "up-read"})
                 await until(lambda: len([one for one in server.requests("") if one.header("mcp-session-id")]) > 2)
+
+
+_ENDED = b'{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"complete"}}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(status=503), Answer(status=429), events(_ENDED), events(), events(_ENDED, ending="cut")],
+    ids=["fails", "is too busy", "stops in good order", "ends the stream", "breaks the stream"],
+)
+async def test_a_stateless_upstream_that_ends_what_was_asked_of_it_is_asked_again(
+    answer: Answer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2026-07-28, subscriptions: a server ends them when it stops. Those who listen here are still there."""
+    monkeypatch.setattr("bifrost.gateway.streams.FIRST_PAUSE_SECONDS", 0.01)
+    with hostile(era="modern", script={"subscriptions/listen": answer}) as server:
+        configured = {"client_configs": [upstream("up", server.url)]}
+        async with gateway_on_a_port(sqlite_url, tmp_path, mcp=configured) as http:
+            client = McpClient(http, "2025-11-25")
+            await client.open()
+            async with http.stream("GET", "/mcp", headers=client.headers("", {})):
+                await until(lambda: len(server.requests("subscriptions/listen")) > 2)

@@ -300,8 +300,9 @@ class Streams:
 
         Each time with the upstream as it is configured then: whoever listens for long knows it as it was.
         """
-        pause = FIRST_PAUSE_SECONDS
+        loop, pause = asyncio.get_running_loop(), FIRST_PAUSE_SECONDS
         while True:
+            begun = loop.time()
             try:
                 now = await self._now(peer)
                 return None if now is None else await listen(now)
@@ -309,6 +310,8 @@ class Streams:
                 return None
             except (Unavailable, RpcError) as error:
                 log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
+            if loop.time() - begun > LAST_PAUSE_SECONDS:
+                pause = FIRST_PAUSE_SECONDS  # it was heard meanwhile
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE_SECONDS)
 

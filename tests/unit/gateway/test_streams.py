@@ -14,6 +14,7 @@ from bifrost.gateway.stream import Stream
 from bifrost.gateway.streams import NEWS_LETTERS, Streams
 from bifrost.protocol import mcp
 from bifrost.protocol.jsonrpc import RpcError
+from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.models import Upstream
 from tests.support.clock import FakeClock
@@ -89,3 +90,31 @@ async def test_a_session_that_opened_a_second_stream_goes_on_with_that(clock: Fa
         assert one.of_session("s_1") is newest
     one.leave(newest)
     assert one.of_session("s_1") not in (newest, None)
+
+
+async def test_what_was_heard_for_long_is_heard_again_soon(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contract §7: later and later is for an upstream that cannot be reached, not for one whose streams break at times."""
+    catalog, letters, pauses, sleep = _Catalog(), _Letters(), list[float](), asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    async def listen(_peer: Peer) -> None:
+        lasted = asyncio.Event()
+        if len(pauses) >= 3:
+            asyncio.get_running_loop().call_later(0.03, lasted.set)
+            await lasted.wait()
+        if len(pauses) < 6:
+            raise UpstreamUnavailable("It broke.")
+
+    async def now(_streams: Streams, one: Peer) -> Peer:
+        return one
+
+    monkeypatch.setattr(streams, "LAST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(streams, "FIRST_PAUSE_SECONDS", 0.005)
+    monkeypatch.setattr(Streams, "_now", now)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    one = Streams(*(cast("Any", part) for part in (catalog, catalog, None, letters, LetterLimits(clock))))
+    await one._persistently(peer(), listen)
+    assert pauses == [0.005, 0.01, 0.02, 0.005, 0.005, 0.005]

@@ -162,7 +162,7 @@ class Link(Protocol):
         that it acknowledges, to the requester too. Others say everything; to these resources they are subscribed first,
         and the requester hears an acknowledgement as soon as what they say arrives here.
 
-        Raises UpstreamUnavailable, RpcError.
+        Raises UpstreamUnavailable, also when the upstream ended what a stateless one was asked for, and RpcError.
         """
         ...
 

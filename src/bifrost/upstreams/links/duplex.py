@@ -149,7 +149,7 @@ class DuplexLink:
         try:
             if self._modern:
                 await self._answer(outbox, Patience(1e9), mcp.LISTEN, {"notifications": wanted(uris)}, 1e9)
-                return
+                raise UpstreamUnavailable(f"{self.peer.upstream.name} ended what it was listened to on.")
             for uri in uris:
                 await self._request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
             await requester.notify(mcp.ACKNOWLEDGED, {})

@@ -135,7 +135,7 @@ class LegacyLink:
                 with await self.channel.open("GET", headers, lasting=True) as reply:
                     if reply.status == _NOT_FOUND and self.session_id:
                         raise Forgotten
-                    if reply.status >= _SERVER_FAULT:
+                    if reply.is_for_now:
                         raise self.channel.no_answer(reply.status)
                     if not reply.streams:
                         return  # it has nothing to say of its own accord

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw
 
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
+from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
     HANDSHAKE_SECONDS,
     NO_FIELDS,
@@ -101,16 +102,20 @@ class ModernLink:
         heard = Running(self.peer, request_id, requester, None, None)
         headers, _ = _head(mcp.LISTEN, {}, NO_FIELDS)
         with await self.channel.open("POST", headers, body, lasting=True) as reply:
+            if reply.is_for_now:
+                raise self.channel.no_answer(reply.status)
             if not reply.streams:
-                return
+                return  # it has nothing to say of its own accord
             async for raw in reply.messages(endless=True):
                 try:
                     message = jsonrpc.decode_leniently(raw)
                 except RpcError as error:
                     raise self.channel.no_answer(reply.status) from error
                 if message.id == request_id and message.method is UNSET:
-                    return
+                    break
                 await heard.incoming(message)
+        # it says good-bye when it stops, or a proxy in between has had enough: what was asked for is asked for again
+        raise UpstreamUnavailable(f"{self.peer.upstream.name} ended what it was listened to on.")
 
     async def notify(self, method: str, params: Params) -> None:
         """A client of this revision has nothing to tell: every request says everything."""

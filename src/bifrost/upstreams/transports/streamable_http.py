@@ -24,6 +24,7 @@ ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "appl
 LISTEN = {"Accept": "text/event-stream"}
 _HTTP_OK = 200
 _HTTP_ACCEPTED = 202
+_NOT_NOW, _SERVER_FAULT = (408, 429), 500
 OnMessage = Callable[[Message], Awaitable[None]]
 _FAULTS = (OSError, ValueError)
 
@@ -65,6 +66,11 @@ class Reply:
     @property
     def streams(self) -> bool:
         return self.media_type == "text/event-stream" and self.response.status == _HTTP_OK
+
+    @property
+    def is_for_now(self) -> bool:
+        """Whether it is a refusal that says nothing of the next time (RFC 9110 §15.5.9, §15.6; RFC 6585 §4)."""
+        return self.status in _NOT_NOW or self.status >= _SERVER_FAULT
 
     async def messages(self, *, endless: bool = False) -> AsyncIterator[bytes]:
         """Each message as its bytes; none when the answer carries none. `endless`: the limit is for one event.

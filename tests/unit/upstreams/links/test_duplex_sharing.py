@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import EVERYBODY, Peer
 from bifrost.upstreams.links.duplex import open_link
 from tests.unit.upstreams.links._peer import Keeps, peer
@@ -121,7 +122,7 @@ class _ReadsLater(Keeps):
 
 
 async def test_what_a_listener_was_told_before_the_upstream_ended_it_is_heard() -> None:
-    """2026-07-28, subscriptions: the news come before the end."""
+    """2026-07-28, subscriptions: the news come before the end, which is no reason to hear no more."""
     pipe, heard = Pipe(), _ReadsLater()
     pipe.answers.extend(
         [
@@ -135,6 +136,7 @@ async def test_what_a_listener_was_told_before_the_upstream_ended_it_is_heard() 
     meta = {"io.modelcontextprotocol/subscriptionId": pipe.sent[2]["id"]}
     pipe.says(method="notifications/tools/list_changed", params={"_meta": meta})
     pipe.says(id=pipe.sent[2]["id"], result={})
-    await listening
+    with pytest.raises(UpstreamUnavailable):
+        await listening
     assert [method for method, _params in heard.heard] == ["notifications/tools/list_changed"]
     await link.close()
