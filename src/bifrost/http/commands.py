@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
+from bifrost.base.choices import choices
 from bifrost.base.errors import Invalid
 from bifrost.http import body, params, strict_json
 
@@ -76,11 +77,11 @@ def converted(value: Any, kind: type[T], *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        message, param = _in_words(str(error))
+        message, param = _in_words(str(error), kind)
         raise Invalid(message, param=param) from error
 
 
-def _in_words(said: str) -> tuple[str, str]:
+def _in_words(said: str, kind: type) -> tuple[str, str]:
     """A sentence, and the path of the member, out of msgspec's message."""
     where = _WHERE.search(said)
     path, said = (where["path"], said[: where.start()]) if where else ("", said)
@@ -91,7 +92,7 @@ def _in_words(said: str) -> tuple[str, str]:
         return f"The member {_shown(path)} {known}.", _shown(path)
     said = re.sub(r"`(\w+)(?: \| null)?`", lambda found: _TYPES.get(found[1], found[0]), said)
     subject = f"The member {_shown(path)} is not valid" if path else "The request is not valid"
-    return f"{subject}: {said[:1].lower()}{said[1:]}.", _shown(path)
+    return f"{subject}: {said[:1].lower()}{said[1:]}{choices(kind, path)}.", _shown(path)
 
 
 def _shown(path: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bifrost.base.choices import choices
 from bifrost.settings.check import check
 from bifrost.settings.models import ConfigurationError, Settings
 
@@ -189,4 +190,5 @@ def _element(kind: Any) -> Any:
 def _in_words(message: str) -> str:
     """Msgspec ends its messages with a path such as ` - at $.server.port`."""
     text, _, where = message.partition(" - at `$.")
-    return f"{where.rstrip('`')}: {text[0].lower()}{text[1:]}" if where else text
+    path = where.rstrip("`")
+    return f"{path}: {text[0].lower()}{text[1:]}{choices(Settings, path)}" if where else text

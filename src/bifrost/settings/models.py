@@ -196,7 +196,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
         TlsConfigSettings()
     )
     auth_type: Annotated[
-        Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers", "token_exchange"],
+        Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers"],
         Meta(
             description="How we prove ourselves to it: `headers` and `oauth` are one account for everybody; "
             "with the others everybody has their own."

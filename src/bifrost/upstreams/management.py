@@ -331,7 +331,6 @@ _HOW_TO_LOOK = {
     "oauth": "No administrator is signed in to it. Use initiate-verification, or reauthorize.",
     "per_user_oauth": "No administrator is signed in to it. Use initiate-verification, or reauthorize.",
     "per_user_headers": "No administrator has given headers for it. Use verify-headers.",
-    "token_exchange": "Its tools are seen with a caller's own token only.",
 }
 
 

@@ -9,7 +9,7 @@ from bifrost.governance.models import MICRO
 from bifrost.http.tls import MACHINE, Trust
 
 ConnectionType = Literal["http", "sse", "stdio"]
-AuthType = Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers", "token_exchange"]
+AuthType = Literal["none", "headers", "oauth", "per_user_oauth", "per_user_headers"]
 UpstreamState = Literal[
     "connected", "disconnected", "error", "pending_tools", "pending_verification", "needs_reauth", "disabled"
 ]
@@ -18,7 +18,7 @@ UpstreamState = Literal[
 Change = Literal["settings", "place", "auth_type"]
 """What a change of an upstream means for what hangs on it: nothing; it may stand elsewhere now; it is another kind."""
 
-PER_USER: frozenset[str] = frozenset(("per_user_oauth", "per_user_headers", "token_exchange"))
+PER_USER: frozenset[str] = frozenset(("per_user_oauth", "per_user_headers"))
 """Auth types with which everybody uses an account of their own."""
 
 BY_OAUTH: frozenset[str] = frozenset(("oauth", "per_user_oauth"))

@@ -25,7 +25,6 @@ _FIRST_STATES: dict[AuthType, tuple[UpstreamState, str]] = {
     "oauth": _NOT_SIGNED_IN,
     "per_user_oauth": _NOT_SIGNED_IN,
     "per_user_headers": ("pending_verification", "An administrator has yet to verify it with headers of their own."),
-    "token_exchange": ("pending_verification", "An administrator has yet to verify it with a token of their own."),
 }
 """State and reason of an upstream that is new, or new in what matters."""
 

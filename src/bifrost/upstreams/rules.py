@@ -10,11 +10,6 @@ from bifrost.upstreams import extra_headers
 from bifrost.upstreams.errors import UpstreamInvalid
 from bifrost.upstreams.models import BY_OAUTH, NewUpstream, OAuthConfig, StdioConfig
 
-NOT_OFFERED: dict[tuple[str, str], str] = {
-    ("auth_type", "token_exchange"): "use per_user_oauth",
-}
-"""Member and value that this version does not offer, and what to do instead: the one place that says so."""
-
 MAX_TIMEOUT_SECONDS = 600
 MAX_CONCURRENT_CALLS = 10_000
 MIN_SYNC_SECONDS = 30
@@ -42,13 +37,6 @@ _Rule = tuple[str, bool, str]
 
 def check(wanted: NewUpstream) -> None:
     """Raises UpstreamInvalid, naming the member. No value is repeated, which may be a secret, but a header's name."""
-    for member, value in _chosen(wanted):
-        if (member, value) in NOT_OFFERED:
-            raise UpstreamInvalid(
-                f"The upstream {wanted.name!r} has the {member} {value}, which this version does not offer; "
-                f"{NOT_OFFERED[member, value]}.",
-                param=member,
-            )
     for member, holds, rule in (*_rules(wanted), *_joint_rules(wanted)):
         if not holds:
             raise UpstreamInvalid(f"The upstream {wanted.name!r} has an invalid {member}: {rule}.", param=member)
@@ -60,11 +48,6 @@ def is_header_name(name: str) -> bool:
 
 def is_header(name: str, value: str) -> bool:
     return is_header_name(name) and _HEADER_VALUE.fullmatch(value) is not None
-
-
-def _chosen(wanted: NewUpstream) -> Iterator[tuple[str, str]]:
-    yield "connection_type", wanted.connection_type
-    yield "auth_type", wanted.auth_type
 
 
 def _rules(wanted: NewUpstream) -> Iterator[_Rule]:

@@ -189,7 +189,10 @@ def test_names_that_are_free_are_not_keys() -> None:
         ({"server": []}, "server"),
         ({"server": None}, "server"),
         ({"client": {"access_token_ttl": 59}}, "client.access_token_ttl"),
-        ({"client": {"mcp_server_auth_mode": "off"}}, "client.mcp_server_auth_mode"),
+        (
+            {"client": {"mcp_server_auth_mode": "off"}},
+            "client.mcp_server_auth_mode: invalid enum value 'off'; it is one of both,",
+        ),
         (_upstream(connection_type="carrier-pigeon"), "mcp.client_configs[0].connection_type"),
         (_upstream(tool_execution_timeout=601), "mcp.client_configs[0].tool_execution_timeout"),
         (_upstream(headers=["a"]), "mcp.client_configs[0].headers"),
