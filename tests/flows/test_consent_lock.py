@@ -110,6 +110,24 @@ async def test_an_address_is_locked_in_every_flow(proxied: TestGateway) -> None:
             assert await _guess(flow, VIRTUAL_KEY) == "chosen"
 
 
+async def test_of_ipv6_the_network_of_a_subscriber_is_locked(proxied: TestGateway) -> None:
+    """Contract §5: an address for each guess costs nothing there; for keys and for administrators' tokens."""
+    for number in range(5):
+        async with _from(proxied, f"2a00:1::{number}") as guesser, sign_in(proxied, browser=guesser) as flow:
+            assert await _guess(flow) == "key_refused"
+    statuses = []
+    for number in range(12):
+        async with _from(proxied, f"2a00:1::{number}") as guesser:
+            wrong = {"Authorization": f"Bearer wrong-{number}"}
+            statuses.append((await guesser.get("/api/oauth2/clients", headers=wrong)).status_code)
+    assert statuses == [401] * 10 + [429] * 2
+    async with _from(proxied, "2a00:1::5") as home, _from(proxied, "2a00:1:0:1::5") as office:
+        async with sign_in(proxied, browser=home) as flow:
+            assert await _guess(flow, VIRTUAL_KEY) == "too_many_attempts"
+        async with sign_in(proxied, browser=office) as flow:
+            assert await _guess(flow, VIRTUAL_KEY) == "chosen"
+
+
 async def test_a_flow_is_locked_for_every_address(proxied: TestGateway) -> None:
     """TC-156, contract §5: changing the address does not give new guesses for the same flow."""
     async with _from(proxied, HOME) as browser, sign_in(proxied, browser=browser) as flow:

@@ -10,6 +10,7 @@ from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import Denied
 from bifrost.governance.tool_policy import ToolPolicy
 from bifrost.governance.virtual_keys import VirtualKeys
+from bifrost.http.addresses import subscriber
 from bifrost.identity.models import Identity, Standing
 
 MAX_KEY_FAILURES = 5
@@ -32,7 +33,7 @@ class Identities:
         now = self.clock.now()
         key = await self.virtual_keys.presented(value)
         right = key is not None and key.refusal(now) is None
-        buckets = (f"flow:{flow_id}", f"address:{address}")
+        buckets = (f"flow:{flow_id}", f"address:{subscriber(address)}")
         admitted = await self.store.admit_key_guess(
             buckets,
             right=right,

@@ -32,6 +32,8 @@ _REFUSED_V4 = tuple(
 _GLOBAL_V6 = IPv6Network("2000::/3")
 """Everything else of IPv6 is not global unicast: NAT64, mapped, unique local, link-local, site-local, multicast."""
 
+_SUBSCRIBER_BITS = 64
+
 _REFUSED_V6 = tuple(
     IPv6Network(network)
     for network in (
@@ -60,6 +62,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def subscriber(address: str) -> str:
+    """Whom it counts for: whoever has one address of a /64 of IPv6 has all of them (RFC 4291 §2.5.1, RFC 6177 §2)."""
+    try:
+        found = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(IPv6Network((int(found), _SUBSCRIBER_BITS), strict=False))
 
 
 class AllowedNetworks:

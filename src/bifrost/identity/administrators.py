@@ -7,6 +7,7 @@ import structlog
 from bifrost.base import events, ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.sealing import KeyRing
+from bifrost.http.addresses import subscriber
 from bifrost.identity.errors import AdministratorNeeded, TooManyAdministratorGuesses
 from bifrost.identity.models import Administrator, AdminSession
 from bifrost.identity.store import AdministratorStore
@@ -46,7 +47,7 @@ class Administrators:
         made = await self.store.token_by_hash(ids.hash_secret(value)) if _looks_made(value) else None
         if made:
             return made.administrator
-        bucket, now = f"administrator:{address}", self.clock.now()
+        bucket, now = f"administrator:{subscriber(address)}", self.clock.now()
         if self.configured and ids.same(value, self.configured):
             await self._come_from(address, bucket, now)
             return CONFIGURED
@@ -75,7 +76,7 @@ class Administrators:
 
     def _known(self, address: str, period: int) -> str:
         """Another configured token knows no address yet."""
-        return self.ring.mac(f"{period} {address} {self.configured}", use=_KNOWN_USE)
+        return self.ring.mac(f"{period} {subscriber(address)} {self.configured}", use=_KNOWN_USE)
 
     async def by_session(self, secrets: list[str]) -> Administrator | None:
         """The administrator of the first of these secrets that is a session; None when none of them is."""

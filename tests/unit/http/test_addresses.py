@@ -2,7 +2,7 @@
 
 import pytest
 
-from bifrost.http.addresses import AllowedNetworks, is_loopback, is_public
+from bifrost.http.addresses import AllowedNetworks, is_loopback, is_public, subscriber
 
 REFUSED = [
     "0.0.0.0",  # noqa: S104 - judged, not bound
@@ -43,6 +43,23 @@ REFUSED = [
     "fec0::1",
     "ff02::1",
 ]
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("2a00:1450:4001:1::1", "2a00:1450:4001:1::/64"),
+        ("2a00:1450:4001:1:ffff:ffff:ffff:ffff", "2a00:1450:4001:1::/64"),
+        ("2a00:1450:4001:2::1", "2a00:1450:4001:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_all_addresses_of_a_subscriber_count_as_one(address: str, counted: str) -> None:
+    """Contract §5: whoever has one address of IPv6 has more of them than anybody could count."""
+    assert subscriber(address) == counted
 
 
 @pytest.mark.parametrize("address", REFUSED)

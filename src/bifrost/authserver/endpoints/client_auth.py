@@ -12,6 +12,7 @@ from bifrost.authserver.errors import ClientRefused, ClientUnreachable
 from bifrost.authserver.limits import Limit, Limits
 from bifrost.authserver.models import Client
 from bifrost.base import ids
+from bifrost.http.addresses import subscriber
 from bifrost.http.client_address import TrustedProxies
 from bifrost.http.params import Parameters
 from bifrost.protocol import oauth
@@ -45,7 +46,7 @@ class ClientAuth:
         """
         presented = _presented(request, form)
         # wrong proofs count for this client from this address: nobody can lock a client out for everybody
-        subject = f"{presented.client_id} {self.proxies.client_address(request)}"
+        subject = f"{presented.client_id} {subscriber(self.proxies.client_address(request))}"
         try:
             client = await self._authenticated(presented)
         except OAuthError:

@@ -13,6 +13,7 @@ from bifrost.authserver.models import AccessTokenRow, RefreshTokenRow
 from bifrost.base.clock import SECOND
 from bifrost.base.errors import Unauthenticated
 from bifrost.http import encoded, params
+from bifrost.http.addresses import subscriber
 from bifrost.http.client_address import TrustedProxies
 from bifrost.protocol import bearer, dpop, oauth
 from bifrost.protocol.oauth import OAuthError
@@ -56,7 +57,7 @@ class IntrospectEndpoint:
             return ADMINISTRATOR
         named = basic_credentials(request)
         server = self.introspect.resource_server(*named) if named else None
-        subject = f"{named[0] if named else ''} {self.proxies.client_address(request)}"
+        subject = f"{named[0] if named else ''} {subscriber(self.proxies.client_address(request))}"
         if server is None:
             await self.limits.admit(FAILURES, subject)
             raise _refused()
