@@ -257,6 +257,8 @@ async def test_a_client_that_did_not_register_refreshing_gets_no_refresh_token(r
     answer = await client.redeem(code)
     assert set(answer.json()) == {"access_token", "token_type", "expires_in", "scope"}
     assert await running.rows("refresh_tokens") == []
+    (grant,), (token,) = await running.rows("grants"), await running.rows("access_tokens")
+    assert grant["expires_at"] == token["expires_at"], "nobody can use it any longer, so it is not shown as if"
     _other, tokens = await signed_in(running)
     assert error_of(await client.refresh(tokens["refresh_token"])) == "unauthorized_client"
 

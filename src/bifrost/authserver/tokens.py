@@ -52,7 +52,7 @@ class Tokens:
         is: one of a confidential client is bound to the client, which may change its key (RFC 9449 §5).
         """
         now = self.clock.now()
-        grant_ends = grant_expires_at or now + self.config.refresh_token_absolute_seconds * SECOND
+        grant_ends = grant_expires_at or self._new_grant_ends(now, with_refresh=with_refresh)
         access_ends = min(now + self.config.access_token_seconds * SECOND, grant_ends)
         access = await self._access_token(client, grant_id, scope, jkt, now, access_ends)
         refresh = ids.new_secret(ids.REFRESH_TOKEN)
@@ -85,6 +85,11 @@ class Tokens:
             jkt=jkt,
         )
         return response, new
+
+    def _new_grant_ends(self, now: int, *, with_refresh: bool) -> int:
+        """With nothing to renew it, it is over when its one token is."""
+        longest, access = self.config.refresh_token_absolute_seconds, self.config.access_token_seconds
+        return now + (longest if with_refresh else min(longest, access)) * SECOND
 
     async def _access_token(self, client: Client, grant_id: str, scope: str, jkt: str, now: int, ends: int) -> str:
         """Opaque, or a JWT (RFC 9068 §2.2). Both are stored as a hash and looked up at every request."""
