@@ -2,11 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from bifrost import bootstrap
@@ -244,17 +245,7 @@ async def test_credentials_of_before_they_had_ids_get_one_each(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contract §9: stable opaque ids, for what an older version has stored as well."""
-    made = database(database_url)
-    everything = list(migrations(made.dialect))
-    older = [one for one in everything if one[0] < _life(everything)]
-    await made.open()
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(migrate_module, "migrations", lambda _dialect: iter(older))
-            await migrate(made, FakeClock())
-        async with made.transaction() as connection:
-            await made.run_script(connection, _OLDER_CREDENTIALS)
-        await migrate(made, FakeClock())
+    async with _brought_up_to_date(database_url, monkeypatch, "_credential_life", _OLDER_CREDENTIALS) as made:
         found = {row["owner_id"]: row for row in await rows(made, "upstream_credentials")}
         assert len({row["id"] for row in found.values()}) == 3
         assert all(row["id"].startswith("cred_") for row in found.values())
@@ -263,12 +254,55 @@ async def test_credentials_of_before_they_had_ids_get_one_each(
             "bob": "needs_reauth",
             "eve": "active",
         }
+
+
+async def test_rows_of_tables_that_are_built_anew_stay_as_they_were(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Architecture: nobody is signed out by an upgrade, and what the tables promise they promise afterwards too."""
+    async with _brought_up_to_date(database_url, monkeypatch, "_fewer_pages", _OLDER_TOKENS) as made:
+        assert [(row["token_hash"], row["scope"], row["jkt"]) for row in await rows(made, "access_tokens")] == [
+            ("a", "mcp:read", "thumb")
+        ]
+        (refresh,) = await rows(made, "refresh_tokens")
+        assert (refresh["token_hash"], refresh["used_at"], refresh["successor_hash"]) == ("r", 5, "next")
+        assert (refresh["replays"], refresh["answered_again"], refresh["presented_by_others"]) == (1, 2, 3)
+        assert [row["proof"] for row in await rows(made, "known_browsers")] == ["sk-bf-"]
+        assert [(row["number"], row["id"]) for row in await rows(made, "audit_events")] == [(1, "aud_1"), (2, "aud_2")]
+
+        before = await rows(made, "change_marks")
+        async with made.transaction() as connection:
+            await fetch(connection, "UPDATE access_tokens SET expires_at = 6")
+        assert await rows(made, "change_marks") != before
+        for change in ("DELETE FROM audit_events", "UPDATE audit_events SET actor = 'nobody'"):
+            with pytest.raises((sqlite3.IntegrityError, asyncpg.RaiseError), match="only added"):
+                async with made.transaction() as connection:
+                    await fetch(connection, change)
+        async with made.transaction() as connection:
+            await fetch(connection, "DELETE FROM grants")
+        assert not await rows(made, "access_tokens")
+        assert not await rows(made, "refresh_tokens")
+
+
+@asynccontextmanager
+async def _brought_up_to_date(
+    url: str, monkeypatch: pytest.MonkeyPatch, name: str, script: str
+) -> AsyncIterator[Database]:
+    """A database in which this script was run just before the migration whose name ends so."""
+    made = database(url)
+    everything = list(migrations(made.dialect))
+    first = next(number for number, known, _ in everything if known.endswith(name))
+    await made.open()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(migrate_module, "migrations", lambda _dialect: iter(everything[: first - 1]))
+            await migrate(made, FakeClock())
+        async with made.transaction() as connection:
+            await made.run_script(connection, script)
+        await migrate(made, FakeClock())
+        yield made
     finally:
         await made.close()
-
-
-def _life(everything: list[tuple[int, str, str]]) -> int:
-    return next(number for number, name, _ in everything if name.endswith("_credential_life"))
 
 
 _OLDER_CREDENTIALS = """
@@ -279,4 +313,18 @@ INSERT INTO upstream_credentials
     (upstream_id, owner_kind, owner_id, sealed, state, reason, more_scope, version, created_at, updated_at)
 VALUES ('up_1', 'vk', 'ann', 'x', 'active', '', '', 1, 5, 5), ('up_1', 'vk', 'bob', 'x', 'needs_reauth', 'r', '', 1, 5, 5),
     ('up_1', 'session', 'eve', 'x', 'active', '', '', 1, 1, 1);
+"""
+
+_OLDER_TOKENS = """
+INSERT INTO grants (id, client_id, identity_kind, identity_id, scope, resource, created_at, expires_at)
+VALUES ('grant_1', 'bfcl_1', 'vk', 'ann', 'mcp:read', '/mcp', 1, 9);
+INSERT INTO access_tokens (token_hash, grant_id, scope, jkt, created_at, expires_at)
+VALUES ('a', 'grant_1', 'mcp:read', 'thumb', 1, 9);
+INSERT INTO refresh_tokens (token_hash, grant_id, jkt, created_at, expires_at, used_at, successor_hash, replays,
+    answered_again, presented_by_others)
+VALUES ('r', 'grant_1', '', 1, 9, 5, 'next', 1, 2, 3);
+INSERT INTO known_browsers (person_hash, identity_kind, identity_id, proof, expires_at)
+VALUES ('p', 'vk', 'ann', 'sk-bf-', 9);
+INSERT INTO audit_events (id, at, event, actor, target, result, client_address, event_id, details)
+VALUES ('aud_1', 1, 'e', 'a', 't', 'success', '', '', '{}'), ('aud_2', 2, 'e', 'a', 't', 'success', '', '', '{}');
 """
