@@ -1,14 +1,15 @@
 """Databases as separate processes see them, and rows to put into them."""
 
 import asyncio
+import dataclasses
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
 import asyncpg
+from msgspec.structs import replace
 
 from bifrost import bootstrap
 from bifrost.audit.models import AuditRow
@@ -154,7 +155,7 @@ def tokens(grant_id: str, **changes: Any) -> NewTokens:
         refresh=token(grant_id),
         grant_expires_at=NOW + 24 * 60 * MINUTE,
     )
-    return replace(usual, **changes)
+    return dataclasses.replace(usual, **changes)
 
 
 async def consented(store: AuthServerStore, **changes: Any) -> tuple[Grant, StoredCode]:

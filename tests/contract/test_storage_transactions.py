@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bifrost.base.ids import hash_secret
 from bifrost.storage.authserver import SqlAuthServerStore

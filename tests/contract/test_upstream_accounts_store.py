@@ -300,7 +300,7 @@ async def test_a_submit_that_fails_moves_nothing(database: Database, store: SqlU
     await authserver.add_pending_flow(pending)
     connected = await _kept(store, owner=Owner("flow", pending.id))
     with pytest.raises(CONSTRAINT_BROKEN):
-        await authserver.submit_flow(pending.id, given, replace(code_of(given), code_hash=taken.code_hash), NOW)
+        await authserver.submit_flow(pending.id, given, code_of(given, code_hash=taken.code_hash), NOW)
     assert await store.credentials_of(Owner("flow", pending.id)) == [connected]
     assert await store.credentials_of(ANN) == []
 

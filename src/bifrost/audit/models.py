@@ -1,7 +1,9 @@
 """Rows of the audit trail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from bifrost.base.events import Result
 
@@ -15,8 +17,7 @@ class Origin:
     actor: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRow:
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     """`at` in milliseconds."""
 
     id: str
@@ -27,7 +28,7 @@ class AuditRow:
     result: Result
     client_address: str
     event_id: str
-    details: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

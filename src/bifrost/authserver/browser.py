@@ -7,6 +7,7 @@ the browser is known again.
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bifrost.authserver.models import PendingFlow
 from bifrost.base import ids
@@ -14,6 +15,9 @@ from bifrost.base.sealing import KeyRing
 
 COOKIE = "__bifrost_flow_secret"
 PERSON_COOKIE = "__bifrost_person"
+RECENT_FLOWS = 1_000
+"""Whose CSRF token is kept: it is asked for at every step."""
+
 FLOW_USE, PERSON_USE = "flow_secret", "person_secret"
 
 
@@ -54,6 +58,7 @@ class BrowserSecrets:
         return bool(random and mac) and value.isascii() and self.ring.made(random, mac, use=self.use)
 
 
+@lru_cache(maxsize=RECENT_FLOWS)
 def csrf_token(secret: str, flow_id: str) -> str:
     """Stable for a flow in its browser, so that a page opened twice still works, and useless for any other."""
-    return hmac.new(secret.encode(), f"csrf:{flow_id}".encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), f"csrf:{flow_id}".encode(), hashlib.sha256).hex()

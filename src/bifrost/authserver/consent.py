@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
+import msgspec
 import structlog
 
 from bifrost.audit.models import AuditRow, Origin
@@ -106,7 +107,7 @@ class Consent:
         flow = await self._submittable(flow_id, browser)
         client = await self._resolved(flow)
         limit = (await self.clients.standing(client)).scope_limit
-        flow = replace(flow, scope=scope.limited(flow.scope, limit)) if limit else flow
+        flow = msgspec.structs.replace(flow, scope=scope.limited(flow.scope, limit)) if limit else flow
         identity = flow.identity
         if identity is None or await self.identities.standing(identity) is None:
             raise IdentityNeeded

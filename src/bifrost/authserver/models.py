@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from bifrost.audit.models import AuditRow
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth
@@ -133,8 +135,7 @@ class ClientStanding:
     scope_limit: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingFlow:
+class PendingFlow(msgspec.Struct, frozen=True, kw_only=True):
     """A checked authorization request that waits for a person. Bound to the browser by the hash of its secret."""
 
     id: str
@@ -153,8 +154,7 @@ class PendingFlow:
     finished_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What a person allowed a client; every token hangs on one, and dies with it."""
 
     id: str
@@ -166,8 +166,7 @@ class Grant:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedGrant(Grant):
+class IssuedGrant(Grant, frozen=True, kw_only=True):
     """A grant as an administrator sees it."""
 
     revoked_at: int | None
@@ -183,8 +182,7 @@ class GrantFilter:
     living_at: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RememberedConsent:
+class RememberedConsent(msgspec.Struct, frozen=True, kw_only=True):
     """What a person allowed a client, in terms of what was shown."""
 
     identity: Identity
@@ -208,8 +206,7 @@ class ConsentPage:
     total: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of a consent besides its grant. `person_hash` is by what its browser is known again."""
 
     client: ClientRecord
@@ -220,8 +217,7 @@ class Approval:
     """What the audit trail has of it; its `scope` is that of the grant."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationCode:
+class AuthorizationCode(msgspec.Struct, frozen=True, kw_only=True):
     code_hash: str
     grant_id: str
     client_id: str
@@ -236,15 +232,13 @@ class AuthorizationCode:
     failed_attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCode(AuthorizationCode):
+class StoredCode(AuthorizationCode, frozen=True, kw_only=True):
     """With whom its grant is from."""
 
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredToken:
+class StoredToken(msgspec.Struct, frozen=True, kw_only=True):
     """A token to be written: access and refresh tokens look alike but for the scope."""
 
     token_hash: str
@@ -256,8 +250,7 @@ class StoredToken:
     """The thumbprint of the key that it is bound to (RFC 9449 §6); empty for a bearer's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessTokenRow:
+class AccessTokenRow(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     created_at: int
     expires_at: int
@@ -269,8 +262,7 @@ class AccessTokenRow:
     jkt: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshTokenRow:
+class RefreshTokenRow(msgspec.Struct, frozen=True, kw_only=True):
     token_hash: str
     created_at: int
     expires_at: int

@@ -7,7 +7,7 @@ the person then saw has grown. It is never a code without a click, and never for
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -116,7 +116,7 @@ def joined(known: RememberedConsent | None, given: RememberedConsent) -> Remembe
     resources = [set(consent.resources) for consent in (known, given)]
     if words[0] != words[1] and resources[0] != resources[1] and not _within(words, resources):
         return given
-    return replace(
+    return msgspec.structs.replace(
         given,
         scope=" ".join(word for word in scope.SUPPORTED if word in set.union(*words)),
         resources=tuple(sorted(set.union(*resources))),

@@ -7,9 +7,13 @@ MAX_VALUES = 32
 
 def values(request: Request, name: str) -> list[str]:
     """Every value sent under this name, in order (RFC 6265 §5.4 lets a browser send several)."""
-    header = "; ".join(request.headers.getlist("cookie"))
-    pairs = (pair.strip().partition("=") for pair in header.split(";"))
-    return [value for key, _, value in pairs if key == name][:MAX_VALUES]
+    found = []
+    for header in request.headers.getlist("cookie"):
+        for pair in header.split(";"):
+            key, _, value = pair.strip().partition("=")
+            if key == name:
+                found.append(value)
+    return found[:MAX_VALUES]
 
 
 def browser_cookie(name: str, value: str, *, max_age: int, secure: bool, same_site: str = "Lax") -> str:

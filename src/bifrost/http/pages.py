@@ -12,12 +12,13 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from bifrost.base import ids
 from bifrost.base.errors import DomainError
 from bifrost.http import gateway_error, status
 from bifrost.http.accept import prefers_html
+from bifrost.http.encoded import NO_STORE, Encoded, Field
 from bifrost.http.surface import event_id
 from bifrost.protocol import redirect_uri
 
@@ -75,42 +76,43 @@ class Pages:
         )
         self._environment.globals["style"] = Markup(style)  # noqa: S704 - our own file
         # no form-action: Chromium applies it to the redirect after a form, so it would stop the way back to the client
-        self._headers = {
-            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
-            "frame-ancestors 'none'",
-            "X-Frame-Options": "DENY",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cache-Control": "no-store",
-        }
-
+        policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
+        self._fields: tuple[Field, ...] = (
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-security-policy", policy.encode()),
+            (b"x-frame-options", b"DENY"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            NO_STORE,
+        )
         self._mark = f"blank-{ids.new_secret()}-"
-        self._forms: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+        self._forms: OrderedDict[tuple[str, bytes], list[bytes]] = OrderedDict()
 
-    def page(self, template: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
+    def page(self, template: str, *, status_code: int = 200, **context: Any) -> Response:
         text = self._environment.get_template(template).render(**context)
-        return HTMLResponse(text, status_code, self._headers)
+        return Encoded(text.encode(), status_code, self._fields)
 
-    def form(self, template: str, *, fresh: Mapping[str, str], **context: Any) -> HTMLResponse:
+    def form(self, template: str, *, fresh: Mapping[str, str], **context: Any) -> Response:
         """A page that is the same for everybody who is shown the same facts, but for a few values of our own making.
 
         With the same context it is rendered once. `fresh` are the values, by name, and are put in afterwards; where
         something else is made of one, `blank` of its name stands for it.
         """
         facts = (template, msgspec.json.encode(context))
-        text = self._forms.get(facts)
-        if text is None:
+        pieces = self._forms.get(facts)
+        if pieces is None:
             blanks = {name: self.blank(name) for name in fresh}
-            text = self._environment.get_template(template).render(**context, **blanks).encode()
-            self._forms[facts] = text
+            text = self._environment.get_template(template).render(**context, **blanks)
+            pieces = self._forms[facts] = _cut(text, list(blanks.values()))
             if len(self._forms) > MAX_FORMS:
                 self._forms.popitem(last=False)
+        values = {}
         for name, value in fresh.items():
             if not _PLAIN.fullmatch(value):
                 raise ValueError(f"{name} would have to be escaped")
-            text = text.replace(self.blank(name).encode(), value.encode())
-        return HTMLResponse(text, headers=self._headers)
+            values[self.blank(name).encode()] = value.encode()
+        return Encoded(b"".join([values.get(piece, piece) for piece in pieces]), fields=self._fields)
 
     def blank(self, name: str) -> str:
         """What stands in a form where a fresh value will: nobody outside can write it."""
@@ -133,6 +135,11 @@ class Pages:
         )
         page.headers.update(status.headers(error))
         return page
+
+
+def _cut(text: str, blanks: list[str]) -> list[bytes]:
+    """At its blanks, which are pieces by themselves."""
+    return [piece.encode() for piece in re.split(f"({'|'.join(map(re.escape, blanks))})", text)]
 
 
 def way_back(url: str | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ repeated parameters), so a repetition is an error here.
 """
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
@@ -52,10 +53,12 @@ class Parameters:
 
     def get(self, name: str) -> str | None:
         """The value, or None when it is absent; an empty value counts as absent (OAuth 2.1 §3.1). Raises Invalid."""
-        values = self.all(name)
-        if len(values) > 1:
-            raise Invalid(f"The parameter {name} appears more than once.", param=name)
-        return values[0] if values else None
+        sent: Sequence[bytes] = self._values.get(name, ())
+        if len(sent) > 1:
+            sent = [raw for raw in sent if raw]
+            if len(sent) > 1:
+                raise Invalid(f"The parameter {name} appears more than once.", param=name)
+        return self._text(name, sent[0]) if sent and sent[0] else None
 
     def all(self, name: str) -> list[str]:
         return [self._text(name, raw) for raw in self._values.get(name, []) if raw]

@@ -11,8 +11,7 @@ from bifrost.governance.tool_policy import ToolPolicy
 IdentityKind = Literal["vk", "user", "session"]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """The owner of upstream credentials: a virtual key, a signed-in user, or an anonymous session."""
 
     kind: IdentityKind

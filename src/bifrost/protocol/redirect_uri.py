@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 MAX_CHARACTERS = 2_048
 MAX_PORT = 65_535
@@ -105,8 +105,7 @@ def with_response(uri: str, **parameters: str | None) -> str:
 
     A space is %20, which every reader takes for one: some that get a redirect by their own scheme leave a + as it is.
     """
-    given = {name: value for name, value in parameters.items() if value is not None}
-    added = urlencode(given, quote_via=quote, safe="")
+    added = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items() if value is not None)
     if "?" not in uri:
         return f"{uri}?{added}"
     return f"{uri}{added}" if uri.endswith(("?", "&")) else f"{uri}&{added}"

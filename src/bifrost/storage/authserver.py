@@ -1,8 +1,9 @@
 """The authorization server's store in SQL: guarded single statements, in one transaction where they belong together."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from bifrost.authserver.models import (
     GIVE_WAY_AT_ONCE,

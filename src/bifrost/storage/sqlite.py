@@ -7,6 +7,7 @@ another process's lock and the disk, is waited for without it (`_run`, `sqlite_c
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ class SqliteDatabase:
         self._reader: sqlite3.Connection | None = None
         self._writing = asyncio.Lock()
         self._checkpoints = Checkpoints(path, self._writing)
+        self._reading = _Reading(CommittedRows(self.committed_rows, self._waiting_reader))
         self._ended = 0
         """Transactions of this connection that may have changed the mark; `data_version` tells of all other ones'."""
         self._seen = (-1, -1)
@@ -74,7 +76,8 @@ class SqliteDatabase:
             self._path.touch(mode=0o600)
         self._writer = self._connected(0)
         # a new file changes its mode once; whoever comes second is refused, whatever the connection's time-out
-        await _run(self._writer, "PRAGMA journal_mode = WAL", _deadline(self._busy_milliseconds))
+        until = time.monotonic() + self._busy_milliseconds / 1_000
+        await _run(self._writer, "PRAGMA journal_mode = WAL", until)
         for pragma in _PRAGMAS:
             self._writer.execute(pragma).fetchall()
         self._reader = self._connected(READ_TIMEOUT_MILLISECONDS)
@@ -96,7 +99,7 @@ class SqliteDatabase:
         self._look_again()
 
     def read(self) -> "_Reading":
-        return _Reading(CommittedRows(self.committed_rows, self._waiting_reader))
+        return self._reading
 
     def committed_rows(self) -> sqlite3.Connection:
         """The connection that sees what is committed and nothing else. Raises StorageUnavailable.
@@ -160,16 +163,16 @@ class SqliteDatabase:
 
     async def begin(self, milliseconds: int) -> sqlite3.Connection:
         """The turn of this process and then the file's lock, in so much time altogether. Raises StorageUnavailable."""
-        deadline = _deadline(milliseconds)
+        until = time.monotonic() + milliseconds / 1_000
         with _failures_translated():
             if self._writing.locked():
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout(milliseconds / 1_000):
                     await self._writing.acquire()
             else:
                 await self._writing.acquire()
             try:
                 writer = self._opened_writer()
-                await _run(writer, "BEGIN IMMEDIATE", deadline)
+                await _run(writer, "BEGIN IMMEDIATE", until)
             except BaseException:
                 self._writing.release()
                 raise
@@ -209,18 +212,14 @@ def _mark(connection: sqlite3.Connection) -> int:
     return value
 
 
-def _deadline(milliseconds: int) -> float:
-    return asyncio.get_running_loop().time() + milliseconds / 1_000
-
-
-async def _run(writer: sqlite3.Connection, statement: str, deadline: float) -> None:
-    """Wait for other processes as SQLite would, but without holding up the event loop."""
-    loop, wait = asyncio.get_running_loop(), FIRST_WAIT_SECONDS
+async def _run(writer: sqlite3.Connection, statement: str, until: float) -> None:
+    """Wait for other processes as SQLite would, until a monotonic time, but without holding up the event loop."""
+    wait = FIRST_WAIT_SECONDS
     while True:
         try:
             writer.execute(statement).fetchall()
         except sqlite3.OperationalError as error:
-            if not is_busy(error) or loop.time() >= deadline:
+            if not is_busy(error) or time.monotonic() >= until:
                 raise
         else:
             return
@@ -248,7 +247,8 @@ class _Reading:
         return self._rows
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        _translate(error)
+        if error is not None:
+            _translate(error)
 
 
 class _Transaction:
@@ -265,7 +265,8 @@ class _Transaction:
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._database.end(self._writer, keep=error is None, unmarked=self._unmarked)
-        _translate(error)
+        if error is not None:
+            _translate(error)
 
 
 class _failures_translated:  # noqa: N801 - reads as a clause: with _failures_translated()
@@ -273,10 +274,11 @@ class _failures_translated:  # noqa: N801 - reads as a clause: with _failures_tr
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        _translate(error)
+        if error is not None:
+            _translate(error)
 
 
-def _translate(error: BaseException | None) -> None:
+def _translate(error: BaseException) -> None:
     """Locked, full, unreadable or closed: all mean that the storage is not available. Raises StorageUnavailable."""
     if isinstance(error, (sqlite3.DatabaseError, OSError)) and not isinstance(
         error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)

@@ -1,10 +1,9 @@
 """The browser's secret, and the token of its forms."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bifrost.authserver.browser import BrowserSecrets, csrf_token
 from bifrost.authserver.models import PendingFlow

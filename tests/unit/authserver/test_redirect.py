@@ -1,9 +1,9 @@
 """The authorization response."""
 
-from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from bifrost.authserver import redirect
 from tests.unit.authserver.test_browser import FLOW

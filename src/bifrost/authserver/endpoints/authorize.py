@@ -8,6 +8,7 @@ from starlette.responses import Response
 from bifrost.authserver.authorize import Authorize
 from bifrost.authserver.browser import COOKIE, BrowserSecrets
 from bifrost.authserver.endpoints.consent import IDENTITY_PAGE, page_url
+from bifrost.authserver.endpoints.forms import redirect
 from bifrost.authserver.models import PENDING_FLOW_SECONDS
 from bifrost.authserver.pushed import PushedRequests
 from bifrost.base.ids import hash_secret
@@ -31,9 +32,5 @@ class AuthorizeEndpoint:
         pushed = await self.pushed.pushed(query)
         parameters = query if pushed is None else Parameters(pushed.encode())
         flow = await self.authorize.begin(parameters, hash_secret(secret), pushed=pushed is not None)
-        headers = {"Location": page_url(IDENTITY_PAGE, flow.id), "Cache-Control": "no-store"}
-        answer = Response(status_code=302, headers=headers)
-        answer.headers.append(
-            "Set-Cookie", cookies.browser_cookie(name, secret, max_age=PENDING_FLOW_SECONDS, secure=secure)
-        )
-        return answer
+        cookie = cookies.browser_cookie(name, secret, max_age=PENDING_FLOW_SECONDS, secure=secure)
+        return redirect(302, page_url(IDENTITY_PAGE, flow.id), cookie=cookie)

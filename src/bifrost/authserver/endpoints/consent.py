@@ -158,12 +158,10 @@ class ConsentEndpoints:
 
     def _known_again(self, where: str, secret: str) -> Response:
         """Given only once a person has approved something (MCP security best practices, consent cookies)."""
-        answer, secure = see_other(where), self.public_urls.secure
+        secure = self.public_urls.secure
         name = cookies.host_prefixed(PERSON_COOKIE, secure=secure)
-        answer.headers.append(
-            "Set-Cookie", cookies.browser_cookie(name, secret, max_age=KNOWN_BROWSER_SECONDS, secure=secure)
-        )
-        return answer
+        cookie = cookies.browser_cookie(name, secret, max_age=KNOWN_BROWSER_SECONDS, secure=secure)
+        return see_other(where, cookie=cookie)
 
     def _person(self, request: Request) -> Browser:
         name = cookies.host_prefixed(PERSON_COOKIE, secure=self.public_urls.secure)
@@ -184,5 +182,5 @@ class ConsentEndpoints:
 
 
 def page_url(page: str, flow_id: str, **more: str) -> str:
-    """Relative to the issuer: the browser stays on the origin it came by."""
-    return f"{page}?{urlencode({'flow_id': flow_id, **more})}"
+    """Relative to the issuer: the browser stays on the origin it came by. An id of ours needs no encoding."""
+    return f"{page}?flow_id={flow_id}&{urlencode(more)}" if more else f"{page}?flow_id={flow_id}"

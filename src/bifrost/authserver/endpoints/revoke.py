@@ -27,5 +27,5 @@ class RevokeEndpoint:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter token is missing.", param="token")
         await self.revoke.revoke(client, token)
         answer = Response()
-        answer.raw_headers.extend(encoded.NO_STORE)
+        answer.raw_headers.extend(encoded.SECRET)
         return answer

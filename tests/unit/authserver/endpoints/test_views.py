@@ -3,6 +3,7 @@
 import unicodedata
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,7 +111,9 @@ def test_the_lifetime_is_said_without_fractions(access: int, idle: int, words: s
 
 def test_the_page_is_given_facts_in_words() -> None:
     """Contract §5: name, redirect host, scopes in words, lifetime, resource."""
-    shown = views.request(CLIENT, replace(FLOW, scope="mcp:read mcp:write"), CONFIG, "https://gw.example.com")
+    shown = views.request(
+        CLIENT, msgspec.structs.replace(FLOW, scope="mcp:read mcp:write"), CONFIG, "https://gw.example.com"
+    )
     assert shown["client"]["name"] == "Test"
     assert shown["client"]["redirect_host"] == "127.0.0.1"
     assert shown["client"]["verified_host"] is None
