@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from bifrost.http.encoded import NO_STORE, EncodedJson
+from bifrost.http.encoded import SECRET, EncodedJson
 from tests.unit._requests import request
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ async def _sent(response: Response) -> list[Any]:
 
 async def test_it_leaves_as_starlettes_own_does() -> None:
     """RFC 8259 §11: application/json, and no charset."""
-    start, body = await _sent(EncodedJson(b'{"a":1}', 201, NO_STORE))
+    start, body = await _sent(EncodedJson(b'{"a":1}', 201, SECRET))
     usual, usual_body = await _sent(JSONResponse({"a": 1}, 201, {"Cache-Control": "no-store", "Pragma": "no-cache"}))
     assert body == usual_body
     assert {**start, "headers": sorted(start["headers"])} == {**usual, "headers": sorted(usual["headers"])}
@@ -32,5 +32,5 @@ async def test_it_leaves_as_starlettes_own_does() -> None:
 
 async def test_a_field_that_is_added_to_one_answer_is_not_in_the_next() -> None:
     """Contract §7: what one origin may read says nothing to another."""
-    EncodedJson(b"{}", fields=NO_STORE).headers["Access-Control-Allow-Origin"] = "https://app.example.com"
-    assert "access-control-allow-origin" not in EncodedJson(b"{}", fields=NO_STORE).headers
+    EncodedJson(b"{}", fields=SECRET).headers["Access-Control-Allow-Origin"] = "https://app.example.com"
+    assert "access-control-allow-origin" not in EncodedJson(b"{}", fields=SECRET).headers
