@@ -13,9 +13,8 @@ from typing import Final
 from bifrost.quickstart import stack
 from bifrost.quickstart.children import ChildFailed, port_is_free
 from bifrost.quickstart.dev_directory import UnusableDirectory
-from bifrost.quickstart.guide import guide
+from bifrost.quickstart.guide import DEFAULT_PORT, guide
 
-DEFAULT_PORT: Final = 8080
 HIGHEST_PORT: Final = 65_535
 
 

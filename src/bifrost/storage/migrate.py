@@ -41,7 +41,8 @@ async def migrate(database: Database, clock: Clock) -> list[str]:
             await database.run_script(connection, script)
             await named.record_migration(connection, number=number, name=name, applied_at=clock.now())
             applied.append(name)
-            log.info("migration_applied", migration=name)
+    if applied:
+        log.info("migrations_applied", first=applied[0], last=applied[-1])
     return applied
 
 

@@ -115,4 +115,5 @@ def test_the_guide_names_every_client_with_the_url_and_the_key(
     assert f"npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list" in out
     assert '--header "Authorization: Bearer sk-bf-demo"' in out
     assert "dev/config.json" in out
-    assert "BIFROST_DATA_DIR=dev/data .venv/bin/bifrost keys list" in out
+    assert f"make demo PORT={port}\n" in out
+    assert f"BIFROST_SERVER__PORT={port} BIFROST_DATA_DIR=dev/data .venv/bin/bifrost keys list" in out
