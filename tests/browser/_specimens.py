@@ -153,6 +153,27 @@ def _returning() -> Response:
     )
 
 
+def _set_up() -> Response:
+    return Pages().page("setup_done.html", name="set-up-specimen", token=f"bfad_{'x' * 43}", origin=ISSUER)
+
+
+def _admin_sign_in() -> Response:
+    """After an attempt that failed: everything that the page can say is on it."""
+    return Pages().page(
+        "admin_sign_in.html",
+        proven=True,
+        action="/api/oauth/config/oac_specimen/authorize",
+        csrf="0",
+        error=None,
+        state="failed",
+        name="relationship_archive_of_the_northern_region_2026",
+        connection_string=LONG_URI,
+        reason="The service answered with an error.",
+        shared=True,
+        complete_url="/api/mcp/client/oac_specimen/complete-oauth",
+    )
+
+
 SPECIMENS = {
     "/long-names": _identity,
     "/verified": lambda: _identity(**_facts("Editor", "https://editor.example/callback", "editor.example")),
@@ -169,6 +190,8 @@ SPECIMENS = {
     "/proving-who-one-is": _prove,
     "/giving-values": _headers,
     "/returning-by-itself": _returning,
+    "/set-up": _set_up,
+    "/administrator-signs-in": _admin_sign_in,
 }
 
 
