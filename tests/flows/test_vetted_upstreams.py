@@ -44,7 +44,6 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
     def answers(host: Any, *args: Any, **named: Any) -> Any:
         return made(host, *args, **named) if host == HOST else real(host, *args, **named)
 
-    monkeypatch.setattr(socket, "getaddrinfo", answers)
     monkeypatch.setattr(names, "getaddrinfo", answers)
     return made
 

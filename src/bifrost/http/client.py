@@ -7,14 +7,14 @@ made, after resolution, so that a name cannot be good when it is checked and bad
 
 import asyncio
 import re
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bifrost.base.errors import Invalid, Unavailable
 from bifrost.http import addresses
-from bifrost.http.pooled_client import PooledClient
+from bifrost.http.names import Names
+from bifrost.http.pooled_client import CONNECT_SECONDS, PooledClient
 
 FETCH_SECONDS = 10.0
 MAX_FETCHED_BYTES = 256 * 1024
@@ -57,11 +57,13 @@ class OutboundClient:
         self.vetted = PooledClient(vets=self._may_lead_to)
         """For those that came through the API, from afar."""
         self._outside = PooledClient(vets=self._may_contact)
+        self._names = Names()
 
     async def close(self) -> None:
         await self.inside.close()
         await self.vetted.close()
         await self._outside.close()
+        self._names.close()
 
     async def fetch(
         self,
@@ -99,11 +101,11 @@ class OutboundClient:
         if self._development:
             return
         try:
-            host = urlsplit(origin).hostname
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                found = await self._names.addresses(urlsplit(origin).hostname or "", 0)
         except (OSError, ValueError) as error:
             raise OutsideUrlRefused(f"The host of {origin} cannot be found. Check how it is written.") from error
-        if not all(self._vets(str(address[4][0])) for address in found):
+        if not all(self._vets(str(address[0])) for _, address in found):
             raise OutsideUrlRefused(
                 f"{origin} is at an internal address. If it belongs there, add its network to client.allowed_networks."
             )

@@ -1,9 +1,13 @@
 """The outbound client, as far as it can be seen without a network."""
 
+import asyncio
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bifrost.http import names
 from bifrost.http.addresses import is_public
 from bifrost.http.client import OutboundClient, OutsideUnreachable, OutsideUrlRefused
 
@@ -79,14 +83,38 @@ async def test_one_internal_address_among_those_of_a_name_is_one_too_many(
     """TC-100: whoever answers for a name decides which of them is dialled."""
     asked: list[str] = []
 
-    def resolve(host: str, *_args: object, **_kwargs: object) -> list[object]:
+    def resolve(host: str, *_args: object, flags: int = 0, **_kwargs: object) -> list[object]:
+        if flags:
+            raise socket.gaierror  # it is no literal
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in resolved]
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(names, "getaddrinfo", resolve)
     with pytest.raises(OutsideUrlRefused):
         await JUDGING.check_place("https://mixed.example:8443")
     assert asked == ["mixed.example"]
+
+
+@pytest.mark.anyio
+async def test_a_name_whose_servers_do_not_answer_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: the threads in which the database is tended are not those that wait for names, and the wait has an end."""
+    answered = threading.Event()
+
+    def resolve(_host: str, *_args: object, flags: int = 0, **_kwargs: object) -> list[object]:
+        if flags:
+            raise socket.gaierror
+        answered.wait()
+        return []
+
+    monkeypatch.setattr(names, "getaddrinfo", resolve)
+    monkeypatch.setattr("bifrost.http.client.CONNECT_SECONDS", 0.05)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    try:
+        with pytest.raises(OutsideUrlRefused, match="cannot be found"):
+            await JUDGING.check_place("https://slow.example")
+        assert await asyncio.to_thread(lambda: "tended") == "tended"
+    finally:
+        answered.set()
 
 
 @pytest.mark.anyio
