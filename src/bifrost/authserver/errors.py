@@ -70,13 +70,16 @@ class IdentityLostAccess(Conflict):
     default_code = "identity_lost_access"
 
 
+_NO_SUCH_FLOW = "This sign-in does not exist, is finished, or has expired."
+
+
 class FlowNotFound(Invalid):
     """Unknown, finished or expired: one answer for all three (contract §5)."""
 
     default_code = "flow_not_found"
 
     def __init__(self) -> None:
-        super().__init__("This sign-in does not exist, is finished, or has expired.", param="flow_id")
+        super().__init__(_NO_SUCH_FLOW, param="flow_id")
 
 
 class FlowFinished(Conflict):
@@ -149,7 +152,7 @@ class FlowEnded(Unauthenticated):
     default_code = "flow_not_found"
 
     def __init__(self) -> None:
-        super().__init__("This sign-in does not exist, is finished, or has expired.", param="flow_id")
+        super().__init__(_NO_SUCH_FLOW, param="flow_id")
 
 
 class UnknownGrant(NotFound):

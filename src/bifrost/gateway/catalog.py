@@ -90,7 +90,7 @@ class Catalog:
     async def reached(self, call: Call) -> list[Upstream]:
         """The upstreams of which this caller may use anything, by name."""
         candidates = [call.endpoint.only] if call.endpoint.only else await self.upstreams.enabled()
-        return [upstream for upstream in candidates if _reaches(call, upstream)]
+        return [upstream for upstream in candidates if reaches(call, upstream)]
 
     async def named(self, call: Call, name: str) -> tuple[Upstream, str] | None:
         """Whose tool or prompt this would be, and what it is called there, whoever calls."""
@@ -223,7 +223,7 @@ class Catalog:
         return await paging.listed(upstream.name, kind.member, page)
 
 
-def _reaches(call: Call, upstream: Upstream) -> bool:
+def reaches(call: Call, upstream: Upstream) -> bool:
     return call.policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
 
 

@@ -17,7 +17,7 @@ from msgspec import Raw
 from bifrost.base.errors import StorageFault, Unavailable
 from bifrost.gateway.attended import AttendedSessions
 from bifrost.gateway.attention import Attention, Listener
-from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.catalog import Catalog, reaches
 from bifrost.gateway.gathered import Gathered, News
 from bifrost.gateway.letter_limits import LetterLimits, Measure
 from bifrost.gateway.letters import Handler, Letters
@@ -26,7 +26,7 @@ from bifrost.gateway.models import TOOLS, Call, Kind
 from bifrost.gateway.presence import Presence
 from bifrost.gateway.questions import Questions
 from bifrost.gateway.stream import CHANGES, Stream
-from bifrost.gateway.views import Enabled, Views, by_id, candidates, reaches, settings
+from bifrost.gateway.views import Enabled, Views, by_id, candidates, settings
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.errors import ConnectionRequired

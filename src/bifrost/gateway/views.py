@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bifrost.gateway import naming
-from bifrost.gateway.catalog import Catalog
+from bifrost.gateway.catalog import Catalog, reaches
 from bifrost.gateway.lists import opens
 from bifrost.gateway.models import KINDS, TOOLS, Call, Kind
 from bifrost.upstreams.models import Upstream
@@ -57,10 +57,6 @@ def candidates(call: Call, enabled: Enabled) -> Enabled:
 def settings(upstream: Upstream | None) -> Hashable:
     """What decides about lists in how an upstream is configured."""
     return upstream and (upstream.name, upstream.tools_to_execute, upstream.allow_on_all_virtual_keys, upstream.way)
-
-
-def reaches(call: Call, upstream: Upstream) -> bool:
-    return call.policy.reaches(upstream.name, open_to_all_keys=upstream.allow_on_all_virtual_keys)
 
 
 def _allows(call: Call, upstream: Upstream, tool: str) -> bool:

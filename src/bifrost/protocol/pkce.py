@@ -19,7 +19,12 @@ def verifies(verifier: str, challenge: str) -> bool:
     """RFC 7636 §4.6. A verifier outside the grammar of §4.1 never verifies."""
     if not _VERIFIER.fullmatch(verifier):
         return False
-    return hmac.compare_digest(_encode(hashlib.sha256(verifier.encode()).digest()).encode(), challenge.encode())
+    return hmac.compare_digest(challenge_of(verifier).encode(), challenge.encode())
+
+
+def challenge_of(verifier: str) -> str:
+    """RFC 7636 §4.2."""
+    return _encode(hashlib.sha256(verifier.encode()).digest())
 
 
 def _encode(raw: bytes) -> str:

@@ -3,8 +3,6 @@
 MCP 2026-07-28 (basic/authorization), RFC 9728, RFC 8414, RFC 7591, OAuth 2.1 with PKCE, RFC 8707, RFC 9207.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from bifrost import __version__
 from bifrost.base import ids
-from bifrost.protocol import mcp
+from bifrost.protocol import mcp, pkce
 from bifrost.quickstart.browser import Answer, Browser, Unreachable
 from bifrost.quickstart.forms import Form, read_forms
 
@@ -133,13 +131,12 @@ class Walk:
 
     def authorize(self) -> str:
         """The browser is sent to the authorization endpoint and on to the consent page (OAuth 2.1 §4.1.1)."""
-        digest = hashlib.sha256(self.verifier.encode()).digest()
         query = {
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": REDIRECT_URI,
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
+            "code_challenge": pkce.challenge_of(self.verifier),
+            "code_challenge_method": pkce.METHOD,
             "state": self.state,
             "scope": SCOPES,
             "resource": self.resource,

@@ -171,6 +171,14 @@ class Link(Protocol):
         ...
 
 
+async def tell_cancelled(link: Link, request_id: int, reason: str) -> None:
+    """That nobody waits for the answer any more."""
+    try:
+        await link.notify(mcp.CANCELLED, {"requestId": request_id, "reason": reason})
+    except DomainError:
+        log.info("upstream_not_told_of_cancellation", upstream=link.peer.upstream.name)
+
+
 class Forgotten(Exception):
     """The upstream knows the session, or the revision, no longer. It did not look at the request."""
 

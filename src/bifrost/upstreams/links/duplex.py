@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from msgspec import UNSET, Raw
 
-from bifrost.base.errors import DomainError, Unavailable
+from bifrost.base.errors import Unavailable
 from bifrost.protocol import jsonrpc, mcp
 from bifrost.protocol.jsonrpc import Message, RpcError
 from bifrost.upstreams.errors import UpstreamUnavailable
@@ -38,6 +38,7 @@ from bifrost.upstreams.links.base import (
     legacy_meta,
     modern_meta,
     result_of,
+    tell_cancelled,
     wanted,
     with_own_token,
 )
@@ -262,7 +263,7 @@ class DuplexLink:
 
     def _cancel(self, request_id: int, reason: str) -> None:
         if self.is_open and not self._ended.is_set():  # a greeting must not be cancelled (lifecycle)
-            self._spawn(self._tell_cancelled(request_id, reason))
+            self._spawn(tell_cancelled(self, request_id, reason))
 
     def _look_whether_it_is_stuck(self) -> None:
         if self.is_open and not self._looking and not self._ended.is_set():
@@ -287,12 +288,6 @@ class DuplexLink:
                 await self.pipe.close()
         finally:
             self._looking = False
-
-    async def _tell_cancelled(self, request_id: int, reason: str) -> None:
-        try:
-            await self.notify(mcp.CANCELLED, {"requestId": request_id, "reason": reason})
-        except DomainError:
-            log.info("upstream_not_told_of_cancellation", upstream=self.peer.upstream.name)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

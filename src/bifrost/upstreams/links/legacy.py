@@ -27,6 +27,7 @@ from bifrost.upstreams.links.base import (
     greeting,
     legacy_meta,
     result_of,
+    tell_cancelled,
     with_own_token,
 )
 from bifrost.upstreams.links.http import HttpChannel
@@ -174,15 +175,9 @@ class LegacyLink:
 
     def _cancel(self, request_id: int, reason: str) -> None:
         """Said without waiting: nobody is there any more who would."""
-        errand = asyncio.create_task(self._tell_cancelled(request_id, reason))
+        errand = asyncio.create_task(tell_cancelled(self, request_id, reason))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
-
-    async def _tell_cancelled(self, request_id: int, reason: str) -> None:
-        try:
-            await self.notify(mcp.CANCELLED, {"requestId": request_id, "reason": reason})
-        except DomainError:
-            log.info("upstream_not_told_of_cancellation", upstream=self.peer.upstream.name)
 
     def _forgotten(self, reply: Reply, message: Message | None) -> bool:
         """Some say so with 404 and any body, the id of the request too; some with 400 and an error without."""

@@ -4,8 +4,6 @@ Nothing about the sign-in exists before the person acted on our page; the state 
 the flow and the owner.
 """
 
-import base64
-import hashlib
 from dataclasses import dataclass, replace
 from urllib.parse import unquote_plus, urlencode
 
@@ -99,7 +97,7 @@ class SignIns:
             "response_type": oauth.RESPONSE_TYPE,
             "client_id": registration.client_id,
             "redirect_uri": self.registrations.redirect_uri,
-            "code_challenge": _challenge(verifier),
+            "code_challenge": pkce.challenge_of(verifier),
             "code_challenge_method": pkce.METHOD,
             "state": state,
             **({profile.resource_name: discovered.resource} if profile.resource_name else {}),
@@ -233,10 +231,6 @@ def _other_way(sign_in: SignIn) -> Registration | None:
     if used.auth_method == oauth.CLIENT_SECRET_BASIC and oauth.CLIENT_SECRET_POST in offered:
         return replace(used, auth_method=oauth.CLIENT_SECRET_POST)
     return None
-
-
-def _challenge(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 _FLEXIBLE = ("prompt", "access_type", "audience", "owner")
