@@ -26,50 +26,71 @@ MAX_OPEN_OF_ONE_IDENTITY = 1_000
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    identity: Identity
+    answer: "asyncio.Future[Raw]"
+
+
 @dataclass(slots=True)
 class Questions:
     """Each belongs to one session, and only that session can answer it."""
 
-    _open: dict[tuple[str, str], "asyncio.Future[Raw]"] = field(default_factory=dict)
+    _open: dict[tuple[str, str], _Question] = field(default_factory=dict)
+    """The oldest first."""
+
     _of: Counter[Identity] = field(default_factory=Counter)
 
     async def ask(self, session: str, identity: Identity, method: str, params: Mapping[str, Raw], emit: Emit) -> Raw:
         """Raises RpcError: the client said no, cannot be asked, has too many questions open, or took too long."""
         if not session:
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, "This client cannot be asked.")
-        if len(self._open) >= MAX_OPEN or self._of[identity] >= MAX_OPEN_OF_ONE_IDENTITY:
+        if self._of[identity] >= MAX_OPEN_OF_ONE_IDENTITY or not self._has_room(identity):
             log.warning("too_many_questions", open=len(self._open), of_this_identity=self._of[identity])
             raise RpcError(jsonrpc.SERVER_ERROR, TOO_MANY)
-        self._of[identity] += 1
-        try:
-            return await self._asked(session, method, params, emit)
-        finally:
-            self._of[identity] -= 1
-            if not self._of[identity]:
-                del self._of[identity]
-
-    async def _asked(self, session: str, method: str, params: Mapping[str, Raw], emit: Emit) -> Raw:
         question_id = ids.new_id("ask_")
-        answer = self._open[session, question_id] = asyncio.get_running_loop().create_future()
+        question = self._open[session, question_id] = _Question(identity, asyncio.get_running_loop().create_future())
+        self._of[identity] += 1
         try:
             async with asyncio.timeout(PERSON_SECONDS):
                 if not await emit(jsonrpc.request(question_id, method, params)):
                     raise RpcError(jsonrpc.METHOD_NOT_FOUND, "This client cannot be asked.")
-                result: Raw = await answer
-                return result
+                return await question.answer
         except TimeoutError as error:
             raise RpcError(jsonrpc.INTERNAL_ERROR, "The client did not answer in time.") from error
         except asyncio.CancelledError:
             await emit(jsonrpc.notification(mcp.CANCELLED, {"requestId": question_id}))
             raise
         finally:
-            del self._open[session, question_id]
+            self._end((session, question_id))
+
+    def _has_room(self, identity: Identity) -> bool:
+        """Where all places are taken, whoever has most of them gives up their oldest for one who has fewer."""
+        if len(self._open) < MAX_OPEN:
+            return True
+        most = max(self._of, key=self._of.__getitem__)
+        if self._of[most] <= self._of[identity] + 1:
+            return False
+        key, question = next((key, one) for key, one in self._open.items() if one.identity == most)
+        log.warning("question_given_up", of_this_identity=self._of[most])
+        self._end(key)
+        if not question.answer.done():
+            question.answer.set_exception(RpcError(jsonrpc.SERVER_ERROR, TOO_MANY))
+        return True
+
+    def _end(self, key: tuple[str, str]) -> None:
+        question = self._open.pop(key, None)
+        if question is not None:
+            self._of[question.identity] -= 1
+            if not self._of[question.identity]:
+                del self._of[question.identity]
 
     def answered(self, session: str, message: Message) -> bool:
         """False when nothing here waits for it."""
-        answer = self._open.get((session, str(message.id)))
-        if answer is None or answer.done():
+        question = self._open.get((session, str(message.id)))
+        if question is None or question.answer.done():
             return False
+        answer = question.answer
         try:
             answer.set_result(jsonrpc.outcome(message))
         except RpcError as error:

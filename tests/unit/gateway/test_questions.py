@@ -15,7 +15,7 @@ from bifrost.protocol.jsonrpc import RpcError
 
 pytestmark = pytest.mark.anyio
 
-ANN, BEN = Identity("vk", "ann"), Identity("vk", "ben")
+ANN, BEN, CLEO = Identity("vk", "ann"), Identity("vk", "ben"), Identity("vk", "cleo")
 
 
 class Asking:
@@ -67,14 +67,25 @@ async def test_one_person_leaves_so_many_questions_open_in_whatever_sessions_and
         assert len(asking.asked) == 10, "questions that were cancelled are open no more"
 
 
-async def test_all_together_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TC-211: whoever they are."""
-    monkeypatch.setattr(module, "MAX_OPEN", 2)
+async def test_all_together_are_bounded_and_who_has_most_makes_room_for_who_has_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TC-211: some who leave questions open do not make all others unaskable; nobody takes a place from their like."""
+    monkeypatch.setattr(module, "MAX_OPEN", 5)
     asking = Asking()
-    async with asking.open(ANN, 2):
-        with pytest.raises(RpcError) as refused:
-            await asking.ask(BEN)
-        assert refused.value.code == jsonrpc.SERVER_ERROR
+    async with asking.open(BEN, 1) as bens, asking.open(ANN, 4) as anns, asking.open(CLEO, 2) as cleos:
+        for task in anns[:2]:
+            with pytest.raises(RpcError) as refused:
+                await task
+            assert refused.value.code == jsonrpc.SERVER_ERROR
+        with pytest.raises(RpcError):
+            await asking.ask(CLEO)
+        asking.answer(0)
+        assert json.loads(await bens[0]) == {"roots": []}
+        assert not any(task.done() for task in (*anns[2:], *cleos))
+    async with asking.open(ANN, 5):
+        with pytest.raises(RpcError):
+            await asking.ask(ANN)
 
 
 async def test_a_client_without_a_session_cannot_be_asked() -> None:
