@@ -61,6 +61,14 @@ async def test_an_unknown_endpoint_is_a_404_in_the_form_of_mcp(running: TestGate
             assert word in ("unknown_endpoint", "not_found")
 
 
+async def test_no_refusal_is_kept_by_whatever_is_in_between(running: TestGateway) -> None:
+    """RFC 9111 §4.2.2: a 404 or 405 may be kept without a word to the contrary, and then stand for other callers."""
+    answers = [await running.http.get("/mcp/unknown"), await running.http.get("/mcp", headers=KEY)]
+    answers += [await running.http.get("/mcp"), await ask(running.http, "no/such", headers=KEY)]
+    assert [answer.status_code for answer in answers] == [404, 405, 401, 200]
+    assert {answer.headers.get("cache-control") for answer in answers} == {"no-store"}
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from bifrost.base.errors import DomainError, TooMany, Unauthenticated, Unexpected
 from bifrost.gateway.errors import InsufficientScope
 from bifrost.http import status
+from bifrost.http.encoded import NO_STORE
 from bifrost.http.surface import event_id, public_origin
 from bifrost.identity.callers import AuthMode, MissingCredentials
 from bifrost.identity.errors import NonceNeeded, ProofRefused, TokenBound
@@ -42,7 +43,9 @@ def refusal(request: Request, error: DomainError, request_id: Id | None, status_
 
 
 def rpc_error(error: RpcError, request_id: Id | None, status_code: int) -> Response:
-    return body(jsonrpc.error_response(request_id, error), status_code)
+    answer = body(jsonrpc.error_response(request_id, error), status_code)
+    answer.raw_headers.append(NO_STORE)  # a 404 or 405 to a GET may be kept otherwise (RFC 9111 §4.2.2)
+    return answer
 
 
 def body(raw: bytes, status_code: int = 200) -> Response:
