@@ -135,7 +135,7 @@ class HeldElsewhere:
             outcome = await call.turn(Nobody())
         except RpcError as error:
             data = {} if error.data is None else {"data": Raw(error.data)}
-            return {"code": error.code, "message": error.message, **data}
+            return {"code": error.code, "message": error.message, **data, "more": error.more}
         except DomainError as error:
             return {"code": jsonrpc.SERVER_ERROR, "message": error.message}
         except Exception:
@@ -165,4 +165,5 @@ class HeldElsewhere:
         elif "code" in body:
             message, data = jsonrpc.text(body.get("message")) or "", body.get("data")
             code = int(jsonrpc.value(body["code"]))
-            reply.outcome.set_exception(RpcError(code, message, None if data is None else bytes(data)))
+            more = jsonrpc.object_members(body.get("more"))
+            reply.outcome.set_exception(RpcError(code, message, None if data is None else bytes(data), more))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -35,20 +36,23 @@ class Message(msgspec.Struct):
     error: Raw | UnsetType = UNSET
 
 
-class ErrorObject(msgspec.Struct, omit_defaults=True):
+class ErrorObject(msgspec.Struct):
     code: int
     message: str
     data: Raw | UnsetType = UNSET
 
 
 class RpcError(Exception):
-    """An error answer to one request. `data` is encoded already."""
+    """An error answer to one request. `data` is encoded already, and so is `more`: members that nobody here knows."""
 
-    def __init__(self, code: int, message: str, data: bytes | None = None) -> None:
+    def __init__(
+        self, code: int, message: str, data: bytes | None = None, more: Mapping[str, Raw] = MappingProxyType({})
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.data = data
+        self.more = more
 
 
 _message = msgspec.json.Decoder(Message)
@@ -155,14 +159,16 @@ def outcome(message: Message) -> Raw:
 
 
 def error_response(request_id: Id | None, error: RpcError) -> bytes:
-    body = ErrorObject(error.code, error.message, Raw(error.data) if error.data is not None else UNSET)
+    data = {} if error.data is None else {"data": Raw(error.data)}
+    body = {"code": error.code, "message": error.message, **data, **error.more}
     return _encoder.encode({"jsonrpc": "2.0", "id": request_id, "error": body})
 
 
 def error_from(raw: Raw | bytes) -> RpcError:
     """An error object as another server sent it."""
     try:
-        error = _error.decode(raw)
+        error, found = _error.decode(raw), _members.decode(raw)
     except (ValueError, RecursionError):
         return RpcError(INTERNAL_ERROR, "The server answered with an error that cannot be read.")
-    return RpcError(error.code, error.message, bytes(error.data) if error.data is not UNSET else None)
+    more = {name: value for name, value in found.items() if name not in ErrorObject.__struct_fields__}
+    return RpcError(error.code, error.message, bytes(error.data) if error.data is not UNSET else None, more)

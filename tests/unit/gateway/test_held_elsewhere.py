@@ -163,7 +163,10 @@ async def test_a_process_that_ends_in_the_middle_is_not_waited_for(
 
 @pytest.mark.parametrize(
     ("fault", "code", "data"),
-    [(RpcError(-32042, "Open this.", b'{"a":1}'), -32042, b'{"a":1}'), (KeyError("secret"), -32603, None)],
+    [
+        (RpcError(-32042, "Open this.", b'{"a":1}', {"b": Raw(b"2")}), -32042, b'{"a":1}'),
+        (KeyError("secret"), -32603, None),
+    ],
 )
 async def test_an_error_comes_through_as_it_is_and_a_fault_of_ours_without_its_cause(
     clock: FakeClock, fault: Exception, code: int, data: bytes | None
@@ -178,6 +181,7 @@ async def test_an_error_comes_through_as_it_is_and_a_fault_of_ours_without_its_c
         with pytest.raises(RpcError) as raised:
             await there.elsewhere.turn(call.id, OWNER, {"q1": Raw(b"{}")})
         assert (raised.value.code, raised.value.data) == (code, data)
+        assert raised.value.more == getattr(fault, "more", {})
         assert "secret" not in raised.value.message
 
 

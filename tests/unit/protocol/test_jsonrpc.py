@@ -147,10 +147,12 @@ def test_an_error_answer_has_data_only_when_there_is_some() -> None:
     assert with_data["error"]["data"] == {"code": "x"}
 
 
-def test_the_error_of_another_server_is_passed_on_with_its_data() -> None:
-    """Contract §7: pass through unharmed."""
-    error = jsonrpc.error_from(b'{"code":-32042,"message":"Sign in","data":{"url": "https://a"},"more":1}')
+def test_the_error_of_another_server_is_passed_on_with_its_data_and_what_nobody_knows() -> None:
+    """Contract §7: unknown members pass through unharmed."""
+    raw = b'{"code":-32042,"message":"Sign in","data":{"url": "https://a"},"more":[ 1 ]}'
+    error = jsonrpc.error_from(raw)
     assert (error.code, error.message, error.data) == (-32042, "Sign in", b'{"url": "https://a"}')
+    assert jsonrpc.error_response(1, error) == b'{"jsonrpc":"2.0","id":1,"error":' + raw + b"}"
 
 
 @pytest.mark.parametrize("raw", [b"null", b"5", b"{}", b'{"code":"x","message":"y"}', b'{"code":1}'])
