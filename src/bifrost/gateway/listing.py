@@ -7,13 +7,11 @@ import structlog
 from msgspec import Raw
 
 from bifrost.gateway.models import TOOLS, Entry, Kind
-from bifrost.protocol import jsonrpc, mirrored_headers
+from bifrost.protocol import jsonrpc, mcp, mirrored_headers
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.protocol.mirrored_headers import InvalidAnnotation, Mirrored
 from bifrost.upstreams.links.base import without
 
-MAX_NAME_CHARACTERS = 128
-"""2026-07-28, tools: of a name as a client sees it."""
 _EXECUTION, _TASK_SUPPORT = "execution", "taskSupport"
 
 Shown = tuple[str, Raw]
@@ -43,7 +41,7 @@ class Listing:
         """
         found = self._shown.get(prefix)
         if found is None:
-            most = MAX_NAME_CHARACTERS - len(prefix)
+            most = mcp.MAX_NAME_CHARACTERS - len(prefix)
             fitting = [(key, entry) for key, entry in self.entries.items() if not prefix or len(key) <= most]
             if len(fitting) < len(self.entries):
                 log.warning("names_too_long_with_prefix", prefix=prefix, left_out=len(self.entries) - len(fitting))
@@ -76,7 +74,7 @@ def _entry(kind: Kind, members: dict[str, Raw]) -> Entry | None:
     if not key:
         return None
     # one name that a client cannot take may cost it the whole list, so what no revision ever allowed is left out
-    if kind.key == "name" and not (key.isprintable() and len(key) <= MAX_NAME_CHARACTERS):
+    if kind.key == "name" and not mcp.is_name(key):
         log.warning("entry_left_out", kind=kind.member, key=key[:128], reason="its name is too long or not printable")
         return None
     if kind is not TOOLS:

@@ -79,8 +79,16 @@ PRIVATE = "private"
 NAMED_METHODS = {TOOLS_CALL: "name", "prompts/get": "name", "resources/read": "uri"}
 """Methods whose `Mcp-Name` header must say the same as this parameter (2026-07-28, transports)."""
 
+MAX_NAME_CHARACTERS = 128
+"""2026-07-28, tools: of a name as a client sees it."""
+
 _HEADER_SAFE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ENCODED = re.compile(r"=\?base64\?(?P<body>[A-Za-z0-9+/]*={0,2})\?=")
+
+
+def is_name(text: str) -> bool:
+    """Whether a tool or prompt may be called so: what no revision ever allowed, a client or a database may not take."""
+    return text.isprintable() and 0 < len(text) <= MAX_NAME_CHARACTERS
 
 
 def header_value(text: str) -> str:

@@ -64,12 +64,16 @@ class Inspection:
 
 
 def _read_tools(upstream: Upstream, raw: tuple[Raw, ...]) -> list[Tool]:
-    """Entries without a name are left out: nobody could call them."""
+    """Entries without a name, or with one that none may have, are left out: nobody could call them."""
     try:
         entries: list[Any] = [jsonrpc.value(entry) for entry in raw]
     except (ValueError, RecursionError) as error:
         raise UpstreamUnavailable(f"The list of tools of {upstream.name} cannot be read.") from error
-    return [_tool(entry) for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+    return [_tool(entry) for entry in entries if isinstance(entry, dict) and _is_name(entry.get("name"))]
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and mcp.is_name(name)
 
 
 def _tool(definition: dict[str, Any]) -> Tool:

@@ -58,8 +58,9 @@ async def test_a_tools_hash_is_that_of_what_it_says_whatever_the_order_of_member
 
 
 async def test_entries_that_nobody_could_call_and_repetitions_are_left_out() -> None:
-    """Ours."""
-    entries = [{"name": "a"}, {"name": 1}, {}, "a", None, {"name": "a", "description": "again"}]
+    """2026-07-28, tools; one database keeps no text with NUL, which must not become a fault of ours."""
+    unnameable = [{"name": name} for name in ("", "a\0b", "a\nb", "a" * 129, 1)]
+    entries = [{"name": "a"}, *unnameable, {}, "a", None, {"name": "a", "description": "again"}]
     found = await Inspection(Answers([{"tools": entries}])).tools(UPSTREAM)
     assert [(tool.name, tool.definition) for tool in found] == [("a", '{"name":"a"}')]
 
