@@ -29,6 +29,9 @@ _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 _MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 
+_KEPT = ("alg", "crv", "e", "kid", "kty", "n", "use", "x", "y")
+"""Members that are looked at, all of them texts (RFC 7517 §4, RFC 7518 §6)."""
+
 Jwk = Mapping[str, Any]
 
 
@@ -80,7 +83,10 @@ def candidates(header: Mapping[str, Any], keys: Sequence[Jwk]) -> list[Jwk]:
 
 
 def public_keys(jwks: object) -> tuple[Jwk, ...]:
-    """The keys of a JWK set that can be used here; others are left out (RFC 7517 §5). Raises JwsError."""
+    """The keys of a JWK set that can be used here; others are left out (RFC 7517 §5). Raises JwsError.
+
+    So are members that say nothing here: key sets of strangers are kept, and must not be larger than their keys.
+    """
     keys = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise JwsError("its key set must be an object with a list of keys")
@@ -88,7 +94,8 @@ def public_keys(jwks: object) -> tuple[Jwk, ...]:
         raise JwsError(f"its key set has more than {MAX_KEYS} keys")
     if any(_is_secret(key) for key in keys):
         raise JwsError("its key set contains a private or symmetric key")
-    usable = tuple(key for key in keys if _loaded(key) is not None)
+    kept = [{name: key[name] for name in _KEPT if key.get(name) is not None} for key in keys]
+    usable = tuple(key for key in kept if all(isinstance(value, str) for value in key.values()) and _loaded(key))
     if not usable:
         raise JwsError("its key set contains no key that can be used here")
     return usable
