@@ -143,6 +143,7 @@ COVERED_BY_STORIES = {
     "storage/sealed.py": "tests/contract/test_sealed.py",
     "storage/sqlite.py": "tests/contract/test_storage_transactions.py",
     "storage/sqlite_backup.py": "tests/unit/cli/test_db.py",
+    "storage/sqlite_import.py": "tests/contract/test_sqlite_import.py",
     "storage/sqlite_driver.py": "tests/contract/test_storage_transactions.py",
     "storage/postgresql_driver.py": "tests/contract/test_storage_transactions.py",
     "storage/sweeper.py": "tests/contract/test_authserver_store_limits.py",

@@ -40,6 +40,7 @@ class Name(StrEnum):
     )
     CONSENT_DENIED = "consent_denied", "A person said no to a client."
     CONSENT_GIVEN = "consent_given", "A person allowed a client; `target` is the grant."
+    DATABASE_IMPORTED = "database_imported", "`bifrost db import` brought a SQLite database into this one."
     DATABASE_RESTORED = (
         "database_restored",
         "`bifrost db restored` ended everything that a backup had brought back to life.",

@@ -67,5 +67,26 @@ def test_of_postgresql_the_refusal_names_the_tool_that_makes_the_copy(bifrost: C
     assert "hunter2" not in refused
 
 
+def test_a_gateway_moves_from_sqlite_to_postgresql_once(bifrost: Commands, postgresql_url: str) -> None:
+    """Ours: into an empty database, with the keys of before; the trail tells of it."""
+    bifrost.run("keys", "create", "Ann")
+    config = bifrost.config(storage={"url": postgresql_url})
+    moved = bifrost.run("db", "import", "data/bifrost.db", "--config", config)
+    assert (moved.code, moved.err) == (0, "")
+    assert moved.out.startswith("Brought ")
+    assert "Ann" in bifrost.run("keys", "list", "--config", config).out
+    again = bifrost.run("db", "import", "data/bifrost.db", "--config", config).sentence
+    assert again.startswith("The PostgreSQL database is not empty")
+    (bifrost.directory / "data" / "keyring.json").unlink()
+    assert "another encryption key" in bifrost.run("db", "import", "data/bifrost.db", "--config", config).sentence
+
+
+def test_what_cannot_be_moved_is_said(bifrost: Commands) -> None:
+    """Contract §11: one sentence."""
+    assert "BIFROST_STORAGE_URL" in bifrost.run("db", "import", "data/bifrost.db").sentence
+    config = bifrost.config(storage={"url": "postgresql://127.0.0.1/bifrost"})
+    assert bifrost.run("db", "import", "nothing.db", "--config", config).sentence == "There is no file nothing.db."
+
+
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
