@@ -5,7 +5,6 @@ looks at each of its fields for two kinds of characters that must not be there.
 """
 
 import asyncio
-import functools
 import logging
 import re
 from collections.abc import Callable
@@ -18,11 +17,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from bifrost.http.body import ARRIVED
 
+MAX_USUAL = 256
 JOINED_BYTES = 64 * 1024
 """Up to here it is cheaper to copy a body behind its head than to write twice."""
 
 _NOT_IN_NAMES = re.compile(rb'[\x00-\x1f\x7f()<>@,;:\[\]={} \t\\"]')
 _IN_VALUES = bytes({*range(0x100)} - {*range(0x20), 0x7F} | {0x09})
+_usual: set[bytes] = set()
+"""Names that were looked at already, and are in lower case. The product has a few dozen, all its own words."""
+
 _NO_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _CLOSE = (b"connection", b"close")
 _CHUNKED = (b"transfer-encoding", b"chunked")
@@ -129,9 +132,7 @@ class Exchange(RequestResponseCycle):
         """The head waits for the body when its length is known: then the body is there as well."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        if b"".join([value for _, value in fields]).translate(None, _IN_VALUES):
-            raise RuntimeError("The value of a header field has a character that must not be there.")
-        known = {_name(name): value for name, value in fields}
+        known = _by_name(fields)
         if b"close" in known.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
@@ -143,7 +144,10 @@ class Exchange(RequestResponseCycle):
             self.chunked_encoding = True
             if b"transfer-encoding" not in known:
                 fields.append(_CHUNKED)
-        head = STATUS_LINE[status] + b"\r\n".join([b": ".join(field) for field in fields]) + b"\r\n\r\n"
+        lines = [b": ".join(field) for field in fields]
+        head = b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
+        if len(head.translate(None, _IN_VALUES)) != len(b"\r\n") * (max(len(lines), 1) + 2):
+            raise RuntimeError("The value of a header field has a character that must not be there.")
         if self.chunked_encoding:
             self.transport.write(head)
         else:
@@ -183,9 +187,19 @@ class Exchange(RequestResponseCycle):
         self.on_response()
 
 
-@functools.lru_cache(maxsize=256)
+def _by_name(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The values by their names in lower case. Raises RuntimeError."""
+    known = dict(fields)
+    if known.keys() <= _usual:
+        return known
+    known = {_name(name): value for name, value in fields}
+    if len(_usual) < MAX_USUAL:
+        _usual.update(name for name, _ in fields if name in known)
+    return known
+
+
 def _name(name: bytes) -> bytes:
-    """In lower case. The product has a few dozen of them, all its own words. Raises RuntimeError."""
+    """In lower case. Raises RuntimeError."""
     if _NOT_IN_NAMES.search(name):
         raise RuntimeError("The name of a header field has a character that must not be there.")
     return name.lower()

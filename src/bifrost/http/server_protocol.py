@@ -179,9 +179,9 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._head_bytes += len(name) + len(value) + _FIELD_FRAME_BYTES
-        if self._head_bytes > MAX_HEAD_BYTES or self._fields > MAX_FIELDS:
+        fields = self._fields = self._fields + 1
+        size = self._head_bytes = self._head_bytes + len(name) + len(value) + _FIELD_FRAME_BYTES
+        if size > MAX_HEAD_BYTES or fields > MAX_FIELDS:
             raise self._too_large()
         if self._stage is not _Stage.HEAD:
             return  # a trailer must not become part of the head (RFC 9110 §6.5.1)
