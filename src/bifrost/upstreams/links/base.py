@@ -319,6 +319,18 @@ def modern_meta(peer: Peer, params: Params) -> Params:
     return {**params, "_meta": {**level, **meta, **own}}
 
 
+async def subscribe(link: Link, uris: tuple[str, ...]) -> None:
+    """To each of them; that one is refused, or is no more, is no reason to hear nothing of the others.
+
+    Raises UpstreamUnavailable, Forgotten.
+    """
+    for uri in uris:
+        try:
+            await link.request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, NOBODY, HANDSHAKE_SECONDS)
+        except RpcError as error:
+            log.info("resource_not_subscribed", upstream=link.peer.upstream.name, code=error.code)
+
+
 def wanted(uris: tuple[str, ...]) -> dict[str, Any]:
     """What a listening is for (2026-07-28, subscriptions): these resources, or without any the changes of all lists."""
     if uris:

@@ -38,6 +38,7 @@ from bifrost.upstreams.links.base import (
     legacy_meta,
     modern_meta,
     result_of,
+    subscribe,
     tell_cancelled,
     wanted,
     with_own_token,
@@ -151,8 +152,7 @@ class DuplexLink:
             if self._modern:
                 await self._answer(outbox, Patience(1e9), mcp.LISTEN, {"notifications": wanted(uris)}, 1e9)
                 raise UpstreamUnavailable(f"{self.peer.upstream.name} ended what it was listened to on.")
-            for uri in uris:
-                await self._request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
+            await subscribe(self, uris)
             await requester.notify(mcp.ACKNOWLEDGED, {})
             await self._ended.wait()
             await outbox.emptied()

@@ -27,6 +27,7 @@ from bifrost.upstreams.links.base import (
     greeting,
     legacy_meta,
     result_of,
+    subscribe,
     tell_cancelled,
     with_own_token,
 )
@@ -127,8 +128,7 @@ class LegacyLink:
             return None  # it said where to go on
 
     async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
-        for uri in uris:
-            await self.request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, Nobody(), HANDSHAKE_SECONDS)
+        await subscribe(self, uris)
         heard = Running(self.peer, 0, requester, None, self._respond)
         headers = self._headers
         try:

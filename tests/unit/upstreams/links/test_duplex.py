@@ -193,6 +193,21 @@ async def test_a_listener_hears_what_belongs_to_no_request() -> None:
     await link.close()
 
 
+async def test_one_resource_that_is_no_more_costs_nothing_but_itself() -> None:
+    """2025-11-25, resources: what a session was subscribed to on the link before is asked for on this one."""
+    pipe = Pipe({"error": {"code": -32002, "message": "Gone."}}, {"result": {}})
+    link, heard = await opened(pipe, session="s"), Keeps()
+    listening = asyncio.create_task(link.listen(("x:/gone", "x:/there"), heard))
+    await until(pipe, 4)
+    assert [sent["params"]["uri"] for sent in pipe.sent[2:]] == ["x:/gone", "x:/there"]
+    pipe.says(method="notifications/resources/updated", params={"uri": "x:/there"})
+    await asyncio.sleep(0.01)
+    assert heard.heard[-1] == ("notifications/resources/updated", {"uri": "x:/there"})
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await link.close()
+
+
 async def test_two_listenings_to_a_stateless_upstream_hear_what_is_for_them_and_end_apart() -> None:
     """2026-07-28, subscriptions: every message names its subscription; the acknowledgement comes first."""
     pipe = Pipe({"error": {"code": -32601, "message": "?"}}, {"result": {"supportedVersions": ["2026-07-28"]}})
