@@ -99,8 +99,10 @@ class AttendedSessions:
     async def attend_anew(self, peer: Peer, uris: tuple[str, ...]) -> None:
         """The session has itself just made its subscriptions to be these.
 
-        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew;
-        then this returns when it has taken note. Raises RpcError, UpstreamUnavailable, ConnectionRequired.
+        What listens already hears of them, but for a stateless upstream, which is told by being listened to anew; what
+        had to make room meanwhile listens again. Then this returns when it has taken note.
+
+        Raises RpcError, UpstreamUnavailable, ConnectionRequired.
         """
         stateless = (await self.sessions.facts(peer)).stateless
         if self.sessions.has_left(peer.session):
@@ -109,9 +111,9 @@ class AttendedSessions:
         attention.uris = uris
         if stateless and not uris:
             attention.end()
-        elif stateless:
+        elif uris and (stateless or not attention.listeners):
             self.listens(peer, attention)
-            await attention.noticed()
+            await attention.noticed(stateless=stateless)
 
     def linked(self, peer: Peer) -> None:
         """The session has a new link there: what it was subscribed to by the one before is asked for by this one."""

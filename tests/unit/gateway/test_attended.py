@@ -9,7 +9,7 @@ from bifrost.gateway import attended
 from bifrost.gateway.attended import AttendedSessions
 from bifrost.gateway.attention import Attention
 from bifrost.identity.models import Identity
-from bifrost.upstreams.links.base import Peer
+from bifrost.upstreams.links.base import Facts, Peer
 from tests.support.clock import FakeClock
 from tests.unit.upstreams.links._peer import peer
 
@@ -18,6 +18,8 @@ MINUTE = 60
 
 
 class Listener:
+    in_vain = True
+
     def end(self) -> None:
         """It is no task here."""
 
@@ -29,6 +31,7 @@ class World:
         self.clock = clock
         self.present: set[str] = set()
         self.asked: set[str] = set()
+        self.version = ""
         self.heard: list[tuple[str, tuple[str, ...], str]] = []
         self.forgotten: list[tuple[str, str]] = []
         self.attended = AttendedSessions(
@@ -39,6 +42,9 @@ class World:
             self.listens,
             lambda *what: self.forgotten.append(what),
         )
+
+    async def facts(self, _peer: Peer) -> Facts:
+        return Facts(version=self.version)
 
     def has_left(self, _session: str) -> bool:
         return False
@@ -79,6 +85,16 @@ def test_only_what_is_heard_for_nobody_ends(world: World) -> None:
     for session in ("listens", "asks", "gone", "never heard of"):
         world.attended.returned(session)
     assert world.heard == [("gone", URIS, "")]
+
+
+@pytest.mark.anyio
+async def test_a_session_that_had_to_make_room_while_it_subscribed_is_listened_for_again(world: World) -> None:
+    """2025-11-25, resources: who was told that they are subscribed hears of it."""
+    world.version = "2025-11-25"
+    await world.attended.attend_anew(peer(session="s"), URIS)
+    assert world.heard == [("s", URIS, "")]
+    await world.attended.attend_anew(peer(session="s"), (*URIS, "notes:///b"))
+    assert world.heard == [("s", URIS, "")], "one of the older era has been told already"
 
 
 def test_a_session_that_is_back_has_its_level_and_what_it_wants_now(world: World) -> None:

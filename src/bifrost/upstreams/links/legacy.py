@@ -39,7 +39,7 @@ MAX_RESUMPTIONS = 8
 
 RETRY_SECONDS = 1.0
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 30.0
-_BAD_REQUEST, _NOT_FOUND, _SERVER_FAULT = 400, 404, 500
+_BAD_REQUEST, _NOT_FOUND, _NOT_ALLOWED, _SERVER_FAULT = 400, 404, 405, 500
 _LAST_EVENT_ID = "Last-Event-ID"
 _OF_THE_REQUEST = (jsonrpc.METHOD_NOT_FOUND, jsonrpc.INVALID_PARAMS, mcp.RESOURCE_NOT_FOUND)
 """What else may come with 404: the session is known, and what the request names is not."""
@@ -58,6 +58,9 @@ class LegacyLink:
     _errands: set["asyncio.Task[None]"] = field(default_factory=set)
     _headers: dict[str, str] = field(init=False, repr=False)
     """Of every request."""
+
+    _is_mute: bool = False
+    """It said that it says nothing of its own accord (2025-11-25, transports)."""
 
     def __post_init__(self) -> None:
         said = {mcp.VERSION_HEADER: self.facts.version, mcp.SESSION_HEADER: self.session_id}
@@ -128,6 +131,8 @@ class LegacyLink:
             return None  # it said where to go on
 
     async def listen(self, uris: tuple[str, ...], requester: Requester) -> None:
+        if self._is_mute:
+            return
         await subscribe(self, uris)
         heard = Running(self.peer, 0, requester, None, self._respond)
         headers = self._headers
@@ -138,6 +143,7 @@ class LegacyLink:
                         raise Forgotten
                     if reply.is_for_now:
                         raise self.channel.no_answer(reply.status)
+                    self._is_mute = reply.status == _NOT_ALLOWED
                     if not reply.streams:
                         return  # it has nothing to say of its own accord
                     await requester.notify(mcp.ACKNOWLEDGED, {})

@@ -13,8 +13,9 @@ from bifrost.protocol import mcp
 from bifrost.upstreams.auth.none import NoAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links import modern
-from bifrost.upstreams.links.base import NO_FIELDS
+from bifrost.upstreams.links.base import NO_FIELDS, NOBODY, Facts
 from bifrost.upstreams.links.http import HttpChannel
+from bifrost.upstreams.links.legacy import LegacyLink
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.transports.streamable_http import StreamableHttp
 from tests.unit.upstreams.links._peer import peer
@@ -129,3 +130,12 @@ def _lines(*names: bytes) -> Callable[[bytes], tuple[bytes, ...]]:
         return (first.removesuffix(b" HTTP/1.1"), *(said.get(name, b"") for name in names))
 
     return found
+
+
+async def test_who_said_that_it_offers_no_stream_is_not_asked_for_one_again() -> None:
+    """2025-11-25, transports: 405; each `resources/subscribe` would ask."""
+    client = Writes(405)
+    one = LegacyLink(channel(client, "token"), Facts(version=mcp.LATEST_LEGACY), "session")
+    for _ in range(3):
+        await one.listen((), NOBODY)
+    assert [sent.split(b" ")[0] for sent in client.sent] == [b"GET"]
