@@ -16,15 +16,12 @@ from bifrost.base.clock import SECOND, SystemClock
 from bifrost.base.errors import DomainError
 from bifrost.base.singleflight import SingleFlight
 from bifrost.identity.models import Identity
-from bifrost.protocol import mcp
-from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.auth.base import UpstreamAuth
 from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.kept_links import KeptLinks, Key
 from bifrost.upstreams.links import duplex, legacy, modern
 from bifrost.upstreams.links.base import (
     EVERYBODY,
-    HANDSHAKE_SECONDS,
     NO_FIELDS,
     NOBODY,
     Facts,
@@ -34,6 +31,7 @@ from bifrost.upstreams.links.base import (
     Params,
     Peer,
     Requester,
+    set_level,
 )
 from bifrost.upstreams.links.http import HttpChannel
 from bifrost.upstreams.links.turn import Occupied
@@ -156,11 +154,8 @@ class UpstreamSessions:
         for link in self._where(lambda key: key[2] == session):
             if link.facts.stateless:
                 self._links.take(link)  # it says the level with every request: open it anew with this one
-            elif link.facts.offers("logging"):
-                try:
-                    await link.request(mcp.SET_LEVEL, {"level": level}, NOBODY, HANDSHAKE_SECONDS)
-                except (DomainError, RpcError, Forgotten):
-                    log.info("upstream_log_level_not_set", upstream=link.peer.upstream.name)
+            else:
+                await set_level(link, level)
 
     async def tell(self, session: str, method: str, params: Params) -> None:
         """A notification from the client to all upstreams that it has links to, except for stateless ones.

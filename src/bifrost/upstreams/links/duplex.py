@@ -38,6 +38,7 @@ from bifrost.upstreams.links.base import (
     legacy_meta,
     modern_meta,
     result_of,
+    set_level,
     subscribe,
     tell_cancelled,
     wanted,
@@ -351,8 +352,7 @@ async def open_link(peer: Peer, pipe: Duplex, *, stateless: bool = False) -> Dup
         link.facts = facts or await _greeted(link)
         if link.facts.version in mcp.LEGACY_VERSIONS:
             await link.notify(mcp.INITIALIZED, {})
-            if peer.log_level and link.facts.offers("logging"):
-                await link.request(mcp.SET_LEVEL, {"level": peer.log_level}, Nobody(), HANDSHAKE_SECONDS)
+            await set_level(link, peer.log_level)
         link.is_open = True
     return link
 

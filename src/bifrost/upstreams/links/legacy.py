@@ -17,7 +17,6 @@ from bifrost.upstreams.links.base import (
     Facts,
     Fields,
     Forgotten,
-    Nobody,
     Params,
     Patience,
     Peer,
@@ -27,6 +26,7 @@ from bifrost.upstreams.links.base import (
     greeting,
     legacy_meta,
     result_of,
+    set_level,
     subscribe,
     tell_cancelled,
     with_own_token,
@@ -213,8 +213,7 @@ async def initialize(channel: HttpChannel) -> LegacyLink | None:
     facts = accepted(channel.peer.upstream.name, result_of(peer, message))
     link = LegacyLink(channel, facts, reply.headers.get(mcp.SESSION_HEADER))
     await link._post(jsonrpc.notification(mcp.INITIALIZED))  # noqa: SLF001 - it is being made
-    if peer.log_level and link.facts.offers("logging"):
-        await link.request(mcp.SET_LEVEL, {"level": peer.log_level}, Nobody(), HANDSHAKE_SECONDS)
+    await set_level(link, peer.log_level)
     return link
 
 

@@ -39,6 +39,14 @@ async def test_the_log_level_of_the_caller_is_set_at_once() -> None:
     await link.close()
 
 
+async def test_an_upstream_that_refuses_the_log_level_is_of_use_all_the_same() -> None:
+    """2025-11-25, logging: some say that they log, and know no levels, or not this one."""
+    pipe = Pipe({"error": {"code": -32602, "message": "What level?"}}, {"result": {"ok": True}})
+    link = await opened(pipe, log_level="warning")
+    assert bytes(await link.request("tools/call", {"name": "x"}, Nobody(), 5)) == b'{"ok": true}'
+    await link.close()
+
+
 async def test_an_upstream_that_does_not_know_the_greeting_is_asked_the_stateless_way() -> None:
     """2026-07-28, versioning: also over a pipe every request says its version."""
     pipe = Pipe(
