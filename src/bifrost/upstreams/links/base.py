@@ -246,7 +246,7 @@ class Running:
             if self.progress_token is None or bytes(params.get("progressToken", b"")) != b"%d" % self.request_id:
                 return
             params = {**params, "progressToken": self.progress_token}
-            self._renew()
+            self._renew(PERSON_SECONDS if self._questions else 0)
         await self.requester.notify(method, params)
 
     async def _asked(self, respond: Respond, question_id: jsonrpc.Id, method: str, params: dict[str, Raw]) -> None:

@@ -13,6 +13,7 @@ from bifrost.upstreams.errors import UpstreamUnavailable
 from bifrost.upstreams.links.base import (
     CLIENT_INFO,
     MAX_QUESTIONS,
+    PERSON_SECONDS,
     Facts,
     Nobody,
     Patience,
@@ -161,6 +162,24 @@ async def test_questions_end_with_the_request_they_were_asked_for() -> None:
     one.end()
     await settled()
     assert sent == []
+
+
+async def test_progress_does_not_hurry_a_person_who_is_asked() -> None:
+    """2025-11-25, progress: it renews the time, and takes nothing away of what a question has."""
+
+    class Thinks(Keeps):
+        async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+            await asyncio.Event().wait()
+            return await super().ask(method, params)
+
+    with Patience(30) as patience:
+        one = running(Thinks(), [], token=Raw(b'"mine"'))
+        one.patience = patience
+        await one.incoming(message(id=1, method="roots/list"))
+        await settled()
+        await one.incoming(message(method=mcp.PROGRESS, params={"progressToken": 7, "progress": 1}))
+        assert round(patience.ends_at - patience.now(), -1) == PERSON_SECONDS
+        one.end()
 
 
 async def test_one_question_too_many_is_refused_and_the_open_ones_go_on() -> None:
