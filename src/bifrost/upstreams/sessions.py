@@ -151,24 +151,26 @@ class UpstreamSessions:
 
     async def set_level(self, session: str, level: str) -> None:
         """For the links that this session has already; those it opens later are opened with it."""
-        for link in self._where(lambda key: key[2] == session):
+        links = self._where(lambda key: key[2] == session)
+        for link in links:
             if link.facts.stateless:
                 self._links.take(link)  # it says the level with every request: open it anew with this one
-            else:
-                await set_level(link, level)
+        await asyncio.gather(*(set_level(link, level) for link in links if not link.facts.stateless))
 
     async def tell(self, session: str, method: str, params: Params) -> None:
         """A notification from the client to all upstreams that it has links to, except for stateless ones.
 
         To those every request says everything (2026-07-28, base).
         """
-        for link in self._where(lambda key: key[2] == session):
-            if link.facts.stateless:
-                continue
+
+        async def told(link: Link) -> None:
             try:
                 await link.notify(method, params)
             except DomainError:
                 log.info("upstream_not_told", upstream=link.peer.upstream.name, method=method)
+
+        links = self._where(lambda key: key[2] == session)
+        await asyncio.gather(*(told(link) for link in links if not link.facts.stateless))
 
     def leave(self, session: str) -> None:
         """The session has ended: so do its links, and those that are being opened for it."""

@@ -204,3 +204,33 @@ async def test_a_link_stays_when_only_what_was_seen_of_its_upstream_changes(worl
         await world.ask(world.peer("s", upstream))
     await settled()
     assert [link.closed for link in world.links] == [True, True, False]
+
+
+async def test_an_upstream_that_hangs_keeps_no_other_from_hearing_what_a_client_says(world: World) -> None:
+    """Contract §7: what one upstream does costs nothing at another one."""
+    heard: list[tuple[str, str]] = []
+
+    class Hears(FakeLink):
+        async def notify(self, method: str, params: Params) -> None:
+            await self.request(method, params, Nobody(), 1)
+
+        async def request(self, method: str, *_more: Any) -> Raw:
+            if self.peer.upstream == UPSTREAM:
+                await self.goes_on.wait()
+            heard.append((self.peer.upstream.name, method))
+            return Raw(b"{}")
+
+    other = replace(UPSTREAM, id="up_2", name="other")
+    for one in (UPSTREAM, other):
+        await world.ask(world.peer("s1", one))
+    for link in world.links:
+        link.facts = Facts(version="2025-11-25", capabilities={"logging": {}})
+        link.__class__ = Hears
+    telling = [
+        asyncio.create_task(world.sessions.tell("s1", "notifications/roots/list_changed", {})),
+        asyncio.create_task(world.sessions.set_level("s1", "error")),
+    ]
+    await settled()
+    assert heard == [("other", "notifications/roots/list_changed"), ("other", "logging/setLevel")]
+    world.goes_on.set()
+    await asyncio.gather(*telling)
