@@ -7,10 +7,12 @@ import httpx2
 import pytest
 
 from bifrost.base.clock import SECOND, SystemClock
+from bifrost.http.client import OutboundClient, OutsideUrlRefused
 from bifrost.upstreams.accounts import Owner
 from bifrost.upstreams.oauth import refresh, refresh_lease
 from bifrost.upstreams.oauth.refresh_lease import LEASE_MILLISECONDS
 from tests.flows import _connecting as people
+from tests.flows._mcp import ask
 from tests.support.clock import FakeClock
 from tests.support.gateway import VIRTUAL_KEY, running_gateway, upstream
 from tests.support.oauth_upstream import OAuthUpstream, Pause
@@ -202,3 +204,21 @@ async def test_a_credential_copied_to_another_owner_does_not_open(sqlite_url: st
         answer: httpx2.Response = await people.whoami(running, bob)
         assert "alice" not in answer.text
         assert answer.json()["result"]["isError"] is True
+
+
+async def test_a_token_endpoint_that_is_not_gone_to_any_more_costs_a_list_nothing_else(
+    sqlite_url: str, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §7: lists return the rest. It was good at the sign-in; what the operator opens to the outside changes."""
+
+    def refuse(_client: OutboundClient, _url: str) -> None:
+        raise OutsideUrlRefused("Only https URLs are fetched.")
+
+    async with people.connected_gateway(sqlite_url, tmp_path, OAuthUpstream(), clock=clock) as running:
+        alice = await people.signed_in_with(running, VIRTUAL_KEY, "alice")
+        await people.whoami(running, alice)
+        clock.advance(seconds=3_600)
+        monkeypatch.setattr(OutboundClient, "check_url", refuse)
+        listed = (await ask(running.http, "tools/list", headers=alice)).json()
+        assert listed["result"]["_meta"]["bifrost/unavailable"] == ["guarded"]
+        assert (await people.whoami(running, alice)).json()["error"]["data"]["code"] == "upstream_unavailable"

@@ -107,7 +107,7 @@ class TokenClient:
     ) -> dict[str, Any]:
         try:
             fetched = await self._send(endpoint, registration, form)
-        except OutsideUnreachable as error:
+        except (OutsideUnreachable, OutsideUrlRefused) as error:  # also one that is not gone to any more
             raise TokenUnavailable from error
         answer, status = _object(fetched), fetched.status
         if status == expected and answer.get("error") and not answer.get("access_token"):
