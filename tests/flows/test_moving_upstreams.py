@@ -1,5 +1,7 @@
 """An upstream that moves, or names another authorization server: what belonged to the old one stays there."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,8 @@ async def test_a_client_that_was_registered_by_hand_is_not_registered_anew(sqlit
         (client,) = await admin.clients(running)
         assert client["config"]["oauth_config"]["client_secret"] == "<redacted>"
         assert client["state"] == "connected"
+        # nor where it cannot be told, since what was configured does not open
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other, other:
+            other.execute("UPDATE upstreams SET sealed_oauth_config = 'broken'")
+        refused = await admin.api(running, "POST", f"/api/mcp/client/{pending['mcp_client_id']}/reregister")
+        assert (refused.status_code, "Send it again" in refused.json()["error"]["message"]) == (409, True)

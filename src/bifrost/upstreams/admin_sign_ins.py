@@ -13,6 +13,7 @@ import structlog
 from bifrost.base import ids
 from bifrost.base.clock import SECOND, Clock
 from bifrost.base.errors import DomainError
+from bifrost.base.sealing import SealBrokenError
 from bifrost.identity.models import Identity
 from bifrost.protocol.jsonrpc import RpcError
 from bifrost.upstreams.accounts import Credential, Owner, SignIn, account_of, setup_owner
@@ -132,7 +133,11 @@ class AdminSignIns:
         Only for clients that this gateway registered itself. Raises UnknownUpstream, NotForThisUpstream.
         """
         upstream = await self._by_oauth(upstream_id)
-        if self.sign_ins.vault.open_oauth_config(upstream).client_id:
+        try:
+            config = self.sign_ins.vault.open_oauth_config(upstream)
+        except SealBrokenError as error:
+            raise NotForThisUpstream("Its oauth_config cannot be opened. Send it again.") from error
+        if config.client_id:
             raise NotForThisUpstream(
                 "Its client was registered by hand. Register another one there and send it as oauth_config."
             )
