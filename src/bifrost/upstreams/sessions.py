@@ -31,10 +31,10 @@ from bifrost.upstreams.links.base import (
     Params,
     Peer,
     Requester,
-    set_level,
 )
 from bifrost.upstreams.links.http import HttpChannel
 from bifrost.upstreams.links.turn import Occupied
+from bifrost.upstreams.links.wishes import set_level
 from bifrost.upstreams.models import Upstream
 from bifrost.upstreams.transports.base import Pipes
 from bifrost.upstreams.transports.streamable_http import StreamableHttp

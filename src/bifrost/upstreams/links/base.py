@@ -319,27 +319,6 @@ def modern_meta(peer: Peer, params: Params) -> Params:
     return {**params, "_meta": {**level, **meta, **own}}
 
 
-async def set_level(link: Link, level: str) -> None:
-    """Where the upstream offers that. One that refuses says more or less than is wanted, and is of use all the same."""
-    if level and link.facts.offers("logging"):
-        try:
-            await link.request(mcp.SET_LEVEL, {"level": level}, NOBODY, HANDSHAKE_SECONDS)
-        except (DomainError, RpcError, Forgotten):
-            log.info("upstream_log_level_not_set", upstream=link.peer.upstream.name)
-
-
-async def subscribe(link: Link, uris: tuple[str, ...]) -> None:
-    """To each of them; that one is refused, or is no more, is no reason to hear nothing of the others.
-
-    Raises UpstreamUnavailable, Forgotten.
-    """
-    for uri in uris:
-        try:
-            await link.request(mcp.RESOURCES_SUBSCRIBE, {"uri": uri}, NOBODY, HANDSHAKE_SECONDS)
-        except RpcError as error:
-            log.info("resource_not_subscribed", upstream=link.peer.upstream.name, code=error.code)
-
-
 def wanted(uris: tuple[str, ...]) -> dict[str, Any]:
     """What a listening is for (2026-07-28, subscriptions): these resources, or without any the changes of all lists."""
     if uris:

@@ -38,8 +38,6 @@ from bifrost.upstreams.links.base import (
     legacy_meta,
     modern_meta,
     result_of,
-    set_level,
-    subscribe,
     tell_cancelled,
     wanted,
     with_own_token,
@@ -48,6 +46,7 @@ from bifrost.upstreams.links.legacy import accepted
 from bifrost.upstreams.links.modern import speaks_modern
 from bifrost.upstreams.links.outbox import Outbox
 from bifrost.upstreams.links.turn import InTurn, Turn
+from bifrost.upstreams.links.wishes import set_level, subscribe
 from bifrost.upstreams.transports.base import Duplex
 
 GREETING_SECONDS = 30.0

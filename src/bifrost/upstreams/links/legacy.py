@@ -26,12 +26,11 @@ from bifrost.upstreams.links.base import (
     greeting,
     legacy_meta,
     result_of,
-    set_level,
-    subscribe,
     tell_cancelled,
     with_own_token,
 )
 from bifrost.upstreams.links.http import HttpChannel
+from bifrost.upstreams.links.wishes import set_level, subscribe
 from bifrost.upstreams.transports.streamable_http import Reply
 
 MAX_RESUMPTIONS = 8
