@@ -181,6 +181,20 @@ async def test_the_key_pasted_again_proves_the_person(database_url: str, tmp_pat
         assert people.text_of(await people.whoami(running, KEY_HEADER)) == "alice"
 
 
+async def test_whoever_sends_a_virtual_key_connects_where_nobody_signs_in(sqlite_url: str, tmp_path: Path) -> None:
+    """Contract §7: a call's answer leads to a page also in the mode `headers`; the pasted key proves the person."""
+    guarded, mode = OAuthUpstream(), {"mcp_server_auth_mode": "headers"}
+    with serving(guarded.app()) as guarded.origin:
+        configured = {"client_configs": [upstream("guarded", guarded.url, auth_type="per_user_oauth")]}
+        gateway = running_gateway(sqlite_url, tmp_path, mcp=configured, governance=people.KEYS, client=mode)
+        async with gateway as running, running.browser() as browser:
+            proven = await prove(browser, link_in(await people.whoami(running, KEY_HEADER)), VIRTUAL_KEY)
+            page = await browser.get(proven.headers["location"])
+            started = await press(browser, page, "/api/oauth/per-user/connect/start")
+            await browser.get(await people.at_the_service(started.headers["location"], "alice"))
+            assert people.text_of(await people.whoami(running, KEY_HEADER)) == "alice"
+
+
 async def test_a_browser_that_just_gave_consent_is_known(sqlite_url: str, tmp_path: Path) -> None:
     """Contract §7: the cookie of an earlier consent of the same identity is proof enough."""
     async with (

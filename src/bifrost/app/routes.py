@@ -92,7 +92,6 @@ def _authorization_routes(
         ),
         programs.route(metadata.PAR, server.par, "POST", operation="oauth_par"),
         *_consent_routes(people, server.consent),
-        *_connect_routes(people, server.connect),
     ]
 
 
@@ -159,9 +158,12 @@ def _connect_routes(people: Surface, connect: ConnectEndpoints) -> list[Route]:
 
 
 def _sign_in_routes(people: Surface, server: AuthorizationServer) -> list[Route]:
-    """As a client of upstreams: in every mode, because an administrator may sign in for everybody."""
+    """As a client of upstreams, in every mode: an administrator may sign in for everybody, and whoever sends a virtual
+    key connects accounts of their own.
+    """
     connect, admin = server.connect, server.admin_sign_in
     return [
+        *_connect_routes(people, connect),
         people.route(CALLBACK, connect.callback, "GET", operation="oauth_callback"),
         people.route(CLIENT_ID_DOCUMENT, connect.client_id_document, "GET", "HEAD", operation="oauth_client_document"),
         people.route(f"{ADMIN_SIGN_IN}/authorize", admin.page, "GET", operation="oauth_admin_sign_in"),
