@@ -28,6 +28,7 @@ from bifrost.authserver.store import AuthServerStore
 from bifrost.base.clock import SECOND
 from bifrost.base.ids import hash_secret
 from bifrost.base.sealing import KeyRing
+from bifrost.governance.models import VirtualKey
 from bifrost.identity.models import Identity
 from bifrost.protocol import oauth
 from bifrost.settings import load
@@ -92,6 +93,21 @@ async def rows(opened_database: Database, statement: str) -> list[dict[str, Any]
 
 async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
     return list(await asyncio.gather(*calls))
+
+
+def virtual_key(**changes: Any) -> VirtualKey:
+    usual = VirtualKey(
+        id="vk-1",
+        name="first",
+        description="",
+        value_hint="sk-bf-abcd…",
+        is_active=True,
+        expires_at=None,
+        mcp_configs=(),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return replace(usual, **changes)
 
 
 def flow(**changes: Any) -> PendingFlow:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import cycle
-from typing import Any
 
 import pytest
 
@@ -11,27 +10,12 @@ from bifrost.base.ids import hash_secret
 from bifrost.governance.models import McpConfig, VirtualKey
 from bifrost.storage.database import Database
 from bifrost.storage.governance import SqlGovernanceStore
-from tests.contract._stores import NOW, opened, rows, together
+from tests.contract._stores import NOW, opened, rows, together, virtual_key
 
 pytestmark = pytest.mark.anyio
 
 HASH = hash_secret("sk-bf-the-value-of-the-key-0000000000")
 OTHER_HASH = hash_secret("sk-bf-the-value-of-another-key-00000")
-
-
-def _key(**changes: Any) -> VirtualKey:
-    usual = VirtualKey(
-        id="vk-1",
-        name="first",
-        description="",
-        value_hint="sk-bf-abcd…",
-        is_active=True,
-        expires_at=None,
-        mcp_configs=(),
-        created_at=NOW,
-        updated_at=NOW,
-    )
-    return replace(usual, **changes)
 
 
 @pytest.fixture
@@ -48,10 +32,10 @@ def store(database: Database) -> SqlGovernanceStore:
 @pytest.mark.parametrize(
     "key",
     [
-        _key(),
-        _key(is_active=False, expires_at=NOW + 1, updated_at=NOW + 2),
-        _key(name="für Leute ☃ \"'%;--", description="line\nline " + "x" * 1_000),
-        _key(
+        virtual_key(),
+        virtual_key(is_active=False, expires_at=NOW + 1, updated_at=NOW + 2),
+        virtual_key(name="für Leute ☃ \"'%;--", description="line\nline " + "x" * 1_000),
+        virtual_key(
             mcp_configs=(
                 McpConfig(mcp_client_name="docs", tools_to_execute=("*",)),
                 McpConfig(mcp_client_name="files", tools_to_execute=()),
@@ -78,7 +62,7 @@ async def test_a_key_comes_back_as_it_was_written_by_every_way_to_it(
 
 async def test_what_nobody_wrote_is_not_there(store: SqlGovernanceStore) -> None:
     """Contract §7: an unknown key is refused, which begins with not being found."""
-    await store.add_virtual_key(_key(), HASH, "")
+    await store.add_virtual_key(virtual_key(), HASH, "")
     assert await store.virtual_key_by_hash(OTHER_HASH) is None
     assert await store.virtual_key("first") is None
     assert await store.find_virtual_key("FIRST") is None
@@ -87,7 +71,7 @@ async def test_what_nobody_wrote_is_not_there(store: SqlGovernanceStore) -> None
 
 async def test_the_value_of_a_key_is_not_among_what_is_stored(database: Database, store: SqlGovernanceStore) -> None:
     """Contract §9: the value is shown once; only its hash and its first characters are kept."""
-    await store.add_virtual_key(_key(), HASH, "")
+    await store.add_virtual_key(virtual_key(), HASH, "")
     (row,) = await rows(database, "virtual_keys")
     assert (row["value_hash"], row["value_hint"]) == (HASH, "sk-bf-abcd…")
 
@@ -95,9 +79,9 @@ async def test_the_value_of_a_key_is_not_among_what_is_stored(database: Database
 @pytest.mark.parametrize(
     ("second", "value_hash"),
     [
-        (_key(id="vk-1", name="second"), OTHER_HASH),
-        (_key(id="vk-2", name="first"), OTHER_HASH),
-        (_key(id="vk-2", name="second"), HASH),
+        (virtual_key(id="vk-1", name="second"), OTHER_HASH),
+        (virtual_key(id="vk-2", name="first"), OTHER_HASH),
+        (virtual_key(id="vk-2", name="second"), HASH),
     ],
     ids=["id", "name", "value"],
 )
@@ -105,10 +89,10 @@ async def test_a_second_key_with_the_same_id_name_or_value_is_refused_and_change
     store: SqlGovernanceStore, second: VirtualKey, value_hash: str
 ) -> None:
     """Contract §10: what exists stays as it is."""
-    await store.add_virtual_key(_key(), HASH, "")
+    await store.add_virtual_key(virtual_key(), HASH, "")
     assert await store.add_virtual_key(second, value_hash, "") is False
-    assert await store.virtual_keys() == [_key()]
-    assert await store.virtual_key_by_hash(HASH) == _key()
+    assert await store.virtual_keys() == [virtual_key()]
+    assert await store.virtual_key_by_hash(HASH) == virtual_key()
 
 
 async def test_of_replicas_that_add_the_same_key_at_once_one_adds_it(database: Database, database_url: str) -> None:
@@ -116,7 +100,7 @@ async def test_of_replicas_that_add_the_same_key_at_once_one_adds_it(database: D
     async with opened(database_url) as other:
         stores = cycle((SqlGovernanceStore(database), SqlGovernanceStore(other)))
         for number in range(10):
-            key = _key(id=f"vk-{number}", name=f"name {number}")
+            key = virtual_key(id=f"vk-{number}", name=f"name {number}")
             hashes = [hash_secret(f"value {number}")] * 8
             added = await together(next(stores).add_virtual_key(key, value_hash, "") for value_hash in hashes)
             assert sorted(added) == [False] * 7 + [True]
@@ -127,7 +111,7 @@ async def test_keys_are_listed_by_name_in_the_same_order_on_both_databases(store
     """Contract §7: lists are in a stable order; here that of the characters' code points."""
     names = ["b", "B", "a b", "a-c", "ab", "_", "ä", "10", "9"]
     for number, name in enumerate(names):
-        await store.add_virtual_key(_key(id=f"vk-{number}", name=name), hash_secret(name), "")
+        await store.add_virtual_key(virtual_key(id=f"vk-{number}", name=name), hash_secret(name), "")
     assert [key.name for key in await store.virtual_keys()] == sorted(names)
 
 
@@ -136,7 +120,10 @@ async def test_an_id_goes_before_a_name(store: SqlGovernanceStore) -> None:
     for number in range(6):
         mine, theirs = f"vk-{number}", f"vk-{number + 100}"
         # the namesake comes first and last in turn, so that no order of rows gives the right answer by itself
-        pair = [(_key(id=mine, name=f"owner {number}"), f"a{number}"), (_key(id=theirs, name=mine), f"b{number}")]
+        pair = [
+            (virtual_key(id=mine, name=f"owner {number}"), f"a{number}"),
+            (virtual_key(id=theirs, name=mine), f"b{number}"),
+        ]
         for key, value in pair if number % 2 else pair[::-1]:
             assert await store.add_virtual_key(key, hash_secret(value), "")
     found = [await store.find_virtual_key(f"vk-{number}") for number in range(6)]
@@ -145,20 +132,20 @@ async def test_an_id_goes_before_a_name(store: SqlGovernanceStore) -> None:
 
 async def test_a_key_is_deactivated_once(store: SqlGovernanceStore) -> None:
     """Contract §6: deactivating a key; the rest of it, and other keys, stay."""
-    other = _key(id="vk-2", name="second")
-    await store.add_virtual_key(_key(), HASH, "")
+    other = virtual_key(id="vk-2", name="second")
+    await store.add_virtual_key(virtual_key(), HASH, "")
     await store.add_virtual_key(other, OTHER_HASH, "")
     assert await store.deactivate_virtual_key("vk-1", NOW + 1) is True
     assert await store.deactivate_virtual_key("vk-1", NOW + 2) is False
-    assert await store.virtual_keys() == [_key(is_active=False, updated_at=NOW + 1), other]
-    assert await store.virtual_key_by_hash(HASH) == _key(is_active=False, updated_at=NOW + 1)
+    assert await store.virtual_keys() == [virtual_key(is_active=False, updated_at=NOW + 1), other]
+    assert await store.virtual_key_by_hash(HASH) == virtual_key(is_active=False, updated_at=NOW + 1)
 
 
 async def test_of_parallel_deactivations_one_does_it(database: Database, database_url: str) -> None:
     """Contract §6: the guarded statement says who was first."""
     async with opened(database_url) as other:
         stores = cycle((SqlGovernanceStore(database), SqlGovernanceStore(other)))
-        await next(stores).add_virtual_key(_key(), HASH, "")
+        await next(stores).add_virtual_key(virtual_key(), HASH, "")
         done = await together(next(stores).deactivate_virtual_key("vk-1", NOW + turn) for turn in range(8))
     assert sorted(done) == [False] * 7 + [True]
 
@@ -172,42 +159,44 @@ async def test_a_changed_file_changes_what_only_the_file_has_written(
     store: SqlGovernanceStore, kept: str, read: str, changes: bool
 ) -> None:
     """Contract §10: the database wins over the file for what was changed through the API; the id never changes."""
-    other = _key(id="vk-2", name="second")
-    await store.add_virtual_key(_key(), HASH, kept)
+    other = virtual_key(id="vk-2", name="second")
+    await store.add_virtual_key(virtual_key(), HASH, kept)
     await store.add_virtual_key(other, OTHER_HASH, "first")
     configs = (McpConfig(mcp_client_name="docs", tools_to_execute=("*",)),)
-    wanted = _key(
+    wanted = virtual_key(
         id="vk-9", description="new", value_hint="sk-bf-wxyz…", is_active=False, expires_at=NOW, mcp_configs=configs,
         updated_at=NOW + 1,
     )  # fmt: skip
     new_hash = hash_secret("a new value")
     assert await store.reconfigure_virtual_key(wanted, new_hash, read) is changes
-    assert await store.virtual_keys() == [replace(wanted, id="vk-1") if changes else _key(), other]
+    assert await store.virtual_keys() == [replace(wanted, id="vk-1") if changes else virtual_key(), other]
     assert (await store.virtual_key_by_hash(new_hash) is not None) is changes
     assert (await store.virtual_key_by_hash(HASH) is None) is changes
     assert await store.reconfigure_virtual_key(wanted, new_hash, read) is False, "it is as configured already"
-    assert await store.reconfigure_virtual_key(_key(name="unknown"), new_hash, read) is False
+    assert await store.reconfigure_virtual_key(virtual_key(name="unknown"), new_hash, read) is False
 
 
 async def test_an_entry_that_got_another_name_is_still_the_same_key(store: SqlGovernanceStore) -> None:
     """Contract §10: found by its value, so that grants and accounts that hang on it stay; unless it was changed here."""
-    await store.add_virtual_key(_key(), HASH, "first")
-    assert await store.reconfigure_virtual_key(_key(id="vk-new", name="renamed"), HASH, "second")
-    assert await store.virtual_key_by_hash(HASH) == _key(name="renamed")
+    await store.add_virtual_key(virtual_key(), HASH, "first")
+    assert await store.reconfigure_virtual_key(virtual_key(id="vk-new", name="renamed"), HASH, "second")
+    assert await store.virtual_key_by_hash(HASH) == virtual_key(name="renamed")
     assert [key.name for key in await store.virtual_keys()] == ["renamed"]
-    await store.add_virtual_key(_key(id="vk-2", name="other"), OTHER_HASH, "other")
-    assert await store.reconfigure_virtual_key(_key(name="other"), OTHER_HASH, "third"), "its own name goes before"
+    await store.add_virtual_key(virtual_key(id="vk-2", name="other"), OTHER_HASH, "other")
+    assert await store.reconfigure_virtual_key(virtual_key(name="other"), OTHER_HASH, "third"), (
+        "its own name goes before"
+    )
     await store.deactivate_virtual_key("vk-1", NOW)
-    assert not await store.reconfigure_virtual_key(_key(name="again"), HASH, "fourth")
+    assert not await store.reconfigure_virtual_key(virtual_key(name="again"), HASH, "fourth")
     assert [key.name for key in await store.virtual_keys()] == ["other", "renamed"]
 
 
 async def test_a_key_that_was_deactivated_is_not_brought_back_by_the_file(store: SqlGovernanceStore) -> None:
     """Contract §§6, 10: a revoked key stays revoked, whatever the file says at the next start."""
-    await store.add_virtual_key(_key(), HASH, "first")
+    await store.add_virtual_key(virtual_key(), HASH, "first")
     await store.deactivate_virtual_key("vk-1", NOW + 1)
     for mac in ("first", "second"):
-        assert await store.reconfigure_virtual_key(_key(), HASH, mac) is False
+        assert await store.reconfigure_virtual_key(virtual_key(), HASH, mac) is False
     found = await store.virtual_key("vk-1")
     assert found
     assert found.is_active is False
@@ -219,7 +208,7 @@ async def test_of_replicas_that_read_the_same_change_at_once_one_writes_it(
     """Contract §10: the guarded statement says who was first."""
     async with opened(database_url) as other:
         stores = cycle((SqlGovernanceStore(database), SqlGovernanceStore(other)))
-        await next(stores).add_virtual_key(_key(), HASH, "first")
-        wanted = _key(description="new")
+        await next(stores).add_virtual_key(virtual_key(), HASH, "first")
+        wanted = virtual_key(description="new")
         written = await together(next(stores).reconfigure_virtual_key(wanted, HASH, "second") for _ in range(8))
     assert sorted(written) == [False] * 7 + [True]

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from bifrost.authserver.connect import ConnectSession
 from bifrost.base.ids import hash_secret
 from bifrost.governance.errors import VirtualKeyTaken
-from bifrost.governance.models import KeyChanges, McpConfig, VirtualKey
+from bifrost.governance.models import KeyChanges, McpConfig
 from bifrost.identity.models import Identity
 from bifrost.storage.connect import SqlConnectStore
 from bifrost.storage.database import Database
@@ -32,27 +30,13 @@ from tests.contract._stores import (
     rows,
     together,
     tokens,
+    virtual_key,
 )
 
 pytestmark = pytest.mark.anyio
 
 HASH = hash_secret("sk-bf-the-value-of-the-key-0000000000")
 OTHER_HASH = hash_secret("sk-bf-the-value-of-another-key-00000")
-
-
-def _key(**changes: Any) -> VirtualKey:
-    usual = VirtualKey(
-        id="vk-1",
-        name="first",
-        description="",
-        value_hint="sk-bf-abcd…",
-        is_active=True,
-        expires_at=None,
-        mcp_configs=(),
-        created_at=NOW,
-        updated_at=NOW,
-    )
-    return replace(usual, **changes)
 
 
 @pytest.fixture
@@ -112,10 +96,10 @@ async def test_deleting_a_key_deletes_what_hangs_on_it_and_nothing_else(
     """Contract §6, §9: in one transaction; an identity of another kind with the same id is somebody else."""
     await _with_upstream(database)
     for number in (1, 2):
-        await store.add_virtual_key(_key(id=f"vk-{number}", name=f"{number}"), f"hash {number}", "")
+        await store.add_virtual_key(virtual_key(id=f"vk-{number}", name=f"{number}"), f"hash {number}", "")
         await _hang_on(database, Identity("vk", f"vk-{number}"))
     await _hang_on(database, Identity("session", "vk-1"))
-    assert await admin.delete_virtual_key("vk-1", NOW) == _key(name="1", updated_at=NOW)
+    assert await admin.delete_virtual_key("vk-1", NOW) == virtual_key(name="1", updated_at=NOW)
     assert await admin.delete_virtual_key("vk-1", NOW) is None
     kept = {row["identity_kind"] for row in await rows(database, "grants") if row["identity_id"] == "vk-1"}
     assert kept == {"session"}
@@ -148,7 +132,7 @@ async def test_a_new_key_inherits_nothing_of_an_earlier_one_of_its_id(
     """Ours: a request that overlapped the deletion may have left something behind."""
     await _with_upstream(database)
     await _hang_on(database, Identity("vk", "vk-1"))
-    assert await store.add_virtual_key(_key(), HASH, "")
+    assert await store.add_virtual_key(virtual_key(), HASH, "")
     assert await _kept(database) == ["pending_flows"]
 
 
@@ -156,17 +140,17 @@ async def test_a_value_is_retired_for_ever_when_it_is_rotated_away_or_deleted(
     store: SqlGovernanceStore, admin: SqlKeyAdministrationStore
 ) -> None:
     """Contract §10: whoever still has it never gets in with it again."""
-    await store.add_virtual_key(_key(), HASH, "mac")
+    await store.add_virtual_key(virtual_key(), HASH, "mac")
     rotated = await admin.rotate_virtual_key("vk-1", OTHER_HASH, "sk-bf-wxyz…", NOW + 1)
-    assert rotated == _key(value_hint="sk-bf-wxyz…", updated_at=NOW + 1)
+    assert rotated == virtual_key(value_hint="sk-bf-wxyz…", updated_at=NOW + 1)
     assert await store.virtual_key_by_hash(HASH) is None
     assert await store.virtual_key_by_hash(OTHER_HASH) == rotated
     await admin.delete_virtual_key("vk-1", NOW + 2)
     for value_hash in (HASH, OTHER_HASH):
-        assert not await store.add_virtual_key(_key(), value_hash, "mac")
-    assert await store.add_virtual_key(_key(), "another hash", "mac")
+        assert not await store.add_virtual_key(virtual_key(), value_hash, "mac")
+    assert await store.add_virtual_key(virtual_key(), "another hash", "mac")
     with pytest.raises(VirtualKeyTaken):
-        await store.reconfigure_virtual_key(_key(), HASH, "another mac")
+        await store.reconfigure_virtual_key(virtual_key(), HASH, "another mac")
     assert await store.virtual_key_by_hash(HASH) is None
 
 
@@ -200,18 +184,18 @@ async def test_who_showed_the_value_of_before_has_to_show_the_new_one(
 async def test_a_changed_key_is_the_databases(store: SqlGovernanceStore, admin: SqlKeyAdministrationStore) -> None:
     """Contract §10: the file does not change it back."""
     for change in ("change", "rotate"):
-        await store.add_virtual_key(_key(id=change, name=change), f"hash of {change}", "mac")
+        await store.add_virtual_key(virtual_key(id=change, name=change), f"hash of {change}", "mac")
     assert await admin.change_virtual_key("change", KeyChanges(description="by hand"), NOW)
     assert await admin.rotate_virtual_key("rotate", "new", "hint", NOW)
     for change in ("change", "rotate"):
-        assert not await store.reconfigure_virtual_key(_key(name=change), f"hash of {change}", "another mac")
+        assert not await store.reconfigure_virtual_key(virtual_key(name=change), f"hash of {change}", "another mac")
 
 
 async def test_parallel_changes_of_different_members_all_count(
     store: SqlGovernanceStore, admin: SqlKeyAdministrationStore
 ) -> None:
     """Ours: one statement each, which touches only what was asked for."""
-    await store.add_virtual_key(_key(), HASH, "")
+    await store.add_virtual_key(virtual_key(), HASH, "")
     configs = (McpConfig(mcp_client_name="docs", tools_to_execute=("*",)),)
     await together(
         admin.change_virtual_key("vk-1", changes, NOW)
@@ -223,7 +207,7 @@ async def test_parallel_changes_of_different_members_all_count(
             KeyChanges(mcp_configs=configs),
         )
     )
-    assert await store.virtual_key("vk-1") == _key(
+    assert await store.virtual_key("vk-1") == virtual_key(
         name="renamed", description="described", is_active=False, expires_at=NOW + 5, mcp_configs=configs
     )
     await admin.change_virtual_key("vk-1", KeyChanges(sets_expiry=True), NOW)
@@ -237,7 +221,7 @@ async def test_of_two_keys_that_want_one_name_one_gets_it(database_url: str) -> 
     async with opened(database_url) as one, opened(database_url) as two:
         for number in (1, 2):
             await SqlGovernanceStore(one).add_virtual_key(
-                _key(id=f"vk-{number}", name=f"{number}"), f"hash {number}", ""
+                virtual_key(id=f"vk-{number}", name=f"{number}"), f"hash {number}", ""
             )
         asked = [
             SqlKeyAdministrationStore((one, two)[number - 1]).change_virtual_key(
@@ -253,7 +237,7 @@ async def test_of_parallel_rotations_every_other_value_is_retired(database_url: 
     """Ours: over processes."""
     async with opened(database_url) as one, opened(database_url) as two:
         stores = [SqlKeyAdministrationStore(one), SqlKeyAdministrationStore(two)] * 4
-        await SqlGovernanceStore(one).add_virtual_key(_key(), HASH, "")
+        await SqlGovernanceStore(one).add_virtual_key(virtual_key(), HASH, "")
         await together(
             store.rotate_virtual_key("vk-1", f"hash {number}", "hint", NOW) for number, store in enumerate(stores)
         )

@@ -11,13 +11,11 @@ from bifrost.authserver.connect import ConnectSession
 from bifrost.base.ids import hash_secret
 from bifrost.base.sealing import KeyRing
 from bifrost.identity.models import Identity
-from bifrost.protocol.upstream_metadata import AuthorizationServer
 from bifrost.storage.connect import SqlConnectStore
 from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.upstream_oauth import SqlUpstreamOAuthStore
 from bifrost.storage.upstreams import SqlUpstreamStore
-from bifrost.upstreams.accounts import Credential, Discovered, Owner, Registration, SignIn, TokenSet
-from bifrost.upstreams.models import Upstream
+from bifrost.upstreams.accounts import Credential, Owner, TokenSet
 from bifrost.upstreams.vault import Vault
 from tests.contract._stores import (
     CONSTRAINT_BROKEN,
@@ -35,60 +33,21 @@ from tests.contract._stores import (
     rows,
     together,
 )
+from tests.support import upstreams
+from tests.support.upstreams import ANN, BROWSER, CALLBACK, REGISTRATION, STATE
 
 pytestmark = pytest.mark.anyio
 
 UPSTREAMS = ("up_1", "up_2")
-CALLBACK = "http://localhost:8080/api/oauth/callback"
-ANN, BOB = Owner("vk", "vk-1"), Owner("vk", "vk-2")
-STATE, BROWSER = hash_secret("state"), hash_secret("browser")
+BOB = Owner("vk", "vk-2")
 AT_ONCE = 8
-REGISTRATION = Registration(issuer="https://as.example", client_id="us", client_secret="canary-secret")
-
-
-def _sign_in(**changes: Any) -> SignIn:
-    server = AuthorizationServer(
-        issuer="https://as.example",
-        authorization_endpoint="https://as.example/authorize",
-        token_endpoint="https://as.example/token",
-    )
-    usual = SignIn(
-        upstream_id="up_1",
-        owner=ANN,
-        browser_hash=BROWSER,
-        return_to="flow:flow_1",
-        discovered=Discovered(server=server, resource="https://up.example/mcp", scopes=("a",)),
-        registration=REGISTRATION,
-        code_verifier="canary-verifier",
-        scope="a",
-        expires_at=NOW + 10 * MINUTE,
-    )
-    return replace(usual, **changes)
-
-
-def _credential(**changes: Any) -> Credential:
-    usual = Credential(
-        upstream_id="up_1",
-        owner=ANN,
-        tokens=TokenSet(access_token="canary-access", refresh_token="canary-refresh", issued_at=NOW),
-        registration=REGISTRATION,
-        token_endpoint="https://as.example/token",
-        resource="https://up.example/mcp",
-    )
-    return replace(usual, **changes)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with opened(database_url) as made:
-        upstreams = SqlUpstreamStore(made)
         for upstream_id in UPSTREAMS:
-            upstream = Upstream(
-                id=upstream_id, name=upstream_id, endpoint_slug=upstream_id, connection_type="http",
-                connection_string="https://up.example/mcp", auth_type="per_user_oauth", tools_to_execute=("*",),
-                allow_on_all_virtual_keys=True, tool_execution_timeout=30, disabled=False,
-            )  # fmt: skip
-            assert await upstreams.add_upstream(upstream, "", NOW)
+            assert await SqlUpstreamStore(made).add_upstream(upstreams.upstream(id=upstream_id), "", NOW)
         yield made
 
 
@@ -105,7 +64,7 @@ async def processes(database: Database, database_url: str) -> AsyncIterator[Iter
 
 async def _kept(store: SqlUpstreamOAuthStore, **changes: Any) -> Credential:
     """A credential as it is read back, with its version."""
-    written = _credential(**changes)
+    written = upstreams.credential(**changes)
     await store.keep_credential(written, NOW)
     found = await store.credential(written.upstream_id, written.owner)
     assert found
@@ -135,12 +94,12 @@ async def test_a_registration_is_doubted_when_a_sign_in_has_not_come_back(store:
         return await store.registration_doubtful(upstream, browser, now, registered_before=NOW - MINUTE)
 
     assert await doubtful() is False
-    await store.add_sign_in(STATE, _sign_in(), NOW)
+    await store.add_sign_in(STATE, upstreams.sign_in(), NOW)
     await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW - MINUTE)
     assert await doubtful() is True
     assert await doubtful("up_2") is False
     assert await doubtful(browser=hash_secret("another")) is False
-    assert await doubtful(now=_sign_in().expires_at) is False
+    assert await doubtful(now=upstreams.sign_in().expires_at) is False
     await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW - MINUTE + 1)
     assert await doubtful() is False
     await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW - MINUTE)
@@ -164,27 +123,27 @@ async def test_a_registration_that_cannot_be_opened_is_as_good_as_none(
 
 async def test_a_sign_in_is_claimed_once_by_its_own_browser_in_time(store: SqlUpstreamOAuthStore) -> None:
     """Contract §8: `state` is single-use and bound to browser and flow."""
-    await store.add_sign_in(STATE, _sign_in(), NOW)
-    ends = _sign_in().expires_at
+    await store.add_sign_in(STATE, upstreams.sign_in(), NOW)
+    ends = upstreams.sign_in().expires_at
     assert await store.claim_sign_in(STATE, (), NOW) is None
     assert await store.claim_sign_in(STATE, (hash_secret("another browser"),), NOW) is None
     assert await store.claim_sign_in(hash_secret("another state"), (BROWSER,), NOW) is None
     assert await store.claim_sign_in(STATE, (BROWSER,), ends) is None
-    assert await store.claim_sign_in(STATE, (hash_secret("another browser"), BROWSER), ends - 1) == _sign_in()
+    assert await store.claim_sign_in(STATE, (hash_secret("another browser"), BROWSER), ends - 1) == upstreams.sign_in()
     assert await store.claim_sign_in(STATE, (BROWSER,), NOW) is None
 
 
 async def test_of_parallel_callbacks_one_claims_the_sign_in(processes: Iterator[SqlUpstreamOAuthStore]) -> None:
     """Contract §8: single-use, over all replicas."""
-    await next(processes).add_sign_in(STATE, _sign_in(), NOW)
+    await next(processes).add_sign_in(STATE, upstreams.sign_in(), NOW)
     claimed = await together(next(processes).claim_sign_in(STATE, (BROWSER,), NOW) for _ in range(AT_ONCE))
-    assert [sign_in for sign_in in claimed if sign_in] == [_sign_in()]
+    assert [sign_in for sign_in in claimed if sign_in] == [upstreams.sign_in()]
 
 
 async def test_a_credential_belongs_to_one_owner_at_one_upstream(store: SqlUpstreamOAuthStore) -> None:
     """Contract §8: keyed by identity and upstream; connecting again replaces it and makes it active."""
     first = await _kept(store)
-    assert replace(first, version=0) == _credential()
+    assert replace(first, version=0) == upstreams.credential()
     other = await _kept(store, upstream_id="up_2")
     await _kept(store, owner=BOB)
     assert await store.credentials_of(ANN) == [first, other]
@@ -252,7 +211,7 @@ async def test_nothing_secret_is_readable_in_the_rows_and_a_moved_row_does_not_o
 ) -> None:
     """Contract §8: sealed with the row's owner as associated data; what cannot be opened asks to be connected again."""
     await _kept(store)
-    await store.add_sign_in(STATE, _sign_in(), NOW)
+    await store.add_sign_in(STATE, upstreams.sign_in(), NOW)
     await store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW)
     for table in ("upstream_credentials", "upstream_sign_ins", "upstream_registrations"):
         (row,) = await rows(database, table)
@@ -312,7 +271,7 @@ async def test_the_sweeper_takes_what_was_never_finished(database: Database, sto
     for pending in (gone, open_still):
         await authserver.add_pending_flow(pending)
         await _kept(store, owner=Owner("flow", pending.id))
-        await store.add_sign_in(hash_secret(pending.id), _sign_in(expires_at=pending.expires_at), NOW)
+        await store.add_sign_in(hash_secret(pending.id), upstreams.sign_in(expires_at=pending.expires_at), NOW)
         session = ConnectSession(id=pending.id, identity=KEY, expires_at=pending.expires_at)
         await connect.add_connect_session(session, NOW)
     await _kept(store)
@@ -367,7 +326,7 @@ async def test_every_method_says_that_a_closed_database_is_unavailable(
         "keep_registration": lambda: store.keep_registration("up_1", CALLBACK, REGISTRATION, NOW),
         "registrations": lambda: store.registrations("up_1"),
         "forget_registration": lambda: store.forget_registration("up_1", REGISTRATION),
-        "add_sign_in": lambda: store.add_sign_in(STATE, _sign_in(), NOW),
+        "add_sign_in": lambda: store.add_sign_in(STATE, upstreams.sign_in(), NOW),
         "registration_doubtful": lambda: store.registration_doubtful("up_1", BROWSER, NOW, registered_before=NOW),
         "claim_sign_in": lambda: store.claim_sign_in(STATE, (BROWSER,), NOW),
         "connected": lambda: store.connected(held, NOW),

@@ -4,18 +4,13 @@ from typing import Any
 
 import httpx2
 
-from tests.flows._tokens import secret_of
+from tests.flows._tokens import another_code, secret_of
 from tests.support import oauth
 from tests.support.dpop import ProofKey
 from tests.support.gateway import TestGateway
 from tests.support.oauth import TOKEN, OAuthClient
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-
-
-async def code_of(running: TestGateway, client: OAuthClient, **changes: Any) -> str:
-    async with running.browser() as browser:
-        return (await oauth.approve(browser, await oauth.begin(browser, client, **changes)))["code"]
 
 
 async def token_request(client: OAuthClient, headers: dict[str, Any] | None = None, **form: Any) -> httpx2.Response:
@@ -38,7 +33,7 @@ async def bound(
 ) -> tuple[OAuthClient, dict[str, Any]]:
     """A client and its first tokens, bound to the key."""
     client = client or await oauth.register(running.http)
-    answer = await redeem(client, await code_of(running, client, **changes), key.at_token())
+    answer = await redeem(client, await another_code(running, client, **changes), key.at_token())
     assert answer.status_code == 200, answer.text
     tokens: dict[str, Any] = answer.json()
     assert tokens["token_type"] == "DPoP"

@@ -1,7 +1,7 @@
 """An upstream is given so many calls at a time: one that hangs, or is slow, keeps only its own callers waiting."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,6 @@ SOON_SECONDS = 10.0
 NEVER = Answer(ending="never")
 
 
-async def _until(holds: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + SOON_SECONDS
-    while not holds():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def _hanging(
     running: TestGateway, server: HostileUpstream, calls: int, tool: str = "full-read", **more: Any
@@ -38,7 +31,7 @@ async def _hanging(
     before = len(server.requests("tools/call"))
     tasks = [asyncio.create_task(call(running.http, tool, **more)) for _ in range(calls)]
     try:
-        await _until(lambda: len(server.requests("tools/call")) == before + calls)
+        await until(lambda: len(server.requests("tools/call")) == before + calls)
         yield tasks
     finally:
         for task in tasks:

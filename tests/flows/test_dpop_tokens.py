@@ -10,8 +10,8 @@ import pytest
 
 from bifrost.authserver.grants.backoff import MAX_REFUSALS
 from tests.flows._documents import published
-from tests.flows._dpop import bound, code_of, ping, redeem, refresh
-from tests.flows._tokens import error_of
+from tests.flows._dpop import bound, ping, redeem, refresh
+from tests.flows._tokens import another_code, error_of
 from tests.support import oauth
 from tests.support.clock import FakeClock
 from tests.support.dpop import ProofKey
@@ -80,7 +80,7 @@ async def test_a_token_request_with_a_proof_gets_a_bound_token(
     facts = await _facts(running, tokens["access_token"])
     assert (facts["active"], facts["token_type"], facts["cnf"]) == (True, "DPoP", {"jkt": key.jkt})
     assert (await _facts(running, tokens["refresh_token"]))["cnf"] == {"jkt": key.jkt}
-    plain = (await client.redeem(await code_of(running, client))).json()
+    plain = (await client.redeem(await another_code(running, client))).json()
     assert plain["token_type"] == "Bearer"
     assert "cnf" not in await _facts(running, plain["access_token"])
 
@@ -117,7 +117,7 @@ async def test_a_wrong_proof_is_refused_and_the_code_is_not_used_up(
 ) -> None:
     """RFC 9449 §5, A94: invalid_dpop_proof; the client may try again with a right one."""
     client = await oauth.register(running.http)
-    code = await code_of(running, client)
+    code = await another_code(running, client)
     assert error_of(await redeem(client, code, key.at_token(**WRONG[wrong]))) == "invalid_dpop_proof"
     assert (await redeem(client, code, key.at_token())).status_code == 200
 
@@ -174,7 +174,7 @@ async def test_proofs_for_nothing_are_not_remembered(on_both: TestGateway, key: 
         assert error_of(await refresh(client, "bfrt_unknown", key.at_token())) == "invalid_grant"
         assert error_of(await _push(client, key, redirect_uri="https://elsewhere.example/cb")) == "invalid_redirect_uri"
     assert await on_both.rows("used_proofs") == spent
-    code, kept = await code_of(on_both, client), key.at_token()
+    code, kept = await another_code(on_both, client), key.at_token()
     assert error_of(await redeem(client, "bfac_unknown", kept)) == "invalid_grant"
     assert (await redeem(client, code, kept)).status_code == 200
     assert error_of(await refresh(client, tokens["refresh_token"], kept)) == "invalid_dpop_proof"
@@ -183,7 +183,7 @@ async def test_proofs_for_nothing_are_not_remembered(on_both: TestGateway, key: 
 async def test_a_request_that_was_seen_changes_nothing_when_it_comes_again(running: TestGateway, key: ProofKey) -> None:
     """RFC 9449 §11.1, contract §6: sent again as it was, it neither gives tokens nor ends the grant."""
     client = await oauth.register(running.http)
-    code, headers = await code_of(running, client), key.at_token()
+    code, headers = await another_code(running, client), key.at_token()
     tokens = (await redeem(client, code, headers)).json()
     assert error_of(await redeem(client, code, headers)) == "invalid_dpop_proof"
     pushed = key.proof(url=f"{ISSUER}{PAR}")
@@ -278,7 +278,7 @@ async def test_a_client_that_wants_bound_tokens_gets_no_others(
     configured = {"registered_clients": [{**DEFINED, **BINDING}]} if how == "configuration" else {}
     async with running_gateway(sqlite_url, tmp_path, clock=clock, client=configured) as running:
         client = await _binding(running, web, how)
-        code = await code_of(running, client)
+        code = await another_code(running, client)
         assert error_of(await redeem(client, code)) == "invalid_dpop_proof"
         tokens = (await redeem(client, code, key.at_token())).json()
         assert tokens["token_type"] == "DPoP"
@@ -315,7 +315,7 @@ async def test_a_code_can_be_bound_to_the_key_beforehand(
 
 async def _bound_code(running: TestGateway, client: OAuthClient, key: ProofKey, at: str) -> str:
     if at == "authorization":
-        return await code_of(running, client, dpop_jkt=key.jkt)
+        return await another_code(running, client, dpop_jkt=key.jkt)
     pushed = await _push(client, key, **({"dpop_jkt": key.jkt} if at == "PAR" else {}))
     query = {"client_id": client.client_id, "request_uri": pushed.json()["request_uri"]}
     async with running.browser() as browser:
@@ -352,7 +352,7 @@ async def test_a_nonce_is_given_and_wanted_when_it_is_configured(
     """A94, RFC 9449 §8: 400 use_dpop_nonce with the nonce in a field; the same request with it succeeds."""
     async with running_gateway(sqlite_url, tmp_path, clock=clock, client={"dpop_nonces": True}) as running:
         client = await oauth.register(running.http)
-        code = await code_of(running, client)
+        code = await another_code(running, client)
         first = await redeem(client, code, key.at_token())
         assert error_of(first) == "use_dpop_nonce"
         nonce = first.headers["dpop-nonce"]
@@ -363,7 +363,7 @@ async def test_a_nonce_is_given_and_wanted_when_it_is_configured(
 async def test_another_name_of_the_server_is_its_address_too(running: TestGateway, key: ProofKey) -> None:
     """RFC 9449 §4.3, contract §1: the address is the configured one that Host names, and /token is another address."""
     client = await oauth.register(running.http)
-    code = await code_of(running, client)
+    code = await another_code(running, client)
     form = {"grant_type": "authorization_code", "client_id": client.client_id, "code": code}
     form["code_verifier"] = client.verifier
     local = {"Host": "127.0.0.1:8080", "X-Forwarded-Host": "localhost:8080"}

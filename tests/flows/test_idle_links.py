@@ -1,7 +1,6 @@
 """Sessions with upstreams end when nobody uses them, and begin again by themselves (2025-11-25, session management)."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,10 @@ from tests.flows._hostile_upstream import Answer, HostileUpstream, hostile
 from tests.flows._mcp import KEY, ask, call, result_of, with_upstreams
 from tests.support.clock import FakeClock
 from tests.support.gateway import upstream
+from tests.support.servers import until
 
 pytestmark = pytest.mark.anyio
 
-SOON_SECONDS = 10.0
 MINUTE = 60
 GREETING = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 
@@ -21,13 +20,6 @@ GREETING = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bifrost.upstreams.sessions.LOOK_SECONDS", 0.01)
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + SOON_SECONDS
-    while not holds():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.01)
 
 
 def _ended(server: HostileUpstream) -> set[str | None]:
@@ -56,7 +48,7 @@ async def test_a_session_that_nobody_uses_is_ended_and_the_next_call_begins_anot
             await asyncio.sleep(0.1)
             assert not _ended(server)
             clock.advance(seconds=MINUTE)
-            await _until(lambda: _of_calls(server)[0] in _ended(server))
+            await until(lambda: _of_calls(server)[0] in _ended(server))
             for name in ("used-read", "up-read"):
                 result_of(await call(running.http, name, headers=session))
             assert len(set(_of_calls(used))) == 1
@@ -73,7 +65,7 @@ async def test_a_session_in_which_a_call_runs_is_not_idle(sqlite_url: str, tmp_p
             result_of(await call(running.http, "up-read", headers=session))
             server.script["tools/call"] = Answer(ending="never")
             task = asyncio.create_task(call(running.http, "up-read", headers=session))
-            await _until(lambda: len(server.requests("tools/call")) == 2)
+            await until(lambda: len(server.requests("tools/call")) == 2)
             clock.advance(seconds=31 * MINUTE)
             await asyncio.sleep(0.1)
             assert _of_calls(server)[0] not in _ended(server)
