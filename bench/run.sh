@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make bench`: this project beside its peers, workload by workload, in one run; a table with ratios at the end.
 #   BENCH_PEERS="bifrost mcpsdk"  whom to measure, this project first    (default: the list below)
-#   BENCH_ARGS="--secs 4 --runs 5 -w W5"  what to measure, and how long  (bench.py compare --help)
+#   BENCH_ARGS="--secs 4 --runs 5 -w W5"  what to measure, and how long  (python -m bench compare --help)
 # The first call installs the load generator and the peers into .cache/bench.
 set -eu
 cd "$(dirname "$0")"
@@ -23,4 +23,5 @@ for peer in $BENCH_PEERS; do
 done
 ./install.sh "${packages[@]}"
 # shellcheck disable=SC2086 - both are lists of words
-exec "$BENCH_PYTHON" bench.py compare $BENCH_PEERS ${BENCH_ARGS:-}
+cd "$PROJECT"
+exec "$BENCH_PYTHON" -m bench compare $BENCH_PEERS ${BENCH_ARGS:-}

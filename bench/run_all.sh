@@ -5,8 +5,9 @@ set -eu
 cd "$(dirname "$0")"
 . ./env.sh
 read -ra args <<<"${ARGS:---runs 3 --secs 3}"
-"$BENCH_PYTHON" bench.py direct "${args[@]}"
+cd "$PROJECT"
+"$BENCH_PYTHON" -m bench direct "${args[@]}"
 for peer in ${PEERS:-bifrost bifrost-pg mcpsdk mcpsdk-gw fastmcp fastmcp-reuse fastmcp-oauthproxy oidc authlib authmcp contextforge litellm}; do
-  timeout 1500 "$BENCH_PYTHON" bench.py run "$peer" "${args[@]}" || echo "$peer failed" >&2
+  timeout 1500 "$BENCH_PYTHON" -m bench run "$peer" "${args[@]}" || echo "$peer failed" >&2
 done
-"$BENCH_PYTHON" bench.py table results/*.json >results/tables.md
+"$BENCH_PYTHON" -m bench table bench/results/*.json >bench/results/tables.md

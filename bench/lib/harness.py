@@ -8,8 +8,8 @@ import socket
 import subprocess
 import time
 
-import lg
-import workloads as W
+from bench.lib import lg
+from bench.lib import workloads as W
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH_HOME = os.environ.get("BENCH_HOME", os.path.join(os.path.dirname(HERE), ".cache", "bench"))
@@ -77,13 +77,17 @@ def wait_ready(pr, port, path, limit=120):
     raise RuntimeError(f"not ready in {limit}s, see {pr.log}")
 
 
+def peer_module(peer):
+    """peers/<name>/peer.py, whose folder need not be a name of Python."""
+    spec = importlib.util.spec_from_file_location(f"peer_{peer}", os.path.join(HERE, "peers", peer, "peer.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def load_peer(peer, /, **more):
-    """What peers/<name>/peer.py says of itself; `more` for those that can be had in variants."""
-    f = os.path.join(HERE, "peers", peer, "peer.py")
-    spec = importlib.util.spec_from_file_location(f"peer_{peer}", f)
-    m = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(m)
-    return m.peer(BENCH_HOME, os.path.join(HERE, "peers", peer), UPSTREAM_PORT, **more)
+    """What a peer says of itself; `more` for those that can be had in variants."""
+    return peer_module(peer).peer(BENCH_HOME, os.path.join(HERE, "peers", peer), UPSTREAM_PORT, **more)
 
 
 def start_upstream(cpu=GEN_CPU, extra=None):

@@ -7,9 +7,9 @@ import os
 import statistics
 import time
 
-import lg
-import workloads as W
-from harness import HERE, SRV_CPU, bearer_of, load_peer, start_aux, start_peer, start_upstream
+from bench.lib import lg
+from bench.lib import workloads as W
+from bench.lib.harness import HERE, SRV_CPU, bearer_of, load_peer, start_aux, start_peer, start_upstream
 
 SLOW_RATE = 300  # a peer below it needs a longer window
 

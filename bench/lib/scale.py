@@ -5,11 +5,11 @@ import argparse
 import json
 import time
 
-import lg
+from bench.lib import lg
 import orjson
-import workloads as W
-from harness import GEN_CPU, HERE, LG_PYTHON, Proc, bearer_of, load_peer, start_peer, wait_ready
-from measure import summarize
+from bench.lib import workloads as W
+from bench.lib.harness import GEN_CPU, HERE, LG_PYTHON, Proc, bearer_of, load_peer, start_peer, wait_ready
+from bench.lib.measure import summarize
 
 FIRST_PORT, SILENT_PORT, REFUSING_PORT = 19_000, 18_998, 18_999
 WHOLE_LIST_SECONDS = 60

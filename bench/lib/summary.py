@@ -1,4 +1,4 @@
-"""The short table of `bench.py compare`: one row per workload, the first file's ratio to the best of the others."""
+"""The short table of `python -m bench compare`: one row per workload, the first file's ratio to the best of the others."""
 from __future__ import annotations
 
 import json

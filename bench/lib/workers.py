@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from harness import GEN_CPU, HERE, SRV_CPU
-from measure import Measurement
-from share import Shares
+from bench.lib.harness import GEN_CPU, HERE, SRV_CPU
+from bench.lib.measure import Measurement
+from bench.lib.share import Shares
 
 LAYOUTS = ((1, SRV_CPU, "one worker"), (2, SRV_CPU, "two on one core"), (2, f"{SRV_CPU},{GEN_CPU}", "two on two cores"))
 

@@ -9,7 +9,7 @@ import urllib.parse as up
 
 import orjson
 
-from lg import req
+from bench.lib.lg import req
 
 REDIRECT = "http://127.0.0.1:7/callback"
 FORM = "application/x-www-form-urlencoded"

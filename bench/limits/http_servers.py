@@ -1,7 +1,7 @@
 """Requests/s of bare servers on one pinned core, measured with wrk (apt-get install wrk) from the other core.
    usage: python http_servers.py VENV [filter]   -> one JSON line on stdout"""
 import json, os, re, signal, statistics, subprocess, sys, time, urllib.request
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")); import lg
+from bench.lib import lg
 V = sys.argv[1]; FILT = sys.argv[2] if len(sys.argv) > 2 else ""; PORT = 18200; HERE = os.path.dirname(os.path.abspath(__file__)); RUNS = 3
 uv = lambda *a: [f"{V}/bin/uvicorn", "http_apps:app", "--host", "127.0.0.1", "--port", str(PORT), "--no-access-log", "--log-level", "warning", *a]
 gr = lambda i, *a: [f"{V}/bin/granian", "--interface", i, "--host", "127.0.0.1", "--port", str(PORT), "--workers", "1", "--no-access-log", "--log-level", "warning", *a, "http_apps:app"]

@@ -1,15 +1,9 @@
 """This project on SQLite with a million sessions in it (fill.py). Beside `bifrost` it shows what growth costs."""
-import importlib.util
 import os
 import shutil
 import subprocess
 
-
-def load(here, name):
-    spec = importlib.util.spec_from_file_location(name.replace("-", "_"), os.path.join(here, "..", name, "peer.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from bench.lib.harness import peer_module
 
 
 def fill(here, config):
@@ -19,7 +13,7 @@ def fill(here, config):
 
 def peer(home, here, up):
     name = "bifrost-grown"
-    grown = load(here, "bifrost").peer(home, here, up, name, 18203, workloads=["W1", "W3", "W4", "W6", "W5"],
+    grown = peer_module("bifrost").peer(home, here, up, name, 18203, workloads=["W1", "W3", "W4", "W6", "W5"],
                                        note="the same on SQLite with 1 000 000 sessions, 100 000 clients and 1 000 keys in it")
     empty, data, kept = grown["before_start"], f"{home}/run/{name}/data", f"{home}/grown"
 

@@ -1,15 +1,9 @@
 """This project on PostgreSQL with a million sessions in it. Beside `bifrost-pg` it shows what growth costs."""
-import importlib.util
 import os
 import shutil
 import subprocess
 
-
-def load(here, name):
-    spec = importlib.util.spec_from_file_location(name.replace("-", "_"), os.path.join(here, "..", name, "peer.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from bench.lib.harness import peer_module
 
 
 def peer(home, here, up):
@@ -23,7 +17,7 @@ def peer(home, here, up):
     def storage():
         return database("copy") if os.path.exists(kept) else database("fresh")
 
-    grown = load(here, "bifrost").peer(home, here, up, name, 18204, storage, workloads=["W3", "W4", "W6", "W5"],
+    grown = peer_module("bifrost").peer(home, here, up, name, 18204, storage, workloads=["W3", "W4", "W6", "W5"],
                                        aux=[[python, script, "serve", cluster]],
                                        note="the same on PostgreSQL with 1 000 000 sessions, 100 000 clients and 1 000 keys in it")
     before = grown["before_start"]
@@ -31,7 +25,7 @@ def peer(home, here, up):
     def before_start():
         before()
         if not os.path.exists(kept):
-            load(here, "bifrost-grown").fill(here, config)
+            peer_module("bifrost-grown").fill(here, config)
             database("keep")
             os.rename(data, kept)  # the ring of keys belongs to the database
             before()

@@ -1,5 +1,5 @@
-import lg
-import workloads as W
+from bench.lib import lg
+from bench.lib import workloads as W
 def peer(home, here, up, name="oidc", port=18121):
     p = dict(
         name=name, port=port,

@@ -1,16 +1,15 @@
-#!/usr/bin/env python3
 """Side-by-side load bench for OAuth servers and MCP gateways on 127.0.0.1.  See README.md.
 
-    bench.py list
-    bench.py run PEER [-w W1,W2,...] [--runs 3] [--secs 4] [--workers N] [--out FILE]
-    bench.py compare PEER... [-w W1,W2,...] [--runs 2] [--secs 1.5]   # workload by workload, side by side, with ratios
-    bench.py direct                  # load generator + upstream ceiling (no gateway)
-    bench.py count PEER              # requests and connections that reach the upstream per call
-    bench.py flood PEER              # 1 000 registrations in ten seconds: what they do to refreshes, and to the database
-    bench.py scale PEER              # 200 upstreams with 50 tools each, and the same with two of them dead
-    bench.py workers PEER            # one worker process, two on one core, two on two
-    bench.py table FILE...           # markdown tables of the medians, one per workload
-    bench.py compact FILE...         # one row per peer
+    python -m bench list
+    python -m bench run PEER [-w W1,W2,...] [--runs 3] [--secs 4] [--workers N] [--out FILE]
+    python -m bench compare PEER... [-w W1,W2,...] [--runs 2] [--secs 1.5]   # workload by workload, side by side, with ratios
+    python -m bench direct                  # load generator + upstream ceiling (no gateway)
+    python -m bench count PEER              # requests and connections that reach the upstream per call
+    python -m bench flood PEER              # 1 000 registrations in ten seconds: what they do to refreshes, and to the database
+    python -m bench scale PEER              # 200 upstreams with 50 tools each, and the same with two of them dead
+    python -m bench workers PEER            # one worker process, two on one core, two on two
+    python -m bench table FILE...           # markdown tables of the medians, one per workload
+    python -m bench compact FILE...         # one row per peer
 """
 from __future__ import annotations
 
@@ -21,17 +20,10 @@ import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "lib"))
-
-import lg  # noqa: E402
-import scale  # noqa: E402
-import summary  # noqa: E402
-import tables  # noqa: E402
-import workers  # noqa: E402
-import workloads as W  # noqa: E402
-from harness import BENCH_HOME, GEN_CPU, SRV_CPU, UPSTREAM_PORT, bearer_of, load_peer, start_aux, start_peer, start_upstream  # noqa: E402
-from measure import Measurement, summarize  # noqa: E402
+from bench.lib import lg, scale, summary, tables, workers
+from bench.lib import workloads as W
+from bench.lib.harness import BENCH_HOME, GEN_CPU, HERE, SRV_CPU, UPSTREAM_PORT, bearer_of, load_peer, start_aux, start_peer, start_upstream
+from bench.lib.measure import Measurement, summarize
 
 
 def run_peer(a):
