@@ -41,13 +41,23 @@ $(BIN)/python:
 	echo "Bifrost needs Python 3.11 or newer$(if $(PYTHON),: $(PYTHON) is not, and none was found; name one with make setup PYTHON=/path/to/python3.11)" >&2; \
 	exit 1
 
-$(VENV)/.installed-run: requirements/run.txt pyproject.toml | $(BIN)/python
+.PHONY: interpreter
+interpreter: $(BIN)/python
+ifneq ($(PYTHON),)
+	@version='import sys; print("Python %d.%d" % sys.version_info[:2])'; has=$$($(BIN)/python -c "$$version"); \
+	wanted=$$("$(PYTHON)" -c "$$version" 2>/dev/null) || wanted='none here'; \
+	[ "$$wanted" = "$$has" ] || { \
+	  echo "$(VENV) has $$has, and PYTHON=$(PYTHON) is $$wanted: take another folder (VENV=.venv-other), or remove $(VENV)" >&2; \
+	  exit 1; }
+endif
+
+$(VENV)/.installed-run: requirements/run.txt pyproject.toml | interpreter
 	@echo "Installing the run-time dependencies"
 	@$(PIP) install --require-hashes --no-deps -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/.installed-dev: requirements/dev.txt pyproject.toml | interpreter
 	@echo "Installing the dependencies of the tests"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
