@@ -107,7 +107,7 @@ def virtual_key(**changes: Any) -> VirtualKey:
         created_at=NOW,
         updated_at=NOW,
     )
-    return replace(usual, **changes)
+    return dataclasses.replace(usual, **changes)
 
 
 def flow(**changes: Any) -> PendingFlow:

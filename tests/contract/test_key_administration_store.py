@@ -160,7 +160,7 @@ async def test_who_showed_the_value_of_before_has_to_show_the_new_one(
 ) -> None:
     """Ours: in a consent that is open, at a link and in a browser; what was given and connected stays."""
     await _with_upstream(database)
-    await store.add_virtual_key(_key(), HASH, "mac")
+    await store.add_virtual_key(virtual_key(), HASH, "mac")
     identity, pending = Identity("vk", "vk-1"), flow()
     await _hang_on(database, identity)
     grants = authserver_store(database)
@@ -170,12 +170,12 @@ async def test_who_showed_the_value_of_before_has_to_show_the_new_one(
     await grants.add_pending_flow(finished)
     await grants.choose_identity(finished.id, identity, NOW)
     assert await grants.submit_flow(finished.id, given, code_of(given), NOW, approval=approval_of(identity))
-    assert await store.reconfigure_virtual_key(_key(description="as before"), HASH, "second mac")
+    assert await store.reconfigure_virtual_key(virtual_key(description="as before"), HASH, "second mac")
     assert (len(await _kept(database)), len(await rows(database, "known_browsers"))) == (4, 1)
     if by == "rotation":
         assert await admin.rotate_virtual_key("vk-1", OTHER_HASH, "sk-bf-abcd…", NOW)
     else:
-        assert await store.reconfigure_virtual_key(_key(), OTHER_HASH, "third mac")
+        assert await store.reconfigure_virtual_key(virtual_key(), OTHER_HASH, "third mac")
     assert await _kept(database) == ["grants", "upstream_credentials"]
     assert await rows(database, "known_browsers") == []
     assert len(await rows(database, "remembered_consents")) == 1
