@@ -57,8 +57,10 @@ _OURS = {"resultType", "ttlMs", "cacheScope", "_meta"}
 """What 2026-07-28 adds to a result; `_meta` is looked at where something was sent in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cell:
+    """Without a `repr`: `asyncio.Runner` makes one of what each run returns, and this would be all that was ever said."""
+
     client: McpClient
     server: ScriptedUpstream
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -63,18 +64,25 @@ _ERRORS = {
 _OTHER = ("This did not work", "Go back to your application and try again.")
 
 
+@cache
+def _templates() -> tuple[str, Environment]:
+    """The style, and what renders: a template is compiled once in a process, however many gateways are in it."""
+    style = files("bifrost.http").joinpath("templates", "style.css").read_text()
+    environment = Environment(
+        loader=PackageLoader("bifrost.http"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["style"] = Markup(style)  # noqa: S704 - our own file
+    return style, environment
+
+
 class Pages:
     def __init__(self) -> None:
-        style = files("bifrost.http").joinpath("templates", "style.css").read_text()
+        style, self._environment = _templates()
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        self._environment = Environment(
-            loader=PackageLoader("bifrost.http"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.globals["style"] = Markup(style)  # noqa: S704 - our own file
         # no form-action: Chromium applies it to the redirect after a form, so it would stop the way back to the client
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
         self._fields: tuple[Field, ...] = (
