@@ -20,6 +20,7 @@ from bifrost.storage.database import Database
 from bifrost.storage.migrate import migrate, migrations
 from tests.contract._stores import CONSTRAINT_BROKEN, database, fetch, opened, rows, together
 from tests.support.clock import START, FakeClock
+from tests.support.databases import fresh_postgresql
 from tests.support.gateway import configuration
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +28,18 @@ pytestmark = pytest.mark.anyio
 RING, OTHER_RING = KeyRing([b"k" * 32]), KeyRing([b"o" * 32])
 ROTATED = KeyRing([b"o" * 32, b"k" * 32])
 VALUES = [f"sk-bf-{letter * 40}" for letter in "ab"]
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """No file yet."""
+    return f"sqlite:///{tmp_path / 'bifrost.db'}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_directory: Path) -> str:
+    """A database with nothing in it."""
+    return fresh_postgresql(postgresql_directory)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
