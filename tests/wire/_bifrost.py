@@ -31,7 +31,7 @@ TOKEN = "/api/oauth/per-user/token"
 REVOKE = "/api/oauth/per-user/revoke"
 PATIENCE_SECONDS = 15.0
 
-_NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """These clients speak plain HTTP; left to itself, each would read the system's authorities, for 20 ms."""
 
 
@@ -117,7 +117,7 @@ class Person:
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """On a connection of its own, so that any worker process may answer."""
         with httpx2.Client(
-            base_url=self.origin, cookies=self.cookies, timeout=PATIENCE_SECONDS, verify=_NO_AUTHORITIES
+            base_url=self.origin, cookies=self.cookies, timeout=PATIENCE_SECONDS, verify=NO_AUTHORITIES
         ) as http:
             answer = http.request(method, path, **options)
             self.cookies = http.cookies

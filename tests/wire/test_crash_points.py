@@ -1,13 +1,14 @@
 """Killed at every statement of a sign-in, one after the other: what follows is a success or a clear answer.
 
-The process kills itself when SQLite begins the statement, so before a COMMIT as well as after one.
+The process kills itself when SQLite begins the statement, so before a COMMIT as well as after one. Each next one is a
+copy of a process that has imported the program and done nothing: importing is most of what a start costs.
 """
 
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,17 @@ import httpx2
 import pytest
 
 from tests.support.servers import process
-from tests.wire._bifrost import CONSENT, KEY, Installation, Person, environment
+from tests.wire._bifrost import CONSENT, KEY, NO_AUTHORITIES, Installation, Person, environment, until
 
 pytestmark = pytest.mark.wire
 
 CRASHING = """
-import os, signal, sys
+import ctypes, os, signal, sys
 from pathlib import Path
 from bifrost.cli import main
 from bifrost.storage.sqlite import SqliteDatabase
 
+PR_SET_PDEATHSIG = 1
 armed, left, connect = Path(sys.argv.pop(1)), [], SqliteDatabase._connect
 
 def statement(database, sql):
@@ -44,7 +46,14 @@ async def traced(database):
     database._writer.set_trace_callback(lambda sql: statement(database, sql))
 
 SqliteDatabase._connect = traced
-raise SystemExit(main.main())
+killed = -signal.SIGKILL
+while killed == -signal.SIGKILL:
+    started = os.fork()
+    if not started:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        raise SystemExit(main.main())
+    killed = os.waitstatus_to_exitcode(os.waitpid(started, 0)[1])
+raise SystemExit(killed)
 """
 FEWEST, MOST = 12, 120
 
@@ -54,17 +63,27 @@ class Crashing:
     """A server that can be told at which statement from now on it dies, and that comes back."""
 
     installation: Installation
-    stack: ExitStack = field(default_factory=ExitStack)
     crashes: int = 0
 
     @property
     def armed(self) -> Path:
         return self.installation.directory / "armed"
 
-    def start(self) -> None:
+    @contextmanager
+    def running(self) -> Iterator[None]:
         command = [sys.executable, "-c", CRASHING, str(self.armed), "serve", "--config", str(self.installation.config)]
-        ready = f"{self.installation.origin}/ready"
-        self.stack.enter_context(process(command, ready_url=ready, env=environment(), log=self.installation.log))
+        with process(command, ready_url=self._ready, env=environment(), log=self.installation.log):
+            yield
+
+    @property
+    def _ready(self) -> str:
+        return f"{self.installation.origin}/ready"
+
+    def _is_back(self) -> bool:
+        try:
+            return httpx2.get(self._ready, verify=NO_AUTHORITIES).status_code == 200
+        except httpx2.TransportError:
+            return False
 
     def step(self, action: Callable[[], httpx2.Response]) -> httpx2.Response:
         """Once, and once more if the server died over it."""
@@ -72,15 +91,14 @@ class Crashing:
             return action()
         except httpx2.TransportError:
             self.crashes += 1
-            self.start()
+            until(self._is_back, "the start of the next one")
             return action()
 
 
 @contextmanager
 def _crashing(directory: Path, url: str) -> Iterator[Crashing]:
     server = Crashing(Installation(directory, url, {"server": {"log_level": "error"}}))
-    with server.stack:
-        server.start()
+    with server.running():
         yield server
 
 
