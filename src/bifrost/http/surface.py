@@ -25,6 +25,9 @@ Renderer = Callable[[Request, DomainError, str], Response]
 ORIGIN = "public_origin"
 """Where the surface leaves the public URL that the request's Host names."""
 
+MAX_LOGGED_CHARACTERS = 100
+"""Of a host that nobody knows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
@@ -69,6 +72,9 @@ class _Guarded:
         """The answer to a request that only asks what it may ask. Raises Misdirected, NotFound, MethodNotAllowed."""
         origin = self.surface.public_urls.origin_of(request)
         if origin is None:
+            # what an operator needs to see whose Host a proxy passes on
+            named = [host[:MAX_LOGGED_CHARACTERS] for host in request.headers.getlist("host")[:2]]
+            self.log.info("host_not_known", hosts=named, public_urls=list(self.surface.public_urls.origins))
             raise Misdirected("This server is not known under the host that the request names. Use its public URL.")
         request.scope[ORIGIN] = origin
         if not request.scope["path"].isprintable():

@@ -93,8 +93,11 @@ async def test_a_wrong_method_is_refused_in_the_surfaces_form(method: str) -> No
 
 
 async def test_a_request_for_another_host_never_reaches_the_endpoint() -> None:
-    """Contract §1: 421."""
-    assert bytes((await answer(host="evil.example")).body).startswith(b"misdirected_request")
+    """Contract §1: 421; the log names the host, for whoever set up the proxy in front."""
+    with capture_logs() as lines:
+        assert bytes((await answer(host="evil.example")).body).startswith(b"misdirected_request")
+    assert lines[0]["hosts"] == ["evil.example"]
+    assert lines[0]["public_urls"] == ["http://localhost:8080"]
 
 
 async def test_a_foreign_origin_never_reaches_the_endpoint() -> None:
