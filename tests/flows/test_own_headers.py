@@ -9,6 +9,7 @@ import pytest
 from tests.flows import _connecting as people
 from tests.flows import _own_headers as own
 from tests.flows._html import page as parsed
+from tests.flows._mcp import ask
 from tests.support import oauth
 from tests.support.gateway import ISSUER, VIRTUAL_KEY, running_gateway
 from tests.support.headers_upstream import HeadersUpstream
@@ -30,6 +31,21 @@ async def test_two_people_with_two_sets_of_values_never_mix(database_url: str, t
         sent = [headers for method, headers in guarded.requests if method == "tools/call"]
         assert {(one["x-api-key"], one["x-tenant"]) for one in sent} == {own.ALICE, own.BOB}
         assert not any("bfat_" in str(one) or VIRTUAL_KEY in str(one) for one in sent)
+
+
+async def test_what_a_stateless_service_says_of_itself_to_one_person_is_told_to_nobody_else(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """Contract §8, TC-121: it knows who asks, and what it says may be meant for them alone."""
+    guarded = own.guarded_by_headers()
+    guarded.stateless = True
+    async with own.gateway(sqlite_url, tmp_path, guarded) as running:
+        alice = await own.signed_in_with(running, VIRTUAL_KEY, own.ALICE)
+        bob = await own.signed_in_with(running, people.SECOND_KEY, own.BOB)
+        for who, name in ((alice, "alice"), (bob, "bob"), (alice, "alice")):
+            greeting = (await ask(running.http, "initialize", {"protocolVersion": "2025-11-25"}, headers=who)).json()
+            assert greeting["result"]["instructions"] == f"guarded: You are {name}."
+            assert people.text_of(await people.whoami(running, who)) == name
 
 
 async def test_the_form_names_the_headers_and_shows_nothing_that_was_given(sqlite_url: str, tmp_path: Path) -> None:

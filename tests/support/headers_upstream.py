@@ -20,6 +20,8 @@ class HeadersUpstream:
     origin: str = ""
     refuses_with: int = 401
     has_tools: bool = True
+    stateless: bool = False
+    """Whether it speaks 2026-07-28, and says to everybody who they are."""
     status: int = 200
     """Of everything, when it is not 200."""
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -52,6 +54,9 @@ class HeadersUpstream:
         if method == "initialize":
             info = {"name": "guarded", "version": "1"}
             return {"result": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}}
+        if method == "server/discover" and self.stateless:
+            told = {"instructions": f"You are {account}.", "capabilities": {"tools": {}}}
+            return {"result": {"resultType": "complete", "supportedVersions": ["2026-07-28"], **told}}
         if method == "tools/list" and self.has_tools:
             return {"result": {"tools": [TOOL]}}
         if method == "tools/call":

@@ -47,6 +47,8 @@ LOOK_SECONDS = 60.0
 MAX_LEFT = 20_000
 """Sessions of which it is remembered that they have ended."""
 
+_UNKNOWN = Facts(version="")
+
 log = structlog.get_logger()
 
 
@@ -305,9 +307,9 @@ class UpstreamSessions:
         link = await legacy.initialize(channel) if prefers_session else None
         if link is not None:
             return link
-        if self._modern.get(upstream.id) is None:
-            self._modern[upstream.id] = await self._asked(channel)
-        facts = self._modern[upstream.id]
+        facts = self._modern.get(upstream.id)
+        if facts is None or upstream.per_user:  # what it said of itself to one person is not for another
+            facts = self._modern[upstream.id] = await self._asked(channel)
         if facts is not None:
             if prefers_session:
                 self._only_modern.add(upstream.id)
@@ -319,8 +321,8 @@ class UpstreamSessions:
         return link
 
     async def _asked(self, channel: HttpChannel) -> Facts | None:
-        known = channel.peer.upstream.id in self._modern
-        return None if known and not channel.peer.session else await modern.discover(channel)
+        is_older = self._modern.get(channel.peer.upstream.id, _UNKNOWN) is None
+        return None if is_older and not channel.peer.session else await modern.discover(channel)
 
     def _where(self, wanted: Callable[[Key], bool]) -> list[Link]:
         return self._links.where(wanted)
