@@ -66,7 +66,7 @@ def refusal(uri: str, app_schemes: Collection[str] = APP_SCHEMES) -> str | None:
     if scheme == "https":
         return None if _is_authority(parts["authority"]) else "its host is not valid"
     if scheme == "http":
-        return None if _loopback(uri) else "http is for loopback hosts only (RFC 8252 §7.3)"
+        return None if _loopback(uri) else "http is for loopback hosts only (RFC 8252 section 7.3)"
     return _app_refusal(scheme, parts, app_schemes)
 
 

@@ -206,7 +206,9 @@ def test_a_redirect_uri_of_a_kind_that_clients_use_is_accepted(uri: str) -> None
 @pytest.mark.parametrize("uri", REFUSED)
 def test_a_redirect_uri_that_could_lead_astray_is_refused_with_a_reason(uri: str) -> None:
     """Contract §3; RFC 9700 §4.1, TC on redirects."""
-    assert refusal(uri)
+    reason = refusal(uri)
+    assert reason
+    assert reason.isascii(), "it becomes an error_description (RFC 7591 §3.2.2)"
 
 
 def test_a_redirect_uri_has_at_most_2048_characters() -> None:
