@@ -366,7 +366,7 @@ def _new(**members: Any) -> dict[str, Any]:
         ({"jwks": {"keys": []}}, "jwks"),
         ({"jwks_uri": "ftp://x"}, "jwks"),
         ({"grant_types": ["password"]}, "grant_types"),
-        ({"grant_types": []}, "grant_types"),
+        ({"grant_types": ["refresh_token"]}, "grant_types"),
     ],
     ids=str,
 )

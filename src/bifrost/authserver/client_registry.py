@@ -146,8 +146,12 @@ def check(wanted: NewClient, app_schemes: Collection[str]) -> Client:
     if not wanted.client_name:
         raise ClientInvalid("A client needs a client_name.", param="client_name")
     _check_redirect_uris(wanted.redirect_uris, app_schemes)
-    if not wanted.grant_types or not set(wanted.grant_types) <= set(oauth.GRANT_TYPES):
-        raise ClientInvalid(f"grant_types are of: {', '.join(oauth.GRANT_TYPES)}.", param="grant_types")
+    grants = set(wanted.grant_types)
+    if oauth.AUTHORIZATION_CODE not in grants or not grants <= set(oauth.GRANT_TYPES):
+        raise ClientInvalid(
+            f"grant_types are {oauth.AUTHORIZATION_CODE} and, if it may renew its tokens, {oauth.REFRESH_TOKEN}.",
+            param="grant_types",
+        )
     jwks, jwks_uri = _keys(wanted)
     return Client(
         client_id=client_id,
