@@ -115,7 +115,7 @@ async def test_both_databases_have_the_same_tables_and_columns(sqlite_url: str, 
 async def test_rows_that_belong_to_nothing_are_refused_by_both_databases(database_url: str) -> None:
     """Architecture: a token without its grant can never be written (SQLite checks only when told to)."""
     async with opened(database_url) as made:
-        with pytest.raises(CONSTRAINT_BROKEN):
+        with pytest.raises(CONSTRAINT_BROKEN, match=r"(?i)foreign key"):
             async with made.transaction() as connection:
                 await fetch(
                     connection,

@@ -5,7 +5,7 @@ CREATE TABLE access_tokens_by_hash (
     token_hash TEXT PRIMARY KEY,
     grant_id   TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
     scope      TEXT NOT NULL,
-    jkt        TEXT NOT NULL,
+    jkt        TEXT NOT NULL DEFAULT '',
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 ) WITHOUT ROWID;
@@ -21,7 +21,7 @@ BEGIN UPDATE change_marks SET value = value + 1; END;
 CREATE TABLE refresh_tokens_by_hash (
     token_hash          TEXT PRIMARY KEY,
     grant_id            TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
-    jkt                 TEXT NOT NULL,
+    jkt                 TEXT NOT NULL DEFAULT '',
     created_at          BIGINT NOT NULL,
     expires_at          BIGINT NOT NULL,
     used_at             BIGINT,
