@@ -334,24 +334,6 @@ def test_what_a_page_points_to_exists(page: Path) -> None:
     assert not [str(path) for path in linked | named if not path.exists()]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_what_a_page_points_to_inside_a_page_is_a_heading_there(page: Path) -> None:
-    """Ours: a link to a heading that was renamed leads to the top of the page, and nobody notices."""
-    text = _text(str(page))
-    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text)
-    assert not [
-        f"{target}#{anchor}"
-        for target, anchor in links
-        if anchor not in _anchors((ROOT / page.parent / target) if target else ROOT / page)
-    ]
-
-
-def _anchors(page: Path) -> set[str]:
-    """As GitHub makes them of headings: lower case, without punctuation, hyphens for spaces."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_migrations_are_numbered_one_after_the_other(dialect: str) -> None:
     """Ours: of two with one number only the first would ever be applied."""
