@@ -63,16 +63,16 @@ class HeldCall:
             return await question.answer
         finally:
             self.questions.pop(key, None)
+            if not self.questions:
+                self._asked.clear()
 
     async def turn(self, audience: Requester) -> Raw | dict[str, Any]:
         """The result, or the questions that are open now. Raises whatever the call raises."""
         assert self.task is not None  # noqa: S101 - it is set where the call is made
         self.audience = audience
-        asked = asyncio.ensure_future(self._asked.wait())
         try:
-            await asyncio.wait({self.task, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if not self.task.done():
-                await asyncio.wait({self.task}, timeout=GATHER_SECONDS)
+            while not await self._has_turned(self.task):
+                pass  # what was asked is not wanted any more
             if self.task.cancelled():
                 raise gone()  # somebody else who waited for the same call has left
             if self.task.done():
@@ -81,9 +81,19 @@ class HeldCall:
             self.task.cancel()  # the client has gone, and to go is to cancel
             raise
         finally:
-            asked.cancel()
             self.audience = Nobody()
         return {key: {"method": one.method, "params": one.params} for key, one in self.questions.items()}
+
+    async def _has_turned(self, task: "asyncio.Task[Raw]") -> bool:
+        """Waits until it is over or something is asked; False when that was withdrawn at once."""
+        asked = asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait({task}, timeout=GATHER_SECONDS)
+        finally:
+            asked.cancel()
+        return task.done() or bool(self.questions)
 
     def answered(self, responses: Mapping[str, Raw]) -> None:
         """What it lacks stays open and is asked again."""

@@ -82,3 +82,18 @@ async def test_one_that_was_refused_ends_and_leaves_room(monkeypatch: pytest.Mon
         assert isinstance(await kept.turn(Nobody()), Raw)
         await asyncio.sleep(0)
         await waits(held, "ann", ANN)
+
+
+async def test_a_question_that_is_withdrawn_is_not_waited_for_any_more() -> None:
+    """2025-11-25, cancellation: the call goes on, and nobody is asked for an answer that is not wanted."""
+
+    async def changes_its_mind(requester: Requester) -> Raw:
+        question = asyncio.ensure_future(requester.ask("elicitation/create", {}))
+        await asyncio.sleep(0)
+        question.cancel()
+        await asyncio.gather(question, return_exceptions=True)
+        await asyncio.sleep(module.GATHER_SECONDS * 2)
+        return Raw(b'{"without":1}')
+
+    async with held_calls() as held:
+        assert await held.begin("ann", ANN, changes_its_mind).turn(Nobody()) == Raw(b'{"without":1}')

@@ -211,7 +211,7 @@ class Running:
 
     progress_token: Any = None
     """The requester's own; towards the upstream the id of the request stands for it, which nobody else has."""
-    _questions: set["asyncio.Task[None]"] = field(default_factory=set)
+    _questions: dict["asyncio.Task[None]", jsonrpc.Id] = field(default_factory=dict)
     _refusals: "Refusals | None" = None
 
     async def incoming(self, message: Message) -> None:
@@ -226,8 +226,8 @@ class Running:
             self._refuse(self.respond, message.id)
         else:
             question = asyncio.create_task(self._asked(self.respond, message.id, message.method, params))
-            self._questions.add(question)
-            question.add_done_callback(self._questions.discard)
+            self._questions[question] = message.id
+            question.add_done_callback(self._questions.pop)
 
     def end(self) -> None:
         """The request is over: what was asked for its sake needs no answer any more."""
@@ -236,12 +236,19 @@ class Running:
         if self._refusals is not None:
             self._refusals.end()
 
+    def asked(self, question_id: jsonrpc.Id) -> list["asyncio.Task[None]"]:
+        """What waits for the answer to this question of the upstream's."""
+        return [task for task, asked in self._questions.items() if asked == question_id]
+
     def _refuse(self, respond: Respond, question_id: jsonrpc.Id) -> None:
         if self._refusals is None:
             self._refusals = Refusals(self.peer.upstream.name, respond)
         self._refusals.add(question_id)
 
     async def _notified(self, method: str, params: dict[str, Raw]) -> None:
+        if method == mcp.CANCELLED:
+            self._withdrawn(cancelled_id(params))
+            return
         if method == mcp.PROGRESS:
             if self.progress_token is None or bytes(params.get("progressToken", b"")) != b"%d" % self.request_id:
                 return
@@ -256,6 +263,12 @@ class Running:
         except DomainError as error:
             log.warning("upstream_question_unanswered", upstream=self.peer.upstream.name, reason=error.message)
         self._renew(PERSON_SECONDS if len(self._questions) > 1 else 0)
+
+    def _withdrawn(self, question_id: jsonrpc.Id | None) -> None:
+        """The upstream wants no answer any more; whoever was asked is told under the id that they know."""
+        for task in self.asked(question_id) if question_id is not None else ():
+            task.cancel()
+            self._renew(PERSON_SECONDS if len(self._questions) > 1 else 0)
 
     def _renew(self, seconds: float = 0) -> None:
         if self.patience:
@@ -275,6 +288,15 @@ async def answered(
         return jsonrpc.result_response(question_id, await requester.ask(method, params))
     except RpcError as error:
         return jsonrpc.error_response(question_id, error)
+
+
+def cancelled_id(params: Mapping[str, Raw]) -> jsonrpc.Id | None:
+    """What a `notifications/cancelled` is about."""
+    try:
+        found = jsonrpc.value(params.get("requestId", b"null"))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, str | int) and not isinstance(found, bool) else None
 
 
 def declares(capabilities: bytes, method: str, params: Mapping[str, Any]) -> bool:

@@ -33,6 +33,7 @@ from bifrost.upstreams.links.base import (
     Peer,
     Requester,
     Running,
+    cancelled_id,
     facts_of,
     greeting,
     legacy_meta,
@@ -219,12 +220,19 @@ class DuplexLink:
             if subscription is not None and bytes(subscription) == b"%d" % heard.running.request_id:
                 return heard
         newest = self._listeners[-1] if self._listeners else None
+        if message.method == mcp.CANCELLED:
+            return self._asked(cancelled_id(params))
         asking = (waiting.outbox for waiting in reversed(self._waiting.values()))
         last = next((outbox for outbox in asking if outbox.running.patience), None)
         about_a_request = message.id is not UNSET or message.method == mcp.LOG_MESSAGE
         if self._is_everybodys and (about_a_request or newest is None):
             return None
         return last if last and (about_a_request or newest is None) else newest
+
+    def _asked(self, question_id: jsonrpc.Id | None) -> Outbox | None:
+        """Who was asked this by the upstream."""
+        outboxes = (*(waiting.outbox for waiting in self._waiting.values()), *self._listeners)
+        return next((one for one in outboxes if question_id is not None and one.asked(question_id)), None)
 
     def _own_answers(self) -> Running:
         """Answers what needs no requester: is the gateway there, and on everybody's pipe that nobody can be asked."""

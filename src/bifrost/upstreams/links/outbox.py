@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bifrost.protocol.jsonrpc import Message
+from bifrost.protocol.jsonrpc import Id, Message
 from bifrost.upstreams.links.base import Running
 
 MAX_MESSAGES = 256
@@ -32,6 +32,10 @@ class Outbox:
         self._bytes += size
         if self._task is None:
             self._task = asyncio.create_task(self._deliver())
+
+    def asked(self, question_id: Id) -> bool:
+        """Whether this question is put to the requester, or waits to be."""
+        return bool(self.running.asked(question_id)) or any(one.id == question_id for one, _ in self._waiting)
 
     async def emptied(self) -> None:
         """Waits until everything has been taken: what is said before an answer comes before it."""

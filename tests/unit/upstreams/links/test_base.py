@@ -182,6 +182,33 @@ async def test_progress_does_not_hurry_a_person_who_is_asked() -> None:
         one.end()
 
 
+async def test_a_question_that_the_upstream_withdraws_is_not_answered_any_more() -> None:
+    """2025-11-25, cancellation; contract §7: whoever was asked hears of it under the id that they know, not this one."""
+    ended: list[str] = []
+
+    class Thinks(Keeps):
+        async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(method)
+            return await super().ask(method, params)
+
+    requester, sent = Thinks(), list[bytes]()
+    one = running(requester, sent)
+    for number, method in enumerate(("elicitation/create", "sampling/createMessage")):
+        await one.incoming(message(id=number, method=method, params={}))
+    await settled()
+    for other in (7, "0", None, True, [0]):
+        await one.incoming(message(method=mcp.CANCELLED, params={"requestId": other}))
+    await settled()
+    assert ended == []
+    await one.incoming(message(method=mcp.CANCELLED, params={"requestId": 0}))
+    await settled()
+    assert (ended, sent, requester.heard) == (["elicitation/create"], [], [])
+    one.end()
+
+
 async def test_one_question_too_many_is_refused_and_the_open_ones_go_on() -> None:
     """2025-11-25, elicitation and sampling: an upstream that is not told would wait for ever; it may ask again."""
     let_go = asyncio.Event()

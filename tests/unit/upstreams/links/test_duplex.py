@@ -102,6 +102,32 @@ async def test_progress_goes_to_the_request_it_names_and_a_question_to_the_last_
     await link.close()
 
 
+async def test_a_question_is_withdrawn_where_it_was_put_also_while_others_listen() -> None:
+    """2025-11-25, cancellation: what belongs to no request goes to listeners, but this belongs to a question."""
+
+    class Thinks(Keeps):
+        async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
+            await super().ask(method, params)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    pipe, asked, listens = Pipe(), Thinks(), Keeps()
+    link = await opened(pipe, capabilities=EVERYTHING, session="s")
+    listening = asyncio.create_task(link.listen((), listens))
+    asking = asyncio.create_task(link.request("a", {}, asked, 5))
+    await until(pipe, 3)
+    pipe.says(id="q", method="roots/list")
+    await asyncio.sleep(0.01)
+    pipe.says(method="notifications/cancelled", params={"requestId": "q"})
+    pipe.says(id=pipe.sent[-1]["id"], result={})
+    await asking
+    assert (len(asked.asked), asked.heard, listens.heard[1:]) == (1, [], [])
+    assert len(pipe.sent) == 3, "nothing is answered"
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await link.close()
+
+
 async def test_callers_without_a_session_that_can_be_asked_take_turns() -> None:
     """Isolation: a pipe does not say whose question it is, so there is one whom it can be for."""
     pipe = Pipe()
