@@ -29,8 +29,12 @@ class Browser:
 
     def secret_of(self, flow: PendingFlow) -> str | None:
         """The secret that the flow is bound to, or None when this is another browser."""
+        return self.secret_with(flow.browser_hash)
+
+    def secret_with(self, browser_hash: str | None) -> str | None:
+        """The secret with this hash, or None; nothing has the hash of nobody."""
         for secret in self.secrets:
-            if flow.browser_hash and ids.same(ids.hash_secret(secret), flow.browser_hash):
+            if browser_hash and ids.same(ids.hash_secret(secret), browser_hash):
                 return secret
         return None
 

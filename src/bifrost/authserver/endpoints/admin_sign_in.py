@@ -48,7 +48,7 @@ class AdminSignInEndpoints:
         """Raises UnknownSetUp, SetUpExpired."""
         set_up, upstream = await self.admin_sign_ins.current(request.path_params["oauth_config_id"])
         browser = self._browser(request)
-        secret = _bound(set_up, browser)
+        secret = browser.secret_with(set_up.browser_hash)
         proven = secret is not None
         if secret is None:
             secret = self.secrets.keep_or_new(browser)
@@ -89,7 +89,7 @@ class AdminSignInEndpoints:
         form = await checked_form(request, self.public_urls)
         set_up, upstream = await self.admin_sign_ins.current(request.path_params["oauth_config_id"])
         secret = self._secret(request, set_up, form)
-        if secret != _bound(set_up, self._browser(request)):
+        if secret != self._browser(request).secret_with(set_up.browser_hash):
             raise WrongBrowser
         try:
             return see_other(await self.admin_sign_ins.start(set_up, upstream, secret))
@@ -124,11 +124,3 @@ def complete_path(oauth_config_id: str) -> str:
 
 def _path(oauth_config_id: str) -> str:
     return PATH.format(oauth_config_id=oauth_config_id)
-
-
-def _bound(set_up: SetUp, browser: Browser) -> str | None:
-    """The secret of the browser that an administrator showed to be theirs."""
-    for secret in browser.secrets:
-        if set_up.browser_hash and ids.same(ids.hash_secret(secret), set_up.browser_hash):
-            return secret
-    return None
