@@ -1,6 +1,5 @@
 """Requests to the MCP endpoints, in both eras, and a gateway with upstreams behind it."""
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -108,7 +107,3 @@ def with_upstreams(
 ) -> AbstractAsyncContextManager[TestGateway]:
     """A running gateway with these upstreams. Further sections are those of config.json."""
     return running_gateway(database_url, data_dir, clock=clock, mcp={"client_configs": list(upstreams)}, **sections)
-
-
-def compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()

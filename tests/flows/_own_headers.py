@@ -18,7 +18,6 @@ from tests.support.servers import serving
 
 ALICE, BOB = ("key-of-alice", "north"), ("key-of-bob", "south")
 HEADERS = "/api/oauth/per-user/connect/headers"
-DISCONNECT = "/api/oauth/per-user/connect/disconnect"
 
 
 def guarded_by_headers() -> HeadersUpstream:

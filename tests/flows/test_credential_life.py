@@ -25,7 +25,6 @@ from tests.support.servers import serving, until
 
 pytestmark = pytest.mark.anyio
 
-KEY_HEADER = {"x-bf-vk": VIRTUAL_KEY}
 PROVE, DISCONNECT = "/api/oauth/per-user/connect/vk", "/api/oauth/per-user/connect/disconnect"
 ANN, TWO = Owner("vk", "vk-test"), Owner("vk", "vk-two")
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 AT_ONCE = 50
 WINDOW = 30
-HOUR, DAY = 3_600, 86_400
+DAY = 86_400
 
 
 @pytest.fixture

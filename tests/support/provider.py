@@ -1,6 +1,5 @@
 """A guarded MCP server whose authorization server has the habits of a well-known one, and insists on them."""
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -84,10 +83,6 @@ class Provider(OAuthUpstream):
         scopes = asked.get("scope", "").split(self.separator)
         wanted = not self.needs_scope_for_renewal or self.needs_scope_for_renewal in scopes
         return wanted and not _lacks(asked, self.needs_for_renewal)
-
-
-def basic(client_id: str, secret: str) -> str:
-    return f"Basic {base64.b64encode(f'{client_id}:{secret}'.encode()).decode()}"
 
 
 def _lacks(given: dict[str, str], needed: tuple[tuple[str, str], ...]) -> bool:

@@ -25,7 +25,6 @@ ADMIN = ("Authorization", f"Bearer {ADMIN_TOKEN}")
 CALLER = ("x-bf-vk", KEY)
 OAUTH = "/api/oauth/per-user"
 Headers = tuple[tuple[str, str | bytes], ...]
-Case = tuple[str, str | bytes, Headers, bytes]
 
 BODIES: dict[str, bytes] = {
     "nothing": b"",

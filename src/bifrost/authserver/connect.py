@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
 from bifrost.authserver.browser import Browser
 from bifrost.authserver.consent import Consent
 from bifrost.authserver.errors import ConnectLinkExpired, IdentityNeeded, KeyRefused, WrongBrowser
@@ -29,8 +27,6 @@ from bifrost.upstreams.submissions import Submissions
 SESSION_SECONDS = 15 * 60
 FLOW, SESSION = "flow:", "session:"
 """Where a sign-in came from, and so where its browser goes back to."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

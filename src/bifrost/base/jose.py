@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from bifrost.base.sealing import encode
 
 ES256, RS256 = "ES256", "RS256"
-ALGORITHMS = (ES256, RS256)
 RSA_BITS = 2_048
 _COORDINATE_BYTES = 32
 _PUBLIC_EXPONENT = 65_537

@@ -5,10 +5,10 @@ import pytest
 from jwt import PyJWK
 
 from bifrost.base import jose
-from bifrost.base.jose import ALGORITHMS
+from bifrost.base.jose import ES256, RS256
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@pytest.mark.parametrize("alg", [ES256, RS256])
 def test_others_can_check_what_was_signed(alg: str) -> None:
     """RFC 7515 §3, RFC 7517 §4: a signature, and the key as it is published."""
     key = jose.new_private_key(alg)
@@ -21,7 +21,7 @@ def test_others_can_check_what_was_signed(alg: str) -> None:
         jwt.decode(token, other, algorithms=[alg])
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@pytest.mark.parametrize("alg", [ES256, RS256])
 def test_a_key_comes_back_from_its_bytes(alg: str) -> None:
     """What is sealed is the whole key."""
     key = jose.new_private_key(alg)
@@ -46,7 +46,7 @@ def test_a_thumbprint_is_the_one_of_the_specification() -> None:
     assert jose.thumbprint({"kty": "RSA", "n": modulus, "e": "AQAB"}) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@pytest.mark.parametrize("alg", [ES256, RS256])
 def test_no_private_part_is_published(alg: str) -> None:
     """RFC 7517 §9.2."""
     assert not set(jose.public_jwk(jose.new_private_key(alg))) & {"d", "p", "q", "dp", "dq", "qi", "k"}

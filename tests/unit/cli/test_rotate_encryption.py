@@ -11,7 +11,6 @@ from bifrost.base.sealing import encode, key_id
 from tests.unit.cli._commands import Commands
 
 OLD, NEW = b"o" * 32, b"n" * 32
-UPSTREAMS = {"client_configs": [{"name": "docs", "connection_string": "http://127.0.0.1:9/mcp", "auth_type": "none"}]}
 
 
 def _keys(bifrost: Commands) -> list[str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import structlog
 from msgspec import UNSET, Raw
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,8 +27,6 @@ from bifrost.protocol.jsonrpc import Id, Message, RpcError
 
 LAST_EVENT_ID = "last-event-id"
 _MODERN_MEMBERS = ("resultType", "ttlMs", "cacheScope")
-
-log = structlog.get_logger()
 
 
 @dataclass(slots=True)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import structlog
-
 from bifrost.base.errors import Invalid
 from bifrost.http import strict_json
 from bifrost.http.client import OutboundClient, OutsideUnreachable
@@ -19,8 +17,6 @@ MAX_SCOPES = 100
 """As many as a document may ask for: they all stand in one URL."""
 
 _HTTP_OK = 200
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
