@@ -65,11 +65,16 @@ def is_loopback(host: str) -> bool:
 
 
 def subscriber(address: str) -> str:
-    """Whom it counts for: whoever has one address of a /64 of IPv6 has all of them (RFC 4291 §2.5.1, RFC 6177 §2)."""
+    """Whom it counts for: whoever has one address of a /64 of IPv6 has all of them (RFC 4291 §2.5.1, RFC 6177 §2).
+
+    An address of IPv4 that a proxy writes as one of IPv6 (RFC 4291 §2.5.5.2) stays one subscriber's.
+    """
     try:
         found = IPv6Address(address.partition("%")[0])
     except ValueError:
         return address
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
     return str(IPv6Network((int(found), _SUBSCRIBER_BITS), strict=False))
 
 
