@@ -32,7 +32,8 @@ async def test_the_log_does_not_grow_without_end(sqlite_url: str, monkeypatch: p
         assert isinstance(database, SqliteDatabase)
         for _ in range(20):
             await _write(database, 10)
-            await asyncio.sleep(0.01)
+            if moving := database._checkpoints._moving:
+                await asyncio.wait([moving])
         assert _log(sqlite_url).stat().st_size < 1_000_000, "200 commits of 4 pages and more are over 3 MB"
 
 
