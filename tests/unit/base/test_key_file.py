@@ -1,5 +1,6 @@
 """The key file: made once, for its owner alone."""
 
+import fcntl
 import json
 import os
 import stat
@@ -292,6 +293,26 @@ def test_of_keys_that_are_put_in_front_together_none_is_lost(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["keyring.json"]
 
 
+def test_the_keys_are_read_and_replaced_by_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads them in order to write them holds the file until they are written."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    read = key_file.read_keys
+    seen: list[Path] = []
+
+    def read_while_held(file: Path) -> list[bytes]:
+        with file.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(file)
+        return read(file)
+
+    monkeypatch.setattr(key_file, "read_keys", read_while_held)
+    put_in_front(path)
+    assert seen == [path]
+
+
 def test_a_damaged_file_gets_no_new_key(tmp_path: Path) -> None:
     """A damaged file is never replaced by new keys."""
     path = tmp_path / "keyring.json"
@@ -305,11 +326,17 @@ def test_a_damaged_file_gets_no_new_key(tmp_path: Path) -> None:
 def test_a_key_file_that_root_changes_still_belongs_to_whom_it_belonged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Contract §11: mode 0600, so the gateway's own user could not read what root has written for itself."""
+    """Contract §11: mode 0600, so the gateway's own user could not read what root has written for itself.
+
+    Nobody else may give a file away.
+    """
     path = tmp_path / "keyring.json"
     ring_from_file(path)
     given: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: given.append((user, group)))
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    put_in_front(path)
+    assert given == []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     put_in_front(path)
     assert given == [(path.stat().st_uid, path.stat().st_gid)]
