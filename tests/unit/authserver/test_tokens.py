@@ -33,17 +33,6 @@ CONFIDENTIAL = replace(PUBLIC, token_endpoint_auth_method=oauth.CLIENT_SECRET_PO
 GRANT = Grant(
     id="g", client_id="app", identity=ANN, scope="mcp:read", resource="/mcp/notes", created_at=0, expires_at=0
 )
-ROW = AccessTokenRow(
-    scope="mcp:read",
-    created_at=0,
-    expires_at=NOW + 1,
-    grant_id="g",
-    client_id="app",
-    identity=ANN,
-    resource="/mcp/notes",
-    revoked_at=None,
-    jkt="thumb",
-)
 STANDING = Standing()
 
 
@@ -68,6 +57,12 @@ class _World:
         return "eyJ" + json.dumps(claims)
 
 
+def _row(**changes: Any) -> AccessTokenRow:
+    facts = {"scope": "mcp:read", "created_at": 0, "expires_at": NOW + 1, "grant_id": "g", "client_id": "app"}
+    more = {"identity": ANN, "resource": "/mcp/notes", "revoked_at": None, "jkt": "thumb"}
+    return AccessTokenRow(**{**facts, **more, **changes})
+
+
 def _tokens(world: _World | None = None, **config: Any) -> Tokens:
     anything = cast("Any", world)
     return Tokens(anything, anything, replace(CONFIG, **config), FakeClock(NOW), anything)
@@ -75,7 +70,11 @@ def _tokens(world: _World | None = None, **config: Any) -> Tokens:
 
 async def _minted(client: Client = PUBLIC, **changes: Any) -> tuple[TokenResponse, NewTokens]:
     given: dict[str, Any] = {"jkt": "", "with_refresh": True, "grant_id": "g", **changes}
-    return await _tokens(_World(), jwt_for=given.pop("jwt_for", frozenset())).mint(client, scope="mcp:read", **given)
+    config = {
+        "jwt_for": given.pop("jwt_for", frozenset()),
+        "refresh_token_absolute_seconds": given.pop("absolute", 6_000),
+    }
+    return await _tokens(_World(), **config).mint(client, scope="mcp:read", **given)
 
 
 @pytest.mark.anyio
@@ -104,7 +103,7 @@ async def test_no_token_outlives_its_grant(
 
 @pytest.mark.anyio
 async def test_what_is_stored_is_of_what_the_client_gets() -> None:
-    """Contract §6: hashes, on one grant; and no refresh token where none is wanted."""
+    """Contract §6: hashes, on one grant."""
     response, new = await _minted()
     assert response.access_token.startswith("bfat_")
     assert (response.refresh_token or "").startswith("bfrt_")
@@ -113,8 +112,15 @@ async def test_what_is_stored_is_of_what_the_client_gets() -> None:
     assert new.refresh.token_hash == hash_secret(response.refresh_token or "")
     assert (new.access.grant_id, new.refresh.grant_id) == ("g", "g")
     assert (new.access.scope, response.scope) == ("mcp:read", "mcp:read")
-    response, new = await _minted(with_refresh=False)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("absolute", "ends"), [(6_000, 62_000), (50, 52_000)])
+async def test_a_grant_that_nothing_renews_ends_with_its_token(absolute: int, ends: int) -> None:
+    """OAuth 2.1 §4.3: no refresh token where none is wanted, and then nothing to keep the grant for."""
+    response, new = await _minted(with_refresh=False, absolute=absolute)
     assert (response.refresh_token, new.refresh) == (None, None)
+    assert (new.access.expires_at, new.grant_expires_at) == (ends, ends)
 
 
 @pytest.mark.anyio
@@ -180,7 +186,7 @@ def test_a_client_whose_answer_was_lost_in_an_update_gets_it_from_the_version_af
 @pytest.mark.parametrize("token", ["bfat_x", "eyJ.x.x"])
 async def test_a_token_that_is_good_says_what_it_is_good_for(token: str) -> None:
     """Contract §6: all of it from the row, whatever the token says of itself."""
-    world = _World(ROW)
+    world = _World(_row())
     assert await _tokens(world).verify(token) == AccessTokenFacts(
         standing=STANDING,
         identity=ANN,
@@ -199,9 +205,9 @@ async def test_a_token_that_is_good_says_what_it_is_good_for(token: str) -> None
     "world",
     [
         _World(None),
-        _World(replace(ROW, revoked_at=1)),
-        _World(replace(ROW, expires_at=NOW)),
-        _World(ROW, standing=None),
+        _World(_row(revoked_at=1)),
+        _World(_row(expires_at=NOW)),
+        _World(_row(), standing=None),
     ],
     ids=["unknown", "revoked", "expired", "nobody"],
 )

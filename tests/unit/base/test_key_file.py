@@ -6,6 +6,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from structlog.testing import capture_logs
@@ -311,6 +312,26 @@ def test_the_keys_are_read_and_replaced_by_one_process_at_a_time(
     monkeypatch.setattr(key_file, "read_keys", read_while_held)
     put_in_front(path)
     assert seen == [path]
+
+
+def test_a_file_that_was_replaced_while_it_was_waited_for_is_waited_for_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds a file that has no name any more holds nobody up."""
+    path = tmp_path / "keyring.json"
+    ring_from_file(path)
+    flock, waited = fcntl.flock, []
+
+    def after_another(held: BinaryIO, how: int) -> None:
+        flock(held, how)
+        waited.append(os.fstat(held.fileno()).st_ino == path.stat().st_ino)
+        if len(waited) == 1:
+            key_file._written(path, [b"n" * 32]).replace(path)
+
+    monkeypatch.setattr(fcntl, "flock", after_another)
+    put_in_front(path)
+    assert waited == [True, True]
+    assert key_file.read_keys(path)[1:] == [b"n" * 32]
 
 
 def test_a_damaged_file_gets_no_new_key(tmp_path: Path) -> None:
