@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.support.servers import Server
+
 START_SECONDS = 20.0
 WAIT_SECONDS = 5.0
 CALLBACK_PAGE = b"<!DOCTYPE html><link rel=icon href=data:,><title>Client</title><h1>Back at the client</h1>"
@@ -95,16 +97,15 @@ def serving(app: Any, listening: socket.socket, *, certificate: Path | None = No
         timeout_graceful_shutdown=1,
         ssl_certfile=certificate,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:
-        wait_until(lambda: server.started or not thread.is_alive(), START_SECONDS)
-        if not thread.is_alive():
-            raise RuntimeError("the server ended while it was starting")
+        if not server.ready.wait(START_SECONDS):
+            raise RuntimeError(f"the server did not start in {START_SECONDS:g} seconds")
         yield
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(START_SECONDS)
         listening.close()
 

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -22,20 +22,70 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Server(uvicorn.Server):
+    """One that is told from another thread when to end, and ends as soon as it can.
+
+    Its own looks for that ten times a second, and then waits a tenth of one for each thing to be over: most of what a
+    short test would take.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        self.should_exit = True
+        with suppress(RuntimeError):  # it has ended already
+            if self._loop:
+                self._loop.call_soon_threadsafe(self._told.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which makes the header with the date
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await asyncio.sleep(0)
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn has no event
+                    await asyncio.sleep(0.005)
+                for server in self.servers:
+                    await server.wait_closed()
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
 @contextmanager
 def serving(app: Any, port: int | None = None, **options: Any) -> Iterator[str]:
     """The origin at which the application answers, for as long as the block lasts. `options` are uvicorn's."""
     port = port or free_port()
     settings = {"log_level": "critical", "ws": "none", "timeout_graceful_shutdown": 1, **options}
     config = uvicorn.Config(app, host="127.0.0.1", port=port, **settings)
-    server = uvicorn.Server(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        _wait(lambda: server.started, "the application")
+        if not server.ready.wait(START_SECONDS):
+            raise RuntimeError(f"the application did not start in {START_SECONDS:g} seconds")
         yield f"{'https' if 'ssl_certfile' in options else 'http'}://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(START_SECONDS)
 
 
