@@ -15,6 +15,7 @@ KNOWN_HOPS = 1_024
 MAX_CHARACTERS = 64
 """Of a hop: an address has no more, and what is none becomes a name in tables and logs."""
 
+_MAPPED = "::ffff:"
 _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+)(?::[0-9]+)?|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]+)?")
 
 
@@ -26,7 +27,7 @@ class TrustedProxies:
 
     def client_address(self, request: Request) -> str:
         """The rightmost hop of X-Forwarded-For that is not one of ours; forged hops stand further left."""
-        peer = request.client.host if request.client else ""
+        peer = _plain(request.client.host) if request.client else ""
         hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
         while hops and self._trusts(peer):
             peer = _address(hops.pop())
@@ -43,4 +44,9 @@ class TrustedProxies:
 def _address(hop: str) -> str:
     """Without the port, which some proxies write too: every connection of a client would be a client of its own."""
     match = _WITH_PORT.fullmatch(hop)
-    return (match["v4"] or match["v6"]) if match else hop[:MAX_CHARACTERS]
+    return _plain((match["v4"] or match["v6"]) if match else hop[:MAX_CHARACTERS])
+
+
+def _plain(address: str) -> str:
+    """An address of IPv4 as itself, also where a socket for both kinds has it as one of IPv6 (RFC 4291 §2.5.5.2)."""
+    return address[len(_MAPPED) :] if address.lower().startswith(_MAPPED) and "." in address else address

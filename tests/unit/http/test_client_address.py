@@ -56,6 +56,13 @@ def test_a_proxy_on_ipv6_is_known_by_its_network() -> None:
     assert address(["2001:db8::/32"], "198.51.100.1", peer=("2001:db8::1", 1)) == "198.51.100.1"
 
 
+def test_an_address_of_ipv4_is_known_in_the_form_of_ipv6() -> None:
+    """Contract §1: a socket that listens on both kinds has it so, and a proxy may write what it had."""
+    assert address([PEER], "198.51.100.1", peer=(f"::ffff:{PEER}", 1)) == "198.51.100.1"
+    assert address([PEER, "10.0.0.0/8"], "198.51.100.1, ::FFFF:10.1.2.3") == "198.51.100.1"
+    assert address([], peer=(f"::ffff:{PEER}", 1)) == PEER
+
+
 def test_a_hop_that_is_no_address_ends_the_search() -> None:
     """It cannot be one of our proxies."""
     assert address([PEER], "198.51.100.1, unknown") == "unknown"
