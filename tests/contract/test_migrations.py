@@ -16,6 +16,7 @@ from bifrost.base.errors import DomainError
 from bifrost.base.sealing import KeyRing
 from bifrost.settings import ConfigurationError, Settings, load
 from bifrost.storage import migrate as migrate_module
+from bifrost.storage import postgresql
 from bifrost.storage.database import Database
 from bifrost.storage.migrate import migrate, migrations
 from tests.contract._stores import CONSTRAINT_BROKEN, database, fetch, opened, rows, together
@@ -104,6 +105,17 @@ async def test_a_migration_that_breaks_leaves_the_schema_as_it_was(
                 await migrate(made, FakeClock())
         assert await _columns(made) == before
         assert await migrate(made, FakeClock()) == []
+
+
+async def test_a_migration_may_take_longer_than_a_request(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours: with many rows it does, and whoever comes second waits; neither is ended by the limits of requests."""
+    monkeypatch.setattr(postgresql, "STATEMENT_MILLISECONDS", 200)
+
+    async def migration() -> None:
+        async with opened(postgresql_url) as made, made.migration_lock() as connection:
+            await made.run_script(connection, "SELECT pg_sleep(0.4)")
+
+    await together([migration(), migration()])
 
 
 async def test_both_databases_have_the_same_tables_and_columns(sqlite_url: str, postgresql_url: str) -> None:

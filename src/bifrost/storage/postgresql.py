@@ -20,6 +20,9 @@ POOL_SIZE = 10
 CONNECT_SECONDS = 5
 STATEMENT_MILLISECONDS = 10_000
 LOCK_MILLISECONDS = 5_000
+MIGRATION_SECONDS = 3_600
+"""That a statement of a migration, or the wait for another process's migrations, may take: there may be many rows."""
+
 MIGRATION_LOCK = 0x42_69_66_72
 """Any number that nobody else takes an advisory lock on in this database."""
 
@@ -120,12 +123,13 @@ class PostgresqlDatabase:
     @asynccontextmanager
     async def migration_lock(self) -> AsyncIterator[Connection]:
         async with self.transaction() as connection:
-            await connection.execute("SET LOCAL lock_timeout = 0")
-            await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+                await connection.execute(f"SET LOCAL {limit} = 0")
+            await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})", timeout=MIGRATION_SECONDS)
             yield connection
 
     async def run_script(self, connection: Connection, script: str) -> None:
-        await connection.execute(script)
+        await connection.execute(script, timeout=MIGRATION_SECONDS)
 
     async def acquire(self) -> Any:
         if self._pool is None:
