@@ -61,6 +61,9 @@ class Catalog:
     _size: int = 0
     """Bytes of all listings."""
 
+    _unconnected: OrderedDict[_Key, None] = field(default_factory=OrderedDict)
+    """Those that were asked for last without an account: a tool that connects one stood there instead, or nothing."""
+
     _facts: OrderedDict[_Owner, tuple[Facts, int]] = field(default_factory=OrderedDict)
     _fetching: SingleFlight[Listing] = field(default_factory=SingleFlight)
     _patience: Patience = field(init=False)
@@ -187,15 +190,29 @@ class Catalog:
                     self._listings[key].fetched_at = -MAX_AGE_MILLISECONDS
 
     async def _fetch(self, key: _Key, upstream: Upstream, identity: Identity, kind: Kind) -> Listing:
-        found = await self._found(upstream, identity, kind)
+        try:
+            found = await self._found(upstream, identity, kind)
+        except ConnectionRequired:
+            self._not_connected(key, upstream, kind)
+            raise
         size = sum(len(bytes(entry)) for entry in found.entries)
         listing = Listing(listings.read(found.entries, kind), self.clock.now(), size, found.cut is None, found.ttl)
         before = self._keep(key, listing)
         if found.cut:
             log.warning("list_cut", upstream=upstream.name, kind=kind.member, limit=found.cut)
-        if before and before.fetched_at >= 0 and before.entries != listing.entries:  # else it was announced already
+        # one that is stale was announced already
+        is_new = before and before.fetched_at >= 0 and before.entries != listing.entries
+        if is_new or key in self._unconnected:
+            self._unconnected.pop(key, None)
             self.changed(upstream.id, kind, key[1])
         return listing
+
+    def _not_connected(self, key: _Key, upstream: Upstream, kind: Kind) -> None:
+        if key in self._listings and key not in self._unconnected:
+            self.changed(upstream.id, kind, key[1])
+        self._unconnected[key] = None
+        while len(self._unconnected) > MAX_LISTINGS:
+            self._unconnected.popitem(last=False)
 
     def _keep(self, key: _Key, listing: Listing) -> Listing | None:
         """What was kept before."""

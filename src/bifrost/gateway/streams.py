@@ -213,6 +213,10 @@ class Streams:
     def changed(self, upstream_id: str, kind: Kind, owner: str) -> None:
         """The catalog saw that an upstream lists other things than before, though it did not say so."""
         self._announce({(upstream_id, kind.changed, owner)})
+        upstream, watch = (self._enabled or {}).get(upstream_id), self._watches.get((upstream_id, owner))
+        if owner and upstream and watch:  # the account that was missing may be there now
+            for stream in [*watch.watchers]:
+                self._join(stream, upstream)
 
     def _stale(self, upstream_id: str, method: str) -> None:
         self.catalog.stale(upstream_id, method)

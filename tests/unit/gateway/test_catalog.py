@@ -10,8 +10,9 @@ from msgspec import Raw
 from bifrost.gateway import catalog as catalog_module
 from bifrost.gateway import patience
 from bifrost.gateway.catalog import Catalog
-from bifrost.gateway.models import TOOLS
+from bifrost.gateway.models import TOOLS, Kind
 from bifrost.identity.models import Identity
+from bifrost.upstreams.errors import ConnectionRequired
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.models import AuthType, Upstream
 from tests.support.clock import FakeClock
@@ -27,6 +28,7 @@ class Sessions:
 
     hangs_for: set[str] = field(default_factory=set)
     length: int = 1
+    unconnected: set[str] = field(default_factory=set)
 
     def peer(self, upstream: Upstream, identity: Identity) -> Peer:
         return Peer(upstream=upstream, identity=identity, owner=identity.id)
@@ -34,6 +36,8 @@ class Sessions:
     async def request(self, peer: Peer, *_arguments: Any, **_named: Any) -> Raw:
         if peer.identity.id in self.hangs_for:
             await asyncio.Event().wait()
+        if peer.identity.id in self.unconnected:
+            raise ConnectionRequired(peer.upstream.id, peer.upstream.name, "oauth")
         return Raw(b'{"tools":[{"name":"t","description":"%s"}]}' % (b"x" * self.length))
 
 
@@ -90,3 +94,23 @@ async def test_what_is_kept_of_all_upstreams_has_a_limit_in_bytes(
     assert kept == ["up3", "up4"]
     assert catalog._size == sum(listing.size for listing in catalog._listings.values())
     assert await catalog.entries(upstreams[0], ANNA, TOOLS)
+
+
+async def test_a_list_is_another_one_once_its_account_is_connected_and_when_it_is_no_more(clock: FakeClock) -> None:
+    """2025-11-25, tools: the service's own tools stand where the one that connects stood; whose list it is hears of it."""
+    sessions, told = Sessions(unconnected={"anna"}), list[tuple[str, Kind, str]]()
+    theirs, catalog = upstream("per_user_oauth"), made(sessions, clock)
+    catalog.changed = lambda *what: told.append(what)
+    for _ in range(2):
+        assert isinstance(await catalog.listed(theirs, ANNA, TOOLS), ConnectionRequired)
+    await catalog.listed(theirs, BERT, TOOLS)
+    assert told == []
+    sessions.unconnected.clear()
+    for _ in range(2):
+        assert await catalog.entries(theirs, ANNA, TOOLS)
+    assert told == [("up", TOOLS, "user:anna")]
+    sessions.unconnected.add("anna")
+    for _ in range(2):
+        clock.advance(seconds=60)
+        assert isinstance(await catalog.listed(theirs, ANNA, TOOLS), ConnectionRequired)
+    assert told == [("up", TOOLS, "user:anna")] * 2

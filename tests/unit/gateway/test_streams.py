@@ -1,6 +1,7 @@
 """What goes to other processes is bounded, and so are streams."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,12 +10,12 @@ from msgspec import Raw
 
 from bifrost.gateway import streams
 from bifrost.gateway.letter_limits import LetterLimits
-from bifrost.gateway.models import Call
+from bifrost.gateway.models import TOOLS, Call
 from bifrost.gateway.stream import Stream
 from bifrost.gateway.streams import NEWS_LETTERS, Streams
 from bifrost.protocol import mcp
 from bifrost.protocol.jsonrpc import RpcError
-from bifrost.upstreams.errors import UpstreamUnavailable
+from bifrost.upstreams.errors import ConnectionRequired, UpstreamUnavailable
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.models import Upstream
 from tests.support.clock import FakeClock
@@ -118,3 +119,44 @@ async def test_what_was_heard_for_long_is_heard_again_soon(clock: FakeClock, mon
     one = Streams(*(cast("Any", part) for part in (catalog, catalog, None, letters, LetterLimits(clock))))
     await one._persistently(peer(), listen)
     assert pauses == [0.005, 0.01, 0.02, 0.005, 0.005, 0.005]
+
+
+async def test_an_account_that_is_connected_later_is_watched_from_then_on(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §7, lazy authorization: whoever opened a stream before hears of the lists as everybody else does."""
+    theirs, letters, asked = replace(peer().upstream, auth_type="per_user_oauth"), _Letters(), list[str]()
+    letters.shared = False
+
+    class Unconnected(_Catalog):
+        async def enabled(self) -> list[Upstream]:
+            return [theirs]
+
+        def peer(self, _upstream: Upstream, _identity: object, **_more: object) -> Peer:
+            return peer()
+
+        async def listen(self, one: Peer, _uris: object, _requester: object) -> None:
+            asked.append(one.owner)
+            if len(asked) == 1:
+                raise ConnectionRequired("up_1", "notes", "oauth")
+            await asyncio.Event().wait()
+
+    catalog = Unconnected()
+    monkeypatch.setattr(Streams, "_now", lambda _streams, one: asyncio.sleep(0, one))
+    monkeypatch.setattr(streams, "opens", lambda _call, _upstream: True)
+    one = Streams(*(cast("Any", part) for part in (catalog, catalog, None, letters, LetterLimits(clock))))
+    caller = SimpleNamespace(identity=peer().identity)
+    stream = Stream(cast("Call", SimpleNamespace(principal="anna", caller=caller)), "s_1")
+    await one.open(stream)
+    await sleeping()
+    assert asked == ["vk:k"]
+    one.changed("up_1", TOOLS, "vk:k")
+    await sleeping()
+    assert asked == ["vk:k", "vk:k"]
+    assert b"tools/list_changed" in (await stream.next() or b"")
+    one.close()
+
+
+async def sleeping() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
