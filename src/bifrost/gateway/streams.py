@@ -9,6 +9,7 @@ A list also changes when an administrator changes what a caller may use, or an u
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -282,7 +283,11 @@ class Streams:
         watchers.add(stream)
 
     def _watching(self) -> _Listen:
-        return lambda peer: self.sessions.listen(peer, (), _Hears(self, peer))
+        async def watch(peer: Peer) -> None:
+            with suppress(ConnectionRequired):  # `changed` begins again
+                await self.sessions.listen(peer, (), _Hears(self, peer))
+
+        return watch
 
     def _hearing(self, peer: Peer) -> Attention:
         hears = _Hears(self, peer)
@@ -302,6 +307,7 @@ class Streams:
     async def _persistently(self, peer: Peer, listen: _Listen) -> None:
         """Until the upstream has nothing to say of its own accord; while it cannot be reached, later and later again.
 
+        So too while an account is missing: who lost theirs connects it again, and is subscribed still.
         Each time with the upstream as it is configured then: whoever listens for long knows it as it was.
         """
         loop, pause = asyncio.get_running_loop(), FIRST_PAUSE_SECONDS
@@ -310,10 +316,10 @@ class Streams:
             try:
                 now = await self._now(peer)
                 return None if now is None else await listen(now)
-            except ConnectionRequired:
-                return None
-            except (Unavailable, RpcError) as error:
+            except (ConnectionRequired, Unavailable, RpcError) as error:
                 log.info("upstream_not_heard", upstream=peer.upstream.name, reason=str(error))
+            except Exception:
+                log.exception("upstream_not_heard", upstream=peer.upstream.name)
             if loop.time() - begun > LAST_PAUSE_SECONDS:
                 pause = FIRST_PAUSE_SECONDS  # it was heard meanwhile
             await asyncio.sleep(pause)

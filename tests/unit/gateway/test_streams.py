@@ -121,6 +121,25 @@ async def test_what_was_heard_for_long_is_heard_again_soon(clock: FakeClock, mon
     assert pauses == [0.005, 0.01, 0.02, 0.005, 0.005, 0.005]
 
 
+@pytest.mark.parametrize("fault", [ConnectionRequired("up_1", "notes", "oauth"), KeyError("a fault of ours")])
+async def test_what_a_session_is_subscribed_to_is_heard_again_after_whatever_ended_it(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """2025-11-25, resources: an account that was lost and connected again is no reason to hear nothing any more."""
+    faults, heard = [fault], list[str]()
+
+    async def listen(one: Peer) -> None:
+        if faults:
+            raise faults.pop()
+        heard.append(one.upstream.name)
+
+    monkeypatch.setattr(streams, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(Streams, "_now", lambda _streams, one: asyncio.sleep(0, one))
+    one = Streams(*(cast("Any", part) for part in (None, None, None, _Letters(), LetterLimits(clock))))
+    await one._persistently(peer(), listen)
+    assert heard == ["notes"]
+
+
 async def test_an_account_that_is_connected_later_is_watched_from_then_on(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
