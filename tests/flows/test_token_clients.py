@@ -1,5 +1,6 @@
 """Who may ask the token endpoint, and in which form (contract §6, RFC 6749 §2.3.1)."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ from tests.flows._tokens import (
     signed_in,
 )
 from tests.support import oauth
-from tests.support.gateway import TestGateway
+from tests.support.gateway import TestGateway, running_gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +148,18 @@ async def test_the_parts_of_basic_are_form_urlencoded(running: TestGateway) -> N
     ]
     answer = await _post(running, _grant(client, code), basic_raw(":".join(escaped).encode()))
     assert answer.status_code == 200
+
+
+async def test_a_secret_is_known_as_widely_used_clients_send_it(sqlite_url: str, tmp_path: Path) -> None:
+    """Ours: the SDK of MCP for TypeScript encodes nothing, and secrets that people draw in base64 have a +."""
+    secret = "a+secret/drawn=in+base64%2B0123"
+    client = {"client_id": "n8n", "client_name": "n8n", "redirect_uris": [oauth.REDIRECT_URI], "client_secret": secret}
+    async with running_gateway(sqlite_url, tmp_path, client={"registered_clients": [client]}) as running:
+        form = {"grant_type": "refresh_token", "refresh_token": "bfrt_unknown"}
+        for authorization in (basic("n8n", secret), basic_raw(f"n8n:{secret}".encode())):
+            assert error_of(await _post(running, form, authorization)) == "invalid_grant"
+        wrong = basic("n8n", secret.replace("+", " "))
+        assert error_of(await _post(running, form, wrong), 401) == "invalid_client"
 
 
 async def test_basic_and_body_must_name_the_same_client_and_one_secret(running: TestGateway) -> None:

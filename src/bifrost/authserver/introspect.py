@@ -31,10 +31,10 @@ class Introspect:
     clock: Clock
     resource_servers: tuple[ResourceServer, ...]
 
-    def resource_server(self, server_id: str, secret: str) -> ResourceServer | None:
-        """The one with this name and secret."""
+    def resource_server(self, server_id: str, secrets: tuple[str, ...]) -> ResourceServer | None:
+        """The one with this name and one of these secrets."""
         for server in self.resource_servers:
-            if ids.same(server.id, server_id) and ids.same(server.secret, secret):
+            if ids.same(server.id, server_id) and any(ids.same(server.secret, secret) for secret in secrets):
                 return server
         return None
 

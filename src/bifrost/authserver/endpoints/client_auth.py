@@ -27,7 +27,8 @@ FAILURES = Limit(name="client_authentication", per_minute=30, in_all=False)
 @dataclass(frozen=True, slots=True)
 class _Presented:
     client_id: str
-    secret: str | None = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    """The readings of the one that was sent."""
     basic: bool
     assertion: str | None = field(default=None, repr=False)
 
@@ -81,9 +82,10 @@ class ClientAuth:
 def _check_secret(client: Client, presented: _Presented) -> None:
     if presented.assertion is not None:
         raise _invalid_client(presented, "This client does not authenticate with a client_assertion.")
-    if client.is_public and presented.basic and presented.secret:
+    if client.is_public and presented.basic and any(presented.secrets):
         raise _invalid_client(presented, "This client has no secret.")
-    if not client.is_public and not ids.same(client.secret_hash, ids.hash_secret(presented.secret or "")):
+    hashes = map(ids.hash_secret, presented.secrets)
+    if not client.is_public and not any(ids.same(client.secret_hash, hashed) for hashed in hashes):
         raise _invalid_client(presented, "The client could not be authenticated.")
 
 
@@ -96,13 +98,13 @@ def _presented(request: Request, form: Parameters) -> _Presented:
     if basic is None:
         if body_id is None:
             raise OAuthError(oauth.INVALID_REQUEST, "The parameter client_id is missing.", param="client_id")
-        return _Presented(body_id, body_secret, basic=False)
+        return _Presented(body_id, (body_secret,) if body_secret else (), basic=False)
     if body_secret is not None:
         raise OAuthError(oauth.INVALID_REQUEST, "Send the client_secret in one way only.", param="client_secret")
-    client_id, secret = basic
+    client_id, secrets = basic
     if body_id not in (None, client_id):
         raise OAuthError(oauth.INVALID_REQUEST, "Two different client_ids.", param="client_id")
-    return _Presented(client_id, secret, basic=True)
+    return _Presented(client_id, secrets, basic=True)
 
 
 def _asserted(request: Request, form: Parameters) -> _Presented:
@@ -121,13 +123,14 @@ def _asserted(request: Request, form: Parameters) -> _Presented:
         raise OAuthError(oauth.INVALID_CLIENT, "The client_assertion cannot be read.", param="client_assertion")
     if body_id not in (None, claimed):
         raise OAuthError(oauth.INVALID_REQUEST, "Two different client_ids.", param="client_id")
-    return _Presented(claimed, None, basic=False, assertion=assertion)
+    return _Presented(claimed, (), basic=False, assertion=assertion)
 
 
-def basic_credentials(request: Request) -> tuple[str, str] | None:
+def basic_credentials(request: Request) -> tuple[str, tuple[str, ...]] | None:
     """Name and secret of Basic; None without an Authorization header. Raises OAuthError when it cannot be read.
 
-    RFC 6749 §2.3.1: both parts are form-urlencoded inside the base64.
+    RFC 6749 §2.3.1: both parts are form-urlencoded inside the base64. Widely used clients send them as they are, which
+    is another secret where it has a + or a %; so it comes in both readings.
     """
     values = request.headers.getlist("authorization")
     if not values:
@@ -138,12 +141,12 @@ def basic_credentials(request: Request) -> tuple[str, str] | None:
         raise broken
     try:
         name, separator, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-        client_id, client_secret = unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
+        client_id, decoded = unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
     except ValueError as error:
         raise broken from error
-    if not separator or not client_id or not (client_id + client_secret).isprintable():
+    if not separator or not client_id or not (client_id + decoded + secret).isprintable():
         raise broken  # RFC 6749 appendix A: no control characters, which not every database would take either
-    return client_id, client_secret
+    return client_id, tuple(dict.fromkeys((decoded, secret)))
 
 
 def _invalid_client(presented: _Presented, message: str) -> OAuthError:

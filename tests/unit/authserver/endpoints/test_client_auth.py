@@ -253,7 +253,14 @@ async def test_wrong_proofs_of_many_clients_keep_nobody_else_waiting(auth: Clien
 
 
 @pytest.mark.parametrize(
-    ("header", "named"), [(_basic(b"a:b"), ("a", "b")), (_basic(b"a:"), ("a", "")), (None, None)], ids=str
+    ("header", "named"),
+    [
+        (_basic(b"a:b"), ("a", ("b",))),
+        (_basic(b"a:"), ("a", ("",))),
+        (_basic(b"a:b+c"), ("a", ("b c", "b+c"))),
+        (None, None),
+    ],
+    ids=str,
 )
 def test_name_and_secret_of_a_resource_server_are_read_alike(header: str | None, named: Any) -> None:
     """RFC 7662 §2.1."""
