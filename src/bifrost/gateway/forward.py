@@ -39,19 +39,24 @@ Admission = Literal["new", "with answers", "again"]
 """How a request comes to its place: like any other; with what a person has answered, so that it waits for one; or it
 goes on with what was let in before."""
 
+Overheard = Callable[[Peer, str, dict[str, Raw]], dict[str, Raw] | None]
+
 _CHANGES = frozenset((*(kind.changed for kind in KINDS), mcp.RESOURCE_UPDATED))
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """`overheard` gets the changes that an upstream announces in the middle of a call."""
+    """`overheard` gets the changes that an upstream announces in the middle of a call.
+
+    It gives what is left to be said on the stream of the call; None where the session hears of it on its own.
+    """
 
     sessions: UpstreamSessions
     states: RequestStates
     held: HeldCalls
     elsewhere: HeldElsewhere
     places: Places
-    overheard: Callable[[Peer, str, dict[str, Raw]], None]
+    overheard: Overheard
 
     async def send(self, call: Call, route: Route, params: dict[str, Raw]) -> Raw:
         """The result, as its bytes, in whatever era.
@@ -175,12 +180,12 @@ class _Overhearing(msgspec.Struct, frozen=True):
     lent: AbstractContextManager[None]
     """Its place, while it waits for a person."""
 
-    overheard: Callable[[Peer, str, dict[str, Raw]], None]
+    overheard: Overheard
 
     async def notify(self, method: str, params: dict[str, Raw]) -> None:
-        if method in _CHANGES:
-            self.overheard(self.peer, method, params)
-        await self.requester.notify(method, params)
+        left = self.overheard(self.peer, method, params) if method in _CHANGES else params
+        if left is not None:
+            await self.requester.notify(method, left)
 
     async def ask(self, method: str, params: dict[str, Raw]) -> Raw:
         with self.lent:

@@ -197,14 +197,20 @@ class Streams:
         else:
             self.attended.linked(peer)
 
-    def overheard(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> None:
-        """An upstream announced a change, on whatever stream."""
+    def overheard(self, peer: Peer, method: str, params: dict[str, Raw]) -> dict[str, Raw] | None:
+        """An upstream announced a change, on whatever stream.
+
+        What is left to be said on the stream of a call, if it came there; nothing to a session that has a stream here:
+        each message goes on one stream only (2025-11-25, transports).
+        """
+        params = self._named(peer, method, params)
         if method in CHANGES:
             self._gathered.add(peer.upstream.id, method, peer.owner if peer.upstream.per_user else "")
         elif peer.session:
-            self._tell(peer, method, self._named(peer, method, params))
+            self._tell(peer, method, params)
+        return params if self.of_session(peer.session) is None else None
 
-    def _named(self, peer: Peer, method: str, params: Mapping[str, Raw]) -> Mapping[str, Raw]:
+    def _named(self, peer: Peer, method: str, params: dict[str, Raw]) -> dict[str, Raw]:
         """By the name that the session subscribed by: where two list the same URI, one of them has another here."""
         uri = jsonrpc.text(params.get("uri")) if method == mcp.RESOURCE_UPDATED else None
         return (

@@ -1,6 +1,7 @@
 """What goes to other processes is bounded, and so are streams."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,6 +10,7 @@ import pytest
 from msgspec import Raw
 
 from bifrost.gateway import streams
+from bifrost.gateway.forward import _Overhearing
 from bifrost.gateway.letter_limits import LetterLimits
 from bifrost.gateway.models import TOOLS, Call
 from bifrost.gateway.stream import Stream
@@ -19,7 +21,7 @@ from bifrost.upstreams.errors import ConnectionRequired, UpstreamUnavailable
 from bifrost.upstreams.links.base import Peer
 from bifrost.upstreams.models import Upstream
 from tests.support.clock import FakeClock
-from tests.unit.upstreams.links._peer import peer
+from tests.unit.upstreams.links._peer import Keeps, peer
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +181,23 @@ async def test_an_account_that_is_connected_later_is_watched_from_then_on(
 async def sleeping() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+async def test_what_is_said_in_the_middle_of_a_call_is_told_on_one_stream_by_the_name_that_its_session_knows(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2025-11-25, transports: no message goes on two streams; here another upstream may have the URI that came."""
+    catalog, letters, requester = _Catalog(), _Letters(), Keeps()
+    letters.shared = False
+    one = Streams(*(cast("Any", part) for part in (catalog, catalog, None, letters, LetterLimits(clock))))
+    one.shown = lambda _session, upstream_id, uri: f"bifrost://{upstream_id}/{uri}"
+    monkeypatch.setattr(Streams, "may_hear", lambda *_what: True)
+    calling = _Overhearing(requester, peer(session="s_1"), nullcontext(), one.overheard)
+    await calling.notify(mcp.RESOURCE_UPDATED, {"uri": Raw(b'"a"')})
+    assert requester.heard == [(mcp.RESOURCE_UPDATED, {"uri": "bifrost://up_1/a"})]
+    stream = Stream(cast("Call", SimpleNamespace(principal="anna")), "s_1")
+    await one.open(stream)
+    await calling.notify(mcp.RESOURCE_UPDATED, {"uri": Raw(b'"b"')})
+    await calling.notify(mcp.PROGRESS, {})
+    assert [method for method, _ in requester.heard[1:]] == [mcp.PROGRESS]
+    assert b'"bifrost://up_1/b"' in (await stream.next() or b"")
