@@ -252,3 +252,12 @@ async def test_what_does_not_exist_cannot_be_changed(admin: SqlKeyAdministration
     assert await admin.rotate_virtual_key("vk-1", HASH, "hint", NOW) is None
     assert await admin.delete_virtual_key("vk-1", NOW) is None
     assert await admin.search_virtual_keys("", limit=5, offset=0) == ([], 0)
+
+
+@pytest.mark.parametrize("search", ["Über", "über", "ÜBERSICHT", "ŽLUŤ"])
+async def test_a_key_is_found_by_any_letters_of_its_name(
+    store: SqlGovernanceStore, admin: SqlKeyAdministrationStore, search: str
+) -> None:
+    """Contract §9: in capitals or not, on both databases."""
+    await store.add_virtual_key(virtual_key(name="Übersicht, žluť"), HASH, "")
+    assert await admin.search_virtual_keys(search, limit=5, offset=0) == ([virtual_key(name="Übersicht, žluť")], 1)

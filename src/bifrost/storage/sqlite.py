@@ -88,6 +88,7 @@ class SqliteDatabase:
         connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=CACHED_STATEMENTS)
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA busy_timeout = {busy_milliseconds}")
+        connection.create_function("lower", 1, _lower, deterministic=True)
         return connection
 
     async def close(self) -> None:
@@ -205,6 +206,11 @@ class SqliteDatabase:
         # `executescript` would commit first; a migration is one transaction
         for statement in _statements(script):
             await connection.run(statement)
+
+
+def _lower(value: str | None) -> str | None:
+    """Of every letter, as PostgreSQL has it; SQLite's own knows the 26 of ASCII."""
+    return None if value is None else value.lower()
 
 
 def _mark(connection: sqlite3.Connection) -> int:
