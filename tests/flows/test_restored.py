@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bifrost.storage import restored as storage
 from tests.flows._consent import sign_in
 from tests.flows._tokens import authorized, error_of, opens, signed_in
 from tests.support import oauth
@@ -82,6 +83,15 @@ async def _pushed(running: TestGateway, client: oauth.OAuthClient) -> str:
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return str(body["request_uri"])
+
+
+async def test_however_many_there_are_all_of_them_end(restored: TestGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TC-184: in steps, because with a million grants one statement takes longer than a statement may."""
+    monkeypatch.setattr(storage, "ROWS_AT_ONCE", 2)
+    tokens = [(await signed_in(restored))[1] for _ in range(5)]
+    assert await restored.gateway.restored.end_everything() == len(tokens)
+    assert {await opens(restored, one["access_token"]) for one in tokens} == {401}
+    assert {grant["revoked_reason"] for grant in await restored.rows("grants")} == {"database_restored"}
 
 
 async def test_afterwards_everybody_signs_in_anew(restored: TestGateway) -> None:

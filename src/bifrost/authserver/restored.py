@@ -20,7 +20,7 @@ class RestoredStore(Protocol):
     async def end_everything(self, reason: str, now: int) -> int:
         """Revoke every living grant, finish every flow, forget links, sessions and consents; how many grants it were.
 
-        One transaction. Virtual keys, administrators' tokens and accounts at upstreams stay.
+        Done half, it is done again. Virtual keys, administrators' tokens and accounts at upstreams stay.
         """
 
 

@@ -1,5 +1,6 @@
--- name: end_every_grant
-UPDATE grants SET revoked_at = :now, revoked_reason = :reason WHERE revoked_at IS NULL AND expires_at > :now
+-- name: end_grants
+UPDATE grants SET revoked_at = :now, revoked_reason = :reason
+WHERE id IN (SELECT id FROM grants WHERE revoked_at IS NULL AND expires_at > :now LIMIT :limit) AND revoked_at IS NULL
 RETURNING id;
 
 -- name: finish_every_flow!
@@ -14,11 +15,12 @@ DELETE FROM upstream_sign_ins;
 -- name: forget_links!
 DELETE FROM connect_sessions;
 
--- name: forget_consents!
-DELETE FROM remembered_consents;
+-- name: forget_consents
+DELETE FROM remembered_consents WHERE id IN (SELECT id FROM remembered_consents LIMIT :limit) RETURNING id;
 
--- name: forget_browsers!
-DELETE FROM known_browsers;
+-- name: forget_browsers
+DELETE FROM known_browsers WHERE person_hash IN (SELECT person_hash FROM known_browsers LIMIT :limit)
+RETURNING person_hash;
 
 -- name: end_every_session!
 DELETE FROM admin_sessions;
