@@ -240,6 +240,7 @@ async def test_keys_are_read_from_their_address(
 ) -> None:
     """RFC 7591 §2, A77: fetched once, again for a key id that is new, and kept while their host is down."""
     client = proven(web, running, key, jwks=None, jwks_uri=KEYS_URL)
+    await code_for(running, client)
     web.publish(KEYS_URL, key.jwks)
     for _ in range(2):
         assert error_of(await client.redeem("bfac_x", **key.form())) == "invalid_grant"
@@ -256,9 +257,12 @@ async def test_keys_are_read_from_their_address(
         assert error_of(await client.redeem("bfac_x", **newer.form())) == "invalid_grant"
         assert error_of(await client.redeem("bfac_x", **SigningKey(clock, "three").form()), 401) == "invalid_client"
     assert web.fetched.count(KEYS_URL) == 1, "whoever waits for it at every request has given up before it is back"
-    web.publish(KEYS_URL, key.jwks)
     clock.advance(seconds=31)
-    assert error_of(await client.redeem("bfac_x", **key.form())) == "invalid_grant"
+    stranger_id = "https://stranger.example/client.json"
+    stranger = proven(web, running, key, client_id=stranger_id, jwks=None, jwks_uri=KEYS_URL)
+    assert error_of(await stranger.redeem("bfac_x", **key.form(client_id=stranger_id)), 401) == "invalid_client"
+    web.publish(KEYS_URL, key.jwks)
+    assert error_of(await client.redeem("bfac_x", **key.form())) == "invalid_grant", "whomever it did not answer before"
 
 
 async def test_keys_that_cannot_be_fetched_log_nobody_out(running: TestGateway, web: Web, key: SigningKey) -> None:

@@ -49,9 +49,15 @@ class _KeySet:
     def __init__(self, keys: tuple[Jwk, ...], asked_at: int, fresh_until: int) -> None:
         self.keys, self.asked_at, self.fresh_until = keys, asked_at, fresh_until
 
-    def not_answered(self, now: int) -> None:
-        """They go on for a while: nobody waits at every request for a host that does not answer."""
-        self.asked_at, self.fresh_until = now, max(self.fresh_until, now + RETRY_SECONDS * SECOND)
+    def not_answered(self, now: int, *, allowed: bool) -> None:
+        """They go on for a while: nobody waits at every request for a host that does not answer.
+
+        That a stranger was not answered, which may have reasons of its own, keeps nobody who is allowed from asking
+        for a new key.
+        """
+        self.fresh_until = max(self.fresh_until, now + RETRY_SECONDS * SECOND)
+        if allowed:
+            self.asked_at = now
 
 
 class ClientAssertions:
@@ -155,7 +161,7 @@ class ClientAssertions:
             log.warning("client_keys_unreachable", jwks_uri=uri, reason=str(error))
             if known is None:
                 raise ClientUnreachable from error
-            known.not_answered(self._clock.now())
+            known.not_answered(self._clock.now(), allowed=allowed)
             return known
         now = self._clock.now()
         fresh = min(MAX_FRESH_SECONDS, max(MIN_FRESH_SECONDS, fresh_seconds(answer.headers)))
