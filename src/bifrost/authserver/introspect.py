@@ -41,7 +41,7 @@ class Introspect:
     async def active(self, token: str, asking: ResourceServer) -> AccessTokenRow | RefreshTokenRow | None:
         """The token's row while it may be used; None for all others, in one answer (RFC 7662 §2.2)."""
         row = await self._row(token)
-        if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
+        if row is None or not row.stands(self.clock.now()):
             return None
         if not _may_know(asking, row) or await self.identities.standing(row.identity) is None:
             return None

@@ -250,7 +250,9 @@ class StoredToken(msgspec.Struct, frozen=True, kw_only=True):
     """The thumbprint of the key that it is bound to (RFC 9449 §6); empty for a bearer's."""
 
 
-class AccessTokenRow(msgspec.Struct, frozen=True, kw_only=True):
+class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it was written, with what its grant says."""
+
     scope: str
     created_at: int
     expires_at: int
@@ -261,20 +263,19 @@ class AccessTokenRow(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: int | None
     jkt: str = ""
 
+    def stands(self, now: int) -> bool:
+        """Neither expired nor revoked; whether its person still may is another question."""
+        return self.revoked_at is None and now < self.expires_at
 
-class RefreshTokenRow(msgspec.Struct, frozen=True, kw_only=True):
+
+class AccessTokenRow(TokenRow, frozen=True, kw_only=True):
+    pass
+
+
+class RefreshTokenRow(TokenRow, frozen=True, kw_only=True):
     token_hash: str
-    created_at: int
-    expires_at: int
     used_at: int | None
-    grant_id: str
-    client_id: str
-    identity: Identity
-    scope: str
-    resource: str
-    revoked_at: int | None
     grant_expires_at: int
-    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ class Tokens:
         if not token.startswith((ids.ACCESS_TOKEN, _JWT)) or len(token) > MAX_TOKEN_CHARACTERS:
             return None
         row = await self.store.access_token(ids.hash_secret(token))
-        if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
+        if row is None or not row.stands(self.clock.now()):
             return None
         standing = await self.identities.standing(row.identity)
         if standing is None:

@@ -80,7 +80,7 @@ class RefreshTokenGrant:
     async def _living(self, token_hash: str) -> RefreshTokenRow:
         """The token, used or not, of a grant that stands. Raises OAuthError."""
         row = await self.store.refresh_token(token_hash)
-        if row is None or row.revoked_at is not None or row.expires_at <= self.clock.now():
+        if row is None or not row.stands(self.clock.now()):
             raise _DeadTokenError
         if await self.identities.standing(row.identity) is None:
             raise _invalid_grant()  # a key may be switched on again
