@@ -261,7 +261,8 @@ def audit_events() -> str:
             NOTE,
             AUDIT_EVENTS,
             _table(("event", "what has happened"), by_itself),
-            "\n## Operations of the management API\n\nTold whatever came of them; `details.members` names what was sent.\n\n",
+            "\n## Operations of the management API\n\n",
+            "Told whatever came of them; `details.members` names what was sent.\n\n",
             _table(("event", "operation", "what it does"), through_the_api),
         )
     )
