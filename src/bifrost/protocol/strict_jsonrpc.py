@@ -29,7 +29,9 @@ MAX_ID = 2**63
 _KEY = re.compile(rb'[\s{,]*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
 _AFTER = re.compile(rb"\s*[,}]")
 _BLANK = re.compile(r"[ \t\r\n]*")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""One without an end goes to the end, which is no JSON: looked for from each of its quotes, it would take for ever."""
+
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENS = bytes.maketrans(b"[{]}", bytes((1, 1, 0, 0)))
 _name = msgspec.json.Decoder(str)

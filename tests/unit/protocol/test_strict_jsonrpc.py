@@ -1,6 +1,7 @@
 """Messages of clients have one reading."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -204,6 +205,13 @@ def test_what_is_too_deep_is_refused_in_a_batch_as_well() -> None:
         with pytest.raises(RpcError, match="nested deeper") as error:
             strict_jsonrpc.batch(raw, 5)
         assert error.value.code == jsonrpc.PARSE_ERROR
+
+
+@pytest.mark.parametrize("read", [strict_jsonrpc.message, lambda raw: strict_jsonrpc.batch(raw, 50)])
+def test_what_is_broken_on_purpose_is_refused_before_anybody_has_to_wait(read: Callable[[bytes], object]) -> None:
+    """TC-211: quotes without end, as many as a message may hold; each of them once cost a walk to the end."""
+    with pytest.raises(RpcError):
+        read(b"[" * 300 + b'\\"' * 2_000_000)
 
 
 def test_deep_and_broken_is_never_an_exception_of_the_parser() -> None:
