@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.flows._model import Model
-from tests.support.databases import fresh_postgresql
+from tests.support.databases import fresh_postgresql, fresh_sqlite
 from tests.support.oauth_upstream import OAuthUpstream
 from tests.support.servers import serving
 
@@ -34,8 +34,9 @@ def test_no_order_of_events_breaks_what_is_promised(
 
     def fresh() -> str:
         if database == "sqlite":
-            return f"sqlite:///{tmp_path / f'{next(numbers)}.db'}"
-        return fresh_postgresql(request.getfixturevalue("postgresql_directory"))
+            return fresh_sqlite(tmp_path / f"{next(numbers)}.db", request.getfixturevalue("sqlite_template"))
+        directory, template = map(request.getfixturevalue, ("postgresql_directory", "postgresql_template"))
+        return fresh_postgresql(directory, template)
 
     guarded = OAuthUpstream()
     with serving(guarded.app()) as origin:
