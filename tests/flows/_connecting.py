@@ -14,7 +14,7 @@ from tests.support import oauth
 from tests.support.clock import FakeClock
 from tests.support.gateway import VIRTUAL_KEY, TestGateway, running_gateway, upstream
 from tests.support.oauth_upstream import OAuthUpstream
-from tests.support.servers import serving
+from tests.support.servers import NO_AUTHORITIES, serving
 
 SECOND_KEY = "sk-bf-second-0123456789abcdefghijklmnopqrstuvw"
 KEYS = {
@@ -70,7 +70,7 @@ async def connect_link(browser: httpx2.AsyncClient, flow_id: str) -> str:
 
 async def at_the_service(url: str, account: str) -> str:
     """Sign in there as this account: the path and query with which the browser comes back."""
-    async with httpx2.AsyncClient(trust_env=False) as outside:
+    async with httpx2.AsyncClient(trust_env=False, verify=NO_AUTHORITIES) as outside:
         answer = await outside.get(f"{url}&account={account}")
     back = urlsplit(answer.headers["location"])
     return f"{back.path}?{back.query}"

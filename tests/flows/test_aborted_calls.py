@@ -20,7 +20,7 @@ from bifrost.settings import load
 from bifrost.upstreams.links.base import Patience, Running
 from tests.support.gateway import RING, configuration, upstream
 from tests.support.mcp_client import McpClient
-from tests.support.servers import free_port, serving, until
+from tests.support.servers import NO_AUTHORITIES, free_port, serving, until
 from tests.support.talking_upstream import TalkingUpstream, talking
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +136,7 @@ async def test_a_thousand_clients_that_go_away_leave_nothing_behind(sqlite_url: 
     with talking(OLDER) as server:
         async with gateway(sqlite_url, tmp_path, server) as origin:
             limits = httpx2.Limits(max_connections=AT_ONCE + 5, max_keepalive_connections=0)
-            async with httpx2.AsyncClient(base_url=origin, timeout=30, limits=limits) as http:
+            async with httpx2.AsyncClient(base_url=origin, timeout=30, limits=limits, verify=NO_AUTHORITIES) as http:
                 leaving = Leaving(http, server)
                 await leaving.older.open()
 

@@ -12,7 +12,7 @@ import pytest
 from bifrost.base.clock import Clock
 from tests.support.gateway import upstream
 from tests.support.mcp_client import ANSWERS, Conversation, McpClient, gateway_on_a_port
-from tests.support.servers import until
+from tests.support.servers import NO_AUTHORITIES, until
 from tests.support.talking_upstream import TalkingUpstream, talking
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,7 @@ async def test_a_session_that_ended_stays_ended_after_a_restart(database_url: st
     """V4, 2025-11-25, transports: a session that was ended is a 404 for ever; another one goes on."""
     with talking(OLDER) as server:
         sections = {"mcp": {"client_configs": [upstream("up", server.url)]}}
-        ended, alive = McpClient(httpx2.AsyncClient(), OLDER), McpClient(httpx2.AsyncClient(), OLDER)
+        ended, alive = (McpClient(httpx2.AsyncClient(verify=NO_AUTHORITIES), OLDER) for _ in range(2))
         async with gateway_on_a_port(database_url, tmp_path, **sections) as http:
             for client in (ended, alive):
                 await client.http.aclose()

@@ -13,7 +13,7 @@ from bifrost.app import build
 from bifrost.protocol import mcp
 from bifrost.settings import load
 from tests.support.gateway import RING, VIRTUAL_KEY, configuration
-from tests.support.servers import free_port, serving
+from tests.support.servers import NO_AUTHORITIES, free_port, serving
 from tests.support.verbatim import written
 
 ACCEPT = "application/json, text/event-stream"
@@ -168,5 +168,6 @@ async def gateway_on_a_port(
     values = configuration(database_url, data_dir, **{**sections, "server": server})
     application = build(load(None, {}, values), clock=clock, ring=RING).app
     with serving(application, port) as origin:
-        async with httpx2.AsyncClient(base_url=origin.replace("127.0.0.1", "localhost"), timeout=30) as http:
+        public = origin.replace("127.0.0.1", "localhost")
+        async with httpx2.AsyncClient(base_url=public, timeout=30, verify=NO_AUTHORITIES) as http:
             yield http

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import re
-import ssl
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import httpx2
 
 from bifrost.base.ids import new_secret
-from tests.support.servers import free_port, process
+from tests.support.servers import NO_AUTHORITIES, free_port, process
 
 COMMAND = str(Path(sys.executable).with_name("bifrost"))
 MODULE = [sys.executable, "-m", "bifrost"]
@@ -30,9 +29,6 @@ CONSENT = "/api/oauth/per-user/consent"
 TOKEN = "/api/oauth/per-user/token"
 REVOKE = "/api/oauth/per-user/revoke"
 PATIENCE_SECONDS = 15.0
-
-NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""These clients speak plain HTTP; left to itself, each would read the system's authorities, for 20 ms."""
 
 
 def run(

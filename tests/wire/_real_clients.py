@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from tests.support import published_documents
-from tests.support.servers import free_port
+from tests.support.servers import NO_AUTHORITIES, free_port
 
 TESTS = Path(__file__).resolve().parents[1]
 PEERS = list(tomllib.loads((TESTS / "clients" / "peers.toml").read_text())["peers"])
@@ -50,7 +50,7 @@ def _process(command: list[str], log: Path, env: dict[str, str], ready_url: str)
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=log.parent)
     try:
         deadline = time.monotonic() + READY_SECONDS
-        with httpx2.Client(trust_env=False) as http:
+        with httpx2.Client(trust_env=False, verify=NO_AUTHORITIES) as http:
             while True:
                 try:
                     if http.get(ready_url).status_code < 500:

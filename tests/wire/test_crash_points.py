@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.servers import process
-from tests.wire._bifrost import CONSENT, KEY, NO_AUTHORITIES, Installation, Person, environment, until
+from tests.support.servers import NO_AUTHORITIES, process
+from tests.wire._bifrost import CONSENT, KEY, Installation, Person, environment, until
 
 pytestmark = pytest.mark.wire
 

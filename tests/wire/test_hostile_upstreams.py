@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from tests.support.programs import HOSTILE, is_alive
+from tests.support.servers import NO_AUTHORITIES
 from tests.wire._bifrost import KEY, Installation, until
 from tests.wire._hostile_http import BEHAVIOURS, DONE, ENDLESS, HANGING, WRONG, hostile_server
 
@@ -61,7 +62,7 @@ class Running:
         headers = {"x-bf-vk": KEY, "Accept": "application/json, text/event-stream"}
         said: dict[str, Any] = {}
         with (
-            httpx2.Client(timeout=PATIENCE_SECONDS) as http,
+            httpx2.Client(timeout=PATIENCE_SECONDS, verify=NO_AUTHORITIES) as http,
             http.stream("POST", f"{self.origin}{path}", json=message, headers=headers) as answer,
         ):
             if answer.headers["content-type"].startswith("application/json"):
