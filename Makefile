@@ -92,7 +92,7 @@ test: $(VENV)/.installed-dev ## everything CI runs; T=path runs one path, withou
 	@$(BIN)/python -m pytest $(T)
 else
 test: $(VENV)/.installed-dev chromium check clients
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 endif
 
 .PHONY: test-clients
