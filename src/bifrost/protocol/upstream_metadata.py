@@ -9,8 +9,8 @@ from bifrost.protocol import oauth, pkce
 from bifrost.protocol.metadata import AUTHORIZATION_SERVER, OPENID_CONFIGURATION, PROTECTED_RESOURCE
 
 _SPLIT = re.compile(r"(?P<origin>https?://[^/?#]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?")
-_PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-
+_PARAMETER = re.compile(r'(?<![A-Za-z_])([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+"""From the beginning of a word: looked for from each of its letters, a long one would take for ever."""
 
 MAX_CHARACTERS = 2_048
 """Of any member: it may come to stand in a URL, or in a sentence for an administrator."""

@@ -36,6 +36,11 @@ def test_the_bearer_challenge_is_found_among_others(challenges: list[str], param
     assert discovery.bearer_parameters(challenges) == parameters
 
 
+def test_a_challenge_that_is_one_endless_word_is_read_at_once() -> None:
+    """TC-211: any upstream can send it. In the square of its length it takes hours, and nothing else goes on meanwhile."""
+    assert discovery.bearer_parameters([f"Bearer {'a' * 1_000_000}"]) == {}
+
+
 @pytest.mark.parametrize(
     ("upstream", "urls"),
     [
