@@ -27,7 +27,7 @@ class InvalidAnnotation(Exception):
 
 def mirrored(schema: Any) -> Mirrored:
     """Which arguments are repeated, each as its path in the arguments, and the field. Raises InvalidAnnotation."""
-    found = tuple(_annotated(schema, (), at_property=True, depth=0))
+    found = tuple(_annotated(schema, (), set(), at_property=True, depth=0))
     names = [name.lower() for _, name in found]
     if len(set(names)) != len(names):
         raise InvalidAnnotation
@@ -80,10 +80,10 @@ def _read(arguments: Raw | None) -> Any:
 
 
 def _annotated(
-    schema: Any, path: tuple[str, ...], *, at_property: bool, depth: int
+    schema: Any, path: tuple[str, ...], seen: set[int], *, at_property: bool, depth: int
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Only a property that is reached through `properties` alone may be mirrored. Raises InvalidAnnotation."""
-    if not isinstance(schema, dict):
+    if not _is_new(schema, seen, at_property=at_property):
         return
     if depth > MAX_DEPTH:
         raise InvalidAnnotation
@@ -94,10 +94,19 @@ def _annotated(
     for keyword, inner in schema.items():
         if keyword == "properties" and isinstance(inner, dict):
             for name, property_schema in inner.items():
-                yield from _annotated(property_schema, (*path, name), at_property=at_property, depth=depth + 1)
+                yield from _annotated(property_schema, (*path, name), seen, at_property=at_property, depth=depth + 1)
         elif keyword not in _DATA:
             for part in _schemas(inner):
-                yield from _annotated(part, path, at_property=False, depth=depth + 1)
+                yield from _annotated(part, path, seen, at_property=False, depth=depth + 1)
+
+
+def _is_new(schema: Any, seen: set[int], *, at_property: bool) -> bool:
+    """`seen` are parts that were looked at, as no property: there are many ways to one that lies deep."""
+    if not isinstance(schema, dict) or id(schema) in seen:
+        return False
+    if not at_property:
+        seen.add(id(schema))
+    return True
 
 
 def _name(annotation: Any) -> str:

@@ -65,6 +65,23 @@ def test_a_schema_without_annotations_mirrors_nothing(harmless: Any) -> None:
     assert mirrored(harmless) == ()
 
 
+def test_a_schema_that_is_wide_where_it_is_deep_is_looked_at_once() -> None:
+    """TC-211: each of its parts was looked at in every way that leads to it, which an upstream can make take hours."""
+    looks = 0
+
+    class Part(dict[str, Any]):
+        def items(self) -> Any:
+            nonlocal looks
+            looks += 1
+            return super().items()
+
+    wide = Part({f"k{number}": Part() for number in range(1_000)})
+    for _ in range(13):
+        wide = Part(items=wide)
+    assert mirrored(wide) == ()
+    assert looks == 1_000 + 14
+
+
 def test_a_schema_without_a_bottom_is_invalid() -> None:
     """T24: bounds on composition."""
     deep: dict[str, Any] = {}
