@@ -76,6 +76,10 @@ class RegisteredClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
 
+MAX_TTL = 86_400 * 36_500
+"""A hundred years: later times cannot be written everywhere."""
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     mcp_server_auth_mode: Annotated[
         Literal["headers", "both", "oauth"],
@@ -88,8 +92,10 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     access_token_ttl: Annotated[int, Meta(ge=60, le=86_400 * 30, description="Seconds.")] = 86_400
-    refresh_token_idle_ttl: Annotated[int, Meta(ge=60, description="Seconds without use.")] = 86_400 * 30
-    refresh_token_absolute_ttl: Annotated[int, Meta(ge=60, description="Seconds since consent.")] = 86_400 * 180
+    refresh_token_idle_ttl: Annotated[int, Meta(ge=60, le=MAX_TTL, description="Seconds without use.")] = 86_400 * 30
+    refresh_token_absolute_ttl: Annotated[int, Meta(ge=60, le=MAX_TTL, description="Seconds since consent.")] = (
+        86_400 * 180
+    )
     refresh_token_replay_window: Annotated[
         int, Meta(ge=0, le=30, description="Seconds in which a used refresh token is answered like the first time.")
     ] = 30

@@ -189,6 +189,8 @@ def test_names_that_are_free_are_not_keys() -> None:
         ({"server": []}, "server"),
         ({"server": None}, "server"),
         ({"client": {"access_token_ttl": 59}}, "client.access_token_ttl"),
+        ({"client": {"refresh_token_idle_ttl": 10**12}}, "client.refresh_token_idle_ttl"),
+        ({"client": {"refresh_token_absolute_ttl": 10**12}}, "client.refresh_token_absolute_ttl"),
         (
             {"client": {"mcp_server_auth_mode": "off"}},
             "client.mcp_server_auth_mode: invalid enum value 'off'; it is one of both,",
