@@ -123,6 +123,12 @@ def test_a_value_that_is_too_long_for_a_line_is_cut_after_its_secrets_are_out() 
     assert secret[:12] not in shown
 
 
+def test_what_looks_like_a_secret_again_and_again_is_looked_through_once() -> None:
+    """TC-211: anybody's path is logged; in the square of its length it takes as long as a thousand requests."""
+    assert redacted(path="eyJ" * 1_000_000)["path"] == ("eyJ" * 1_000)[: logging.MAX_CHARACTERS]
+    assert redacted(path="/x_eyJeyJabcdefgh.b.c/d")["path"] == "/…/d"
+
+
 _LONG_S = "\N{LATIN SMALL LETTER LONG S}"
 """Without case it is an s."""
 
