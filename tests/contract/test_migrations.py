@@ -17,8 +17,9 @@ from bifrost.base.sealing import KeyRing
 from bifrost.settings import ConfigurationError, Settings, load
 from bifrost.storage import migrate as migrate_module
 from bifrost.storage import postgresql
-from bifrost.storage.database import Database
+from bifrost.storage.database import Database, StorageUnavailable
 from bifrost.storage.migrate import migrate, migrations
+from bifrost.upstreams.errors import UpstreamInvalid
 from tests.contract._stores import CONSTRAINT_BROKEN, database, fetch, opened, rows, together
 from tests.support.clock import START, FakeClock
 from tests.support.databases import fresh_postgresql
@@ -226,6 +227,19 @@ async def _start(settings: Settings) -> None:
         await bootstrap.seed(settings, gateway, RING)
     finally:
         await gateway.database.close()
+
+
+async def test_a_start_that_is_refused_leaves_the_database_closed(database_url: str, tmp_path: Path) -> None:
+    """Contract §10: whoever runs the application in a process of its own keeps no connection of one that never ran."""
+    program = {"name": "notes", "connection_type": "stdio", "stdio_config": {"command": "/bin/sh"}}
+    settings = _settings(database_url, tmp_path, mcp={"client_configs": [program]})
+    gateway = build(settings, clock=FakeClock(), ring=RING)
+    with pytest.raises(UpstreamInvalid):
+        async with gateway.lifespan():
+            pytest.fail("it has started")
+    with pytest.raises(StorageUnavailable):
+        async with gateway.database.transaction():
+            pytest.fail("it is open")
 
 
 async def test_replicas_that_start_at_once_with_the_same_file_all_start(database_url: str, tmp_path: Path) -> None:

@@ -106,19 +106,20 @@ def _lifespan(
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
-        await bootstrap.seed(parts.settings, parts, parts.ring)
-        await server.clients.adopt(parts.clock.now())
-        await server.life.reconcile()
-        await mcp.letters.catch_up()
-        programs = parts.stdio.programs.run(lambda: _enabled(parts))
-        background = (
-            sweeper.run(), upkeep.run(), mcp.letters.run(), mcp.sessions.run(), mcp.streams.keep_current(), programs
-        )  # fmt: skip
-        running = [asyncio.create_task(task) for task in background]
+        running: list[asyncio.Task[None]] = []
         try:
+            await bootstrap.prepare(parts.settings, parts.database, parts.clock, parts.ring)
+            await bootstrap.seed(parts.settings, parts, parts.ring)
+            await server.clients.adopt(parts.clock.now())
+            await server.life.reconcile()
+            await mcp.letters.catch_up()
+            programs = parts.stdio.programs.run(lambda: _enabled(parts))
+            background = (
+                sweeper.run(), upkeep.run(), mcp.letters.run(), mcp.sessions.run(), mcp.streams.keep_current(), programs
+            )  # fmt: skip
+            running.extend(asyncio.create_task(task) for task in background)
             yield
-        finally:
+        finally:  # a start that is refused leaves nothing open either
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
