@@ -71,7 +71,7 @@ def _rules(wanted: NewUpstream) -> Iterator[_Rule]:
     calls = wanted.max_concurrent_calls
     yield "max_concurrent_calls", 0 <= calls <= MAX_CONCURRENT_CALLS, f"0 to {MAX_CONCURRENT_CALLS}, 0 is no limit"
     interval = wanted.tool_sync_interval
-    in_range = interval <= 0 or MIN_SYNC_SECONDS <= interval <= MAX_SYNC_SECONDS
+    in_range = -MAX_SYNC_SECONDS <= interval <= 0 or MIN_SYNC_SECONDS <= interval <= MAX_SYNC_SECONDS
     rule = f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS} seconds, 0 for the usual interval, less than 0 for never"
     yield "tool_sync_interval", in_range, rule
     yield "tls_config", _can_be_trusted(wanted.tls_config), "ca_cert_pem must be certificates of authorities in PEM"

@@ -174,6 +174,7 @@ def test_every_member_of_the_published_api_can_be_given(wanted: NewUpstream) -> 
         ),
         (replace(WANTED, tool_sync_interval=10), "tool_sync_interval"),
         (replace(WANTED, tool_sync_interval=86_400 * 7 + 1), "tool_sync_interval"),
+        (replace(WANTED, tool_sync_interval=-(10**30)), "tool_sync_interval"),
     ],
 )
 def test_members_that_contradict_each_other_are_refused(wanted: NewUpstream, member: str) -> None:
