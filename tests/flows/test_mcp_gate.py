@@ -147,7 +147,7 @@ async def test_a_preflight_is_answered_before_authentication(sqlite_url: str, tm
             headers={
                 "Origin": "http://localhost:6274",
                 "Access-Control-Request-Method": "POST",
-                "Access-Control-Request-Headers": "authorization,content-type,mcp-method",
+                "Access-Control-Request-Headers": "authorization,mcp-method,Mcp-Param-Region,mcp-param-,x-evil",
             },
         )
         assert answer.status_code == 204
@@ -162,7 +162,9 @@ async def test_a_preflight_is_answered_before_authentication(sqlite_url: str, tm
             "mcp-protocol-version",
             "mcp-session-id",
             "last-event-id",
+            "mcp-param-region",
         } <= _words(answer.headers["access-control-allow-headers"])
+        assert {"mcp-param-", "x-evil"}.isdisjoint(_words(answer.headers["access-control-allow-headers"]))
         assert "www-authenticate" not in answer.headers
 
 

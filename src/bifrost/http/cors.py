@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bifrost.base.errors import Denied
+from bifrost.protocol import mirrored_headers
 
 ALLOWED_HEADERS = ", ".join(
     ("Accept", "Authorization", "Content-Type", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
@@ -42,12 +43,16 @@ class Cors:
             response.headers.add_vary_header("Origin")
 
     @staticmethod
-    def preflight(methods: tuple[str, ...]) -> Response:
+    def preflight(request: Request, methods: tuple[str, ...]) -> Response:
+        """Fetch §3.2.2. Fields that repeat arguments are named by each tool's schema, so those that are asked for."""
+        asked = request.headers.get("access-control-request-headers", "").lower().split(",")
+        mirrored = [name for name in map(str.strip, asked) if mirrored_headers.is_field(name)]
         return Response(
             status_code=204,
             headers={
                 "Access-Control-Allow-Methods": ", ".join(methods),
-                "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+                "Access-Control-Allow-Headers": ", ".join((ALLOWED_HEADERS, *mirrored)),
                 "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
+                "Vary": "Access-Control-Request-Headers",
             },
         )

@@ -82,7 +82,7 @@ class _Guarded:
         if self.surface.cors:
             self.surface.cors.check(request)
             if request.method == "OPTIONS":
-                return self.surface.cors.preflight(self.methods)
+                return self.surface.cors.preflight(request, self.methods)
         if request.method not in self.methods:
             raise MethodNotAllowed(self.methods)
         return None

@@ -25,6 +25,11 @@ class InvalidAnnotation(Exception):
     """The schema asks for a header field that cannot be: such a tool is not to be used (2026-07-28, transports)."""
 
 
+def is_field(name: str) -> bool:
+    """Whether a header field of this name, in lower case, repeats an argument."""
+    return name.startswith(PREFIX) and _TOKEN.fullmatch(name.removeprefix(PREFIX)) is not None
+
+
 def mirrored(schema: Any) -> Mirrored:
     """Which arguments are repeated, each as its path in the arguments, and the field. Raises InvalidAnnotation."""
     found = tuple(_annotated(schema, (), set(), at_property=True, depth=0))

@@ -70,7 +70,7 @@ def test_without_an_origin_or_with_ours_nothing_is_refused() -> None:
 )
 def test_a_browser_may_send_every_header_that_the_endpoints_read(header: str) -> None:
     """Contract §7: the forms of a credential, and the filters."""
-    allowed = Cors.preflight(("POST",)).headers["access-control-allow-headers"].lower().split(", ")
+    allowed = Cors.preflight(request({}), ("POST",)).headers["access-control-allow-headers"].lower().split(", ")
     assert header.lower() in allowed
 
 
@@ -82,7 +82,7 @@ def test_a_browser_may_read_what_it_needs_to_go_on(header: str) -> None:
 
 def test_a_preflight_names_the_methods_and_is_empty() -> None:
     """Fetch §3.2.2."""
-    response = Cors.preflight(("GET", "POST"))
+    response = Cors.preflight(request({}), ("GET", "POST"))
     assert response.status_code == 204
     assert response.body == b""
     assert response.headers["access-control-allow-methods"] == "GET, POST"
