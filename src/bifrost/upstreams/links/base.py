@@ -247,7 +247,7 @@ class Running:
 
     async def _notified(self, method: str, params: dict[str, Raw]) -> None:
         if method == mcp.CANCELLED:
-            self._withdrawn(cancelled_id(params))
+            self._withdrawn(id_in(params.get("requestId")))
             return
         if method == mcp.PROGRESS:
             if self.progress_token is None or bytes(params.get("progressToken", b"")) != b"%d" % self.request_id:
@@ -290,10 +290,10 @@ async def answered(
         return jsonrpc.error_response(question_id, error)
 
 
-def cancelled_id(params: Mapping[str, Raw]) -> jsonrpc.Id | None:
-    """What a `notifications/cancelled` is about."""
+def id_in(raw: Raw | None) -> jsonrpc.Id | None:
+    """The id that is named there; None for anything else, also for what cannot be read."""
     try:
-        found = jsonrpc.value(params.get("requestId", b"null"))
+        found = jsonrpc.value(raw or b"null")
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, str | int) and not isinstance(found, bool) else None

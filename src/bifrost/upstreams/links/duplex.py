@@ -33,9 +33,9 @@ from bifrost.upstreams.links.base import (
     Peer,
     Requester,
     Running,
-    cancelled_id,
     facts_of,
     greeting,
+    id_in,
     legacy_meta,
     modern_meta,
     result_of,
@@ -211,8 +211,7 @@ class DuplexLink:
         """
         params = message.params if isinstance(message.params, dict) else {}
         if message.method == mcp.PROGRESS:
-            token = params.get(mcp.PROGRESS_TOKEN)
-            named = jsonrpc.value(token) if token is not None else None
+            named = id_in(params.get(mcp.PROGRESS_TOKEN))
             waiting = self._waiting.get(named) if isinstance(named, int) else None
             return waiting.outbox if waiting else None
         subscription = jsonrpc.object_members(params.get("_meta")).get(mcp.META_SUBSCRIPTION)
@@ -221,7 +220,7 @@ class DuplexLink:
                 return heard
         newest = self._listeners[-1] if self._listeners else None
         if message.method == mcp.CANCELLED:
-            return self._asked(cancelled_id(params))
+            return self._asked(id_in(params.get("requestId")))
         asking = (waiting.outbox for waiting in reversed(self._waiting.values()))
         last = next((outbox for outbox in asking if outbox.running.patience), None)
         about_a_request = message.id is not UNSET or message.method == mcp.LOG_MESSAGE

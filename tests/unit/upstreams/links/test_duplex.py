@@ -102,6 +102,21 @@ async def test_progress_goes_to_the_request_it_names_and_a_question_to_the_last_
     await link.close()
 
 
+async def test_a_token_that_cannot_be_read_is_nobodys_and_the_pipe_goes_on() -> None:
+    """2025-11-25, progress: whatever a program says of one request, the others on its pipe have their answers."""
+    pipe, asked = Pipe(), Keeps()
+    link = await opened(pipe)
+    asking = asyncio.create_task(link.request("a", {}, asked, 5))
+    await until(pipe, 3)
+    told = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s}}'
+    for token in (b"1e999", b"true", b"[1]", b'"1"'):
+        pipe.inbox.put_nowait(told % token)
+    pipe.says(id=pipe.sent[-1]["id"], result={"ok": True})
+    assert bytes(await asking) == b'{"ok": true}'
+    assert asked.heard == []
+    await link.close()
+
+
 async def test_a_question_is_withdrawn_where_it_was_put_also_while_others_listen() -> None:
     """2025-11-25, cancellation: what belongs to no request goes to listeners, but this belongs to a question."""
 
