@@ -17,7 +17,7 @@ from tests.wire._bifrost import Installation, Person, until
 pytestmark = pytest.mark.wire
 
 PEOPLE = 3
-ROUNDS = 3
+ROUNDS = 2
 GRACE_SECONDS = 10
 
 
