@@ -35,6 +35,8 @@ VISIBLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_s
         (b"b=x", None),
         (b"A=x", None),
         (b"a%20=x", None),
+        (b"a=&a=x", "x"),
+        (b"a=&a=", None),
     ],
 )
 def test_a_value_is_decoded_once_and_an_empty_one_counts_as_absent(raw: bytes, value: str | None) -> None:
