@@ -18,9 +18,11 @@ JUDGING = OutboundClient(vets=is_public, development=False)
 
 @pytest.mark.anyio
 async def test_a_client_that_was_never_used_can_be_closed_twice() -> None:
-    """Stopping must never fail."""
+    """Stopping must never fail, and leaves no thread that would look up a name."""
     await STRICT.close()
     await STRICT.close()
+    with pytest.raises(RuntimeError):
+        STRICT._names._threads.submit(int)
 
 
 @pytest.mark.parametrize(
