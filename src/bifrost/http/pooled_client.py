@@ -225,6 +225,9 @@ class PooledClient:
                 raise HttpFailed(f"no connection within {CONNECT_SECONDS:g} seconds") from error
             raise
         self._connections.add(connection)
+        if self._closed:  # while it was being made
+            connection.close()
+            raise HttpFailed("the client is closed")
         return connection
 
     async def _dial(self, origin: Origin, pool: _Pool) -> ClientConnection:

@@ -162,6 +162,29 @@ async def test_a_closed_client_asks_nothing_more(client: PooledClient, serve: An
     assert server.connections == 0
 
 
+async def test_a_connection_that_is_made_while_the_client_closes_is_not_kept(
+    client: PooledClient, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract §11: a stopping process tells its upstreams goodbye; nothing of that outlives it."""
+    server = await serve(Server())
+    addresses = await client._names.addresses("127.0.0.1", server.port)
+    looked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_host: str, _port: int) -> Any:
+        looked.set()
+        await go_on.wait()
+        return addresses
+
+    monkeypatch.setattr(client._names, "addresses", slow)
+    asking = asyncio.ensure_future(ask(client, server.url))
+    await looked.wait()
+    await client.close()
+    go_on.set()
+    with pytest.raises(HttpFailed, match="closed"):
+        await asking
+    await until(lambda: not client._connections)
+
+
 async def test_an_answer_that_takes_too_long_is_given_up(client: PooledClient, serve: Any) -> None:
     """TC-210: also one whose head came in time."""
     for begun in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"):
